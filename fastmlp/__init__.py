@@ -1,0 +1,38 @@
+"""Train multilayer perceptrons on a CPU, fast, with a plain-NumPy reference that proves every number.
+
+The public names are loaded on first use: ``import fastmlp`` itself imports neither NumPy, Numba, scikit-learn nor
+Matplotlib.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastmlp import datasets, jit, reference
+    from fastmlp.history import History
+    from fastmlp.network import MLP
+    from fastmlp.training import train
+
+__version__ = "0.1.0"
+
+_MODULES = {"datasets", "jit", "reference"}
+_NAMES = {
+    "History": "fastmlp.history",
+    "MLP": "fastmlp.network",
+    "train": "fastmlp.training",
+}
+__all__ = ["MLP", "History", "datasets", "jit", "reference", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"fastmlp.{name}")
+    if name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
