@@ -1,0 +1,106 @@
+"""Forward and backward pass of a network of any depth: the definition of every gradient in this package.
+
+Letters: n samples, d features, k outputs; layer l maps A_{l-1} (n, in) to A_l (n, out), with A_0 = X:
+
+    Z_l = A_{l-1} W_l + b_l          A_l = activation(Z_l)          A_L = output(Z_L)
+
+Going back, δ_l = ∂loss/∂Z_l. The last one is a multiple of A_L - y for every loss here; the chain rule gives the rest:
+
+    δ_{l-1} = (δ_l W_lᵀ) · activation'(A_{l-1})
+    ∂loss/∂W_l = A_{l-1}ᵀ δ_l        ∂loss/∂b_l = Σ_rows δ_l
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.parameters import Layers
+
+
+def logits(X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu") -> tuple[list[Array], Array]:
+    """Return the hidden activations [A_1, ...] and the last layer's Z (n, k), before any output function."""
+    hidden, A = [], X
+    for W, b in params[:-1]:
+        A = ACTIVATIONS[activation].function(A @ W + b)
+        hidden.append(A)
+    W, b = params[-1]
+    return hidden, A @ W + b
+
+
+def forward(
+    X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
+) -> list[Array]:
+    """Return the activations [A_1, ..., A_L] of every layer.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    params : sequence of (W, b)
+        W is (in, out); b is (out,) or (1, out).
+    activation : {"relu", "sigmoid", "tanh", "identity"}
+        Of the hidden layers.
+    loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}
+        Decides the output function: softmax, sigmoid or identity.
+    """
+    hidden, Z = logits(X, params, activation)
+    return [*hidden, LOSSES[loss].output(Z)]
+
+
+def backward(
+    X: Array,
+    activations: Sequence[Array],
+    y: Array,
+    params: Sequence[tuple[Array, Array]],
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    sample_weight: Array | None = None,
+) -> Layers:
+    """Return the gradients [(∂W_1, ∂b_1), ...] of the mean loss over the rows, in the shapes of `params`.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    activations : list of arrays
+        What `forward` returned.
+    y : (n, k) array
+        Targets: one-hot rows, 0/1 labels, or numbers.
+    params : sequence of (W, b)
+    activation, loss : str
+        As in `forward`.
+    sample_weight : (n,) array, optional
+        The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
+    """
+    n, k = activations[-1].shape
+    share = np.full(n, 1 / n) if sample_weight is None else sample_weight / np.sum(sample_weight)
+    scale = (LOSSES[loss].slope(k) * share).astype(activations[-1].dtype)
+    delta = (activations[-1] - y) * scale[:, None]
+
+    gradients: Layers = []
+    for layer in range(len(params) - 1, -1, -1):
+        W, b = params[layer]
+        previous = activations[layer - 1] if layer > 0 else X
+        gradients.append((previous.T @ delta, np.sum(delta, axis=0).reshape(b.shape)))
+        if layer > 0:
+            delta = (delta @ W.T) * ACTIVATIONS[activation].derivative(previous)
+    return gradients[::-1]
+
+
+def mean_loss(Z: Array, y: Array, loss: str = "cross_entropy", sample_weight: Array | None = None) -> float:
+    """Return the (weighted) mean loss of logits Z (n, k) against targets y (n, k), as a float64 number."""
+    return float(np.average(LOSSES[loss].of_logits(Z, y), weights=sample_weight))
+
+
+def loss_and_gradients(
+    X: Array,
+    y: Array,
+    params: Sequence[tuple[Array, Array]],
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    sample_weight: Array | None = None,
+) -> tuple[float, Layers]:
+    """Return the mean loss over the rows and its gradients: `forward` and `backward` in one call."""
+    hidden, Z = logits(X, params, activation)
+    value = mean_loss(Z, y, loss, sample_weight)
+    return value, backward(X, [*hidden, LOSSES[loss].output(Z)], y, params, activation, loss, sample_weight)

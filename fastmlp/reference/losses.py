@@ -1,0 +1,75 @@
+"""Loss functions: of predictions, as a script would call them, and of logits, as training needs them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp.reference.activations import Array, identity, sigmoid, softmax
+
+EPSILON = 1e-15
+
+
+def mse_loss(y_pred: Array, y: Array) -> float:
+    """Return the mean of (ŷ - y)² over all elements."""
+    return float(np.mean((y_pred - y) ** 2))
+
+
+def binary_cross_entropy(A: Array, y: Array) -> float:
+    """Return -mean[y ln(A + ε) + (1 - y) ln(1 - A + ε)] over all elements, with ε = 1e-15.
+
+    Parameters
+    ----------
+    A : array
+        Probabilities of the positive class.
+    y : array of the same shape
+        Targets, 0 or 1.
+    """
+    A = np.asarray(A, np.float64)  # 1 + ε is 1 in float32
+    return float(-np.mean(y * np.log(A + EPSILON) + (1 - y) * np.log(1 - A + EPSILON)))
+
+
+def cross_entropy(A: Array, y: Array) -> float:
+    """Return the mean over rows of -Σ y ln(A + ε), with ε = 1e-15.
+
+    Parameters
+    ----------
+    A : (n, k) array
+        Class probabilities.
+    y : (n, k) array
+        One-hot targets.
+    """
+    return float(-np.mean(np.sum(y * np.log(A + EPSILON), axis=1)))
+
+
+def _softmax_loss(Z: Array, y: Array) -> Array:
+    """ln Σ e^z - Σ y z for each row: the cross-entropy of the softmax, with no probability ever formed."""
+    top = np.max(Z, axis=1)
+    return top + np.log(np.sum(np.exp(Z - top[:, None]), axis=1)) - np.sum(y * Z, axis=1)
+
+
+def _sigmoid_loss(Z: Array, y: Array) -> Array:
+    """ln(1 + e^z) - y z averaged over each row: the binary cross-entropy of the sigmoid."""
+    return np.mean(np.maximum(Z, 0) - y * Z + np.log1p(np.exp(-np.abs(Z))), axis=1)
+
+
+def _squared_loss(Z: Array, y: Array) -> Array:
+    return np.mean((Z - y) ** 2, axis=1)
+
+
+class Loss(NamedTuple):
+    """One loss as training sees it: every pairing is such that δ = ∂loss/∂Z is a multiple of (output - y)."""
+
+    output: Callable[[Array], Array]
+    """Turns logits (n, k) into predictions (n, k)."""
+    of_logits: Callable[[Array, Array], Array]
+    """Loss of each row (n,) from logits (n, k) and targets (n, k)."""
+    slope: Callable[[int], float]
+    """The factor c(k) in ∂(row's loss)/∂z = c(k) · (output - y), for k outputs."""
+
+
+LOSSES = {
+    "cross_entropy": Loss(softmax, _softmax_loss, lambda k: 1.0),
+    "binary_cross_entropy": Loss(sigmoid, _sigmoid_loss, lambda k: 1.0 / k),
+    "mean_squared_error": Loss(identity, _squared_loss, lambda k: 2.0 / k),
+}
