@@ -5,13 +5,14 @@ arrays that starts as zeros (`initial_state`). ``weight_decay`` is the factor λ
 the gradient as λ w; it may be a number, or a vector that is 0 where a parameter (a bias) shall not decay.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
 
-State = tuple[Array, ...]
+State = tuple[NDArray[Any], ...]
 
 
 def sgd(
@@ -89,17 +90,3 @@ def initial_state(name: str, params: Array) -> State:
 
 
 OPTIMIZERS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
-
-
-class Optimizer(NamedTuple):
-    """Which optimizer, with its settings."""
-
-    name: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-
-    def step(self, params: Array, grads: Array, state: State, weight_decay: float | Array) -> tuple[Array, State]:
-        """Apply one update with these settings; `weight_decay` may be the setting spread over a vector."""
-        settings = {"momentum": self.momentum} if self.name in ("momentum", "nesterov") else {}
-        return OPTIMIZERS[self.name](params, grads, state, lr=self.lr, weight_decay=weight_decay, **settings)

@@ -1,6 +1,7 @@
 """Parameters of a network: one flat vector, on which every layer's (W, b) is a view."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ Layers = list[tuple[Array, Array]]
 
 def parameter_count(widths: Sequence[int]) -> int:
     """Return how many weights and biases a network of these widths (d, h1, ..., k) has."""
-    return sum((m + 1) * p for m, p in zip(widths, widths[1:], strict=False))
+    return sum((m + 1) * p for m, p in pairwise(widths))
 
 
 def layer_views(flat: Array, widths: Sequence[int]) -> Layers:
@@ -21,7 +22,7 @@ def layer_views(flat: Array, widths: Sequence[int]) -> Layers:
     Each W is (in, out) and each b is (out,); writing to a view writes to the vector.
     """
     layers, start = [], 0
-    for m, p in zip(widths, widths[1:], strict=False):
+    for m, p in pairwise(widths):
         W, b = flat[start : start + m * p].reshape(m, p), flat[start + m * p : start + (m + 1) * p]
         layers.append((W, b))
         start += (m + 1) * p
