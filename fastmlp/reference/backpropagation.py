@@ -48,6 +48,12 @@ def forward(
     return [*hidden, LOSSES[loss].output(Z)]
 
 
+def row_shares(n: int, sample_weight: Array | None = None) -> Array:
+    """Return each row's share (n,) of the mean loss: 1/n, or w_i / Σ w, or 0 where no row of the batch has weight."""
+    weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    return weights / (np.sum(weights) or 1.0)
+
+
 def backward(
     X: Array,
     activations: Sequence[Array],
@@ -73,8 +79,7 @@ def backward(
         The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
     """
     n, k = activations[-1].shape
-    share = np.full(n, 1 / n) if sample_weight is None else sample_weight / np.sum(sample_weight)
-    scale = (LOSSES[loss].slope(k) * share).astype(activations[-1].dtype)
+    scale = (LOSSES[loss].slope(k) * row_shares(n, sample_weight)).astype(activations[-1].dtype)
     delta = (activations[-1] - y) * scale[:, None]
 
     gradients: Layers = []
@@ -89,7 +94,7 @@ def backward(
 
 def mean_loss(Z: Array, y: Array, loss: str = "cross_entropy", sample_weight: Array | None = None) -> float:
     """Return the (weighted) mean loss of logits Z (n, k) against targets y (n, k), as a float64 number."""
-    return float(np.average(LOSSES[loss].of_logits(Z, y), weights=sample_weight))
+    return float(row_shares(len(Z), sample_weight) @ LOSSES[loss].of_logits(Z, y))
 
 
 def loss_and_gradients(

@@ -1,0 +1,134 @@
+"""How y becomes the numbers a network is trained on, and logits become predictions in the terms of y."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastmlp.reference.losses import LOSSES
+from fastmlp.validation import check_choice, check_targets
+
+
+class Coding(NamedTuple):
+    """The relation of y to the outputs of a network, learned from the training targets."""
+
+    loss: str
+    """A name of `fastmlp.reference.losses.LOSSES`."""
+    outputs: int
+    """Number of outputs k."""
+    classes: NDArray[Any] | None
+    """The class labels, sorted; None for regression and for multilabel targets."""
+    flat: bool
+    """Whether targets without classes came as (n,) and predictions are to have that shape."""
+
+    def encode(self, y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
+        """Return codes of y: class numbers (n,) int64 for cross-entropy, otherwise float64 targets (n, k)."""
+        array = check_targets(y, n, name)
+        if self.classes is None:
+            return self._encode_numbers(array, name)
+        codes = self._class_numbers(array, name)
+        return codes if self.loss == "cross_entropy" else codes.astype(np.float64)[:, None]
+
+    def _encode_numbers(self, y: NDArray[Any], name: str) -> NDArray[Any]:
+        if y.dtype.kind in "US":
+            raise TypeError(f"{name} must be numbers for loss={self.loss!r}, got strings such as {y.flat[0]!r}")
+        rows = y.reshape(len(y), -1).astype(np.float64)
+        if rows.shape[1] != self.outputs:
+            raise ValueError(f"{name} must have {self.outputs} columns as in training, got {rows.shape[1]}")
+        if self.loss == "binary_cross_entropy" and not _is_binary(rows):
+            raise ValueError(
+                f"{name} must hold only 0 and 1 for loss='binary_cross_entropy', got {_not_binary(rows):g}"
+            )
+        return rows
+
+    def _class_numbers(self, y: NDArray[Any], name: str) -> NDArray[np.int64]:
+        assert self.classes is not None
+        if y.ndim == 2 and y.shape[1] > 1:
+            if y.shape[1] != len(self.classes):
+                raise ValueError(f"{name} must have {len(self.classes)} columns (one-hot), got {y.shape[1]}")
+            return _one_hot_positions(y, name)
+        labels = y.ravel()
+        if (labels.dtype.kind in "US") != (self.classes.dtype.kind in "US"):
+            raise TypeError(f"{name} must hold labels like {self.classes[0]!r}, got {labels[0]!r}")
+        places = np.searchsorted(self.classes, labels)
+        places[places == len(self.classes)] = 0
+        unseen = self.classes[places] != labels
+        if unseen.any():
+            raise ValueError(f"{name} holds the label {labels[unseen][0].item()!r}, which no training sample has")
+        return places.astype(np.int64)
+
+    def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
+        """Return predictions in the terms of y from logits (n, k)."""
+        if self.loss == "mean_squared_error":
+            return Z[:, 0] if self.flat else Z
+        if self.loss == "cross_entropy":
+            assert self.classes is not None
+            return self.classes[np.argmax(Z, axis=1)]
+        positive = (Z > 0).astype(np.int64)
+        if self.classes is not None:
+            return self.classes[positive[:, 0]]
+        return positive[:, 0] if self.flat else positive
+
+    def probabilities(self, Z: NDArray[Any]) -> NDArray[Any]:
+        """Return probabilities from logits: (n, classes), or (n, k) for multilabel targets."""
+        if self.loss == "mean_squared_error":
+            raise TypeError("predict_proba needs a classifier, and this network was trained for regression")
+        A = LOSSES[self.loss].output(Z)
+        return np.hstack([1 - A, A]) if self.loss == "binary_cross_entropy" and self.classes is not None else A
+
+
+def learn_coding(y: ArrayLike, n: int, loss: str) -> Coding:
+    """Return the coding of training targets y under `loss`; "auto" decides between labels and numbers."""
+    check_choice("loss", loss, ("auto", *LOSSES))
+    array = check_targets(y, n)
+    if loss == "auto":
+        is_float = array.dtype.kind == "f"
+        looks_one_hot = array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf" and _is_binary(array)
+        loss = "mean_squared_error" if is_float and not looks_one_hot else "cross_entropy"
+    if loss == "cross_entropy":
+        return Coding(loss, len(classes := _learn_classes(array)), classes, flat=False)
+    if loss == "binary_cross_entropy" and array.size == n:
+        classes = _learn_classes(array.ravel())
+        if len(classes) != 2:
+            raise ValueError(f"y must hold two classes for loss='binary_cross_entropy', got {len(classes)}")
+        return Coding(loss, 1, classes, flat=False)
+    coding = Coding(loss, array.size // n, None, flat=array.ndim == 1)
+    coding.encode(array, n)
+    return coding
+
+
+def _learn_classes(y: NDArray[Any]) -> NDArray[Any]:
+    if y.ndim == 2 and y.shape[1] > 1:
+        _one_hot_positions(y, "y")
+        return np.arange(y.shape[1])
+    labels = y.ravel()
+    if labels.dtype.kind == "f" and np.any(labels != np.rint(labels)):
+        raise ValueError("y must hold class labels for a classification loss, got fractions; did you mean regression?")
+    classes = np.unique(labels.astype(np.int64) if labels.dtype.kind == "f" else labels)
+    if len(classes) < 2:
+        raise ValueError(f"y must hold at least two classes, got only {classes[0].item()!r}")
+    return classes
+
+
+def _is_binary(y: NDArray[Any]) -> bool:
+    return bool(np.all((y == 0) | (y == 1)))
+
+
+def _not_binary(y: NDArray[Any]) -> float:
+    return float(y[(y != 0) & (y != 1)][0])
+
+
+def _one_hot_positions(y: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Return the column of the 1 in each row of y (n, k)."""
+    if y.dtype.kind in "US":
+        raise TypeError(f"{name} must be one label a sample or one-hot rows of numbers, got a table of strings")
+    if not _is_binary(y):
+        raise ValueError(f"{name} must have one-hot rows of 0 and 1, got {_not_binary(y):g}")
+    sums = np.count_nonzero(y, axis=1)
+    if np.any(sums != 1):
+        row = int(np.argmax(sums != 1))
+        raise ValueError(
+            f"{name} must have one-hot rows with a single 1, but row {row} has {sums[row]} "
+            "(loss='binary_cross_entropy' takes several labels a sample)"
+        )
+    return np.argmax(y, axis=1)

@@ -1,0 +1,283 @@
+"""`train`: check what the user passes, prepare the problem, run the epochs, return the network."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastmlp.descent import Descent, batch_gradients
+from fastmlp.history import History
+from fastmlp.network import MLP
+from fastmlp.normalization import learn_normalization
+from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
+from fastmlp.progress import Progress
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.parameters import flatten, initialize
+from fastmlp.targets import Coding, learn_coding
+from fastmlp.validation import (
+    Features,
+    check_choice,
+    check_features,
+    check_flag,
+    check_hidden,
+    check_init,
+    check_integer,
+    check_number,
+    check_params,
+    check_sample_weight,
+)
+
+Callback = Callable[[MLP, History], object]
+
+
+def train(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    hidden: int | Sequence[int] = (256, 128),
+    activation: str = "relu",
+    loss: str = "auto",
+    init: str | float = "he",
+    optimizer: str = "sgd",
+    lr: float = 0.1,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    num_epochs: int = 20,
+    batch_size: int = 64,
+    shuffle: bool = True,
+    normalize: str | None = "auto",
+    validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    sample_weight: ArrayLike | None = None,
+    backend: str = "jit",
+    dtype: str = "float32",
+    num_threads: int | None = None,
+    seed: int | None = None,
+    params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    epoch_loss: str = "running",
+    track_gradients: bool = False,
+    callbacks: Iterable[Callback] = (),
+    verbose: bool = True,
+) -> MLP:
+    """Train a multilayer perceptron and return it.
+
+    Nothing that is passed in gets modified. Ctrl-C ends the training and returns the network as it was after the last
+    whole epoch; so does a loss that stops being finite, with a RuntimeWarning.
+
+    Parameters
+    ----------
+    X : (n, d) array or CSR matrix
+        Features of any real dtype.
+    y : (n,) or (n, k) array
+        Integer, string or one-hot labels (any dtype) for classification; other floats for regression; rows of 0 and 1
+        for multilabel targets with ``loss="binary_cross_entropy"``.
+    hidden : sequence of int
+        Widths of the hidden layers; empty for a linear model.
+    activation : {"relu", "sigmoid", "tanh", "identity"}
+        Of the hidden layers.
+    loss : {"auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"}
+        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers.
+    init : {"he", "xavier"} or float
+        Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
+    optimizer : {"sgd", "adam"}
+    lr : float
+        Learning rate.
+    momentum : float
+        Of SGD, in [0, 1).
+    nesterov : bool
+        Whether the momentum is Nesterov's.
+    weight_decay : float
+        Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
+    num_epochs, batch_size : int
+        The last batch of an epoch has the rows that are left.
+    shuffle : bool
+        Whether each epoch visits the rows in a fresh order.
+    normalize : {"auto", "unit", "zscore"} or None
+        "unit" divides by 255; "zscore" subtracts each column's mean and divides by its standard deviation, learned from
+        X and kept in the model; "auto" is "unit" for uint8 and nothing for other types.
+    validation_data : (X, y), optional
+        Evaluated after every epoch.
+    sample_weight : (n,) array, optional
+        The loss of a batch is then Σ w_i loss_i / Σ w_i.
+    backend : {"jit", "reference"}
+        The compiled path, or plain NumPy with the same numbers to rounding.
+    dtype : {"float32", "float64"}
+        Of parameters and arithmetic.
+    num_threads : int, optional
+        At most this many threads; by default as many as pay.
+    seed : int, optional
+        Fixes initial parameters and every permutation, the same for both backends and any number of threads.
+    params : list of (W, b), optional
+        Start from these instead of random ones; copied.
+    epoch_loss : {"running", "full"}
+        History's training loss: the weighted mean of the minibatch losses, or the loss of the whole training set after
+        the epoch.
+    track_gradients : bool
+        Record the mean |∂loss/∂W| of every layer on each epoch's first batch.
+    callbacks : iterable of callable
+        Each is called as ``callback(model, history)`` after every epoch; a return value of True stops the training.
+    verbose : bool
+        Whether to print a line about the path taken and one line an epoch.
+
+    Returns
+    -------
+    MLP
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unfit; the message names it. Nothing has been started then.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.load_mnist(1000)
+    >>> model = fastmlp.train(X[:800], y[:800], num_epochs=5, seed=0, verbose=False)
+    >>> model
+    MLP(784-256-128-10, relu, cross_entropy, 235,146 parameters, float32)
+    >>> model.score(X[800:], y[800:]) > 0.75
+    True
+    """
+    features = check_features(X)
+    n, d = features.shape
+    coding = learn_coding(y, n, loss)
+    architecture = Architecture(
+        (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
+    )
+    problem = Problem(
+        X=features,
+        codes=coding.encode(y, n),
+        sample_weight=check_sample_weight(sample_weight, n),
+        normalization=learn_normalization(normalize, features),
+        architecture=architecture,
+        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay),
+        batch_size=check_integer("batch_size", batch_size),
+        dtype=np.dtype(check_choice("dtype", dtype, ("float32", "float64"))),
+        num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
+    )
+    num_epochs = check_integer("num_epochs", num_epochs)
+    check_choice("backend", backend, ("jit", "reference"))
+    check_choice("epoch_loss", epoch_loss, ("running", "full"))
+    check_flag("shuffle", shuffle)
+    check_flag("track_gradients", track_gradients)
+    check_flag("verbose", verbose)
+    callbacks = _check_callbacks(callbacks)
+    validation = None if validation_data is None else _check_validation(validation_data, d, coding)
+    # Two streams, so that starting from given parameters leaves the permutations as they were.
+    init_seed, order_seed = np.random.SeedSequence(_check_seed(seed)).spawn(2)
+    scale = check_init(init)
+    if params is None:
+        start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
+    else:
+        start = flatten(check_params(params, architecture.widths))
+    orders = np.random.default_rng(order_seed)
+
+    trainer = _make_trainer(problem, start, backend)
+    history = History(compile_seconds=trainer.compile_seconds)
+    progress = Progress(num_epochs, verbose)
+    progress.begin(architecture, n, trainer)
+
+    def network(params: NDArray[Any]) -> MLP:
+        return MLP(params, architecture, problem.normalization, coding, history)
+
+    good = trainer.params
+    try:
+        for _ in range(num_epochs):
+            order = orders.permutation(n) if shuffle else np.arange(n)
+            if track_gradients:
+                magnitudes = gradient_magnitudes(problem, good, order[: problem.batch_size])
+            started = time.perf_counter()
+            value = trainer.run_epoch(order)
+            seconds = time.perf_counter() - started
+            params_now = trainer.params
+            if not (np.isfinite(value) and np.all(np.isfinite(params_now))):
+                warnings.warn(
+                    f"training diverged in epoch {len(history) + 1}; the network of epoch {len(history)} is kept "
+                    f"(a smaller lr than {problem.optimizer.lr:g} may help)",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                break
+            model = network(params_now)
+            if epoch_loss == "full":
+                value = model._loss(model._logits(features), problem.codes, problem.sample_weight)
+            results = () if validation is None else _evaluate(model, *validation)
+            good = params_now
+            history.loss.append(value)
+            history.seconds.append(seconds)
+            if track_gradients:
+                history.gradient_magnitude.append(magnitudes)
+            if results:
+                history.val_loss.append(results[0])
+                if coding.loss != "mean_squared_error":
+                    history.val_accuracy.append(results[1])
+            progress.epoch(history)
+            stops = [callback(model, history) is True for callback in callbacks]
+            if any(stops):
+                break
+    except KeyboardInterrupt:
+        progress.interrupted(history)
+    return network(good)
+
+
+def gradient_magnitudes(problem: Problem, params: NDArray[Any], rows: NDArray[np.int64]) -> list[float]:
+    """Return the mean |∂loss/∂W| of every layer on these rows."""
+    from fastmlp import reference
+
+    _, gradients = batch_gradients(problem, params, rows, reference)
+    return [float(np.mean(np.abs(dW), dtype=np.float64)) for dW, _ in gradients]
+
+
+def _make_trainer(problem: Problem, params: NDArray[Any], backend: str) -> Trainer:
+    if backend == "reference":
+        from fastmlp import reference
+
+        return Descent(problem, params, reference)
+    from fastmlp import jit
+
+    return Descent(problem, params, jit)
+
+
+def _evaluate(model: MLP, X: Features, y: ArrayLike, codes: NDArray[Any]) -> tuple[float, float]:
+    Z = model._logits(X)
+    return model._loss(Z, codes), model._score(Z, y, codes)
+
+
+def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+    check_choice("optimizer", name, ("sgd", "adam"))
+    momentum = check_number("momentum", momentum, 0.0, 1.0)
+    check_flag("nesterov", nesterov)
+    if name == "adam" and (momentum or nesterov):
+        raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
+    if nesterov and not momentum:
+        raise ValueError("nesterov=True needs a momentum above 0, got 0")
+    if momentum:
+        name = "nesterov" if nesterov else "momentum"
+    lr = check_number("lr", lr, 0.0, low_open=True)
+    return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
+
+
+def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    listed = list(callbacks)
+    for i, callback in enumerate(listed):
+        if not callable(callback):
+            raise TypeError(f"callbacks[{i}] must be callable as callback(model, history), got {callback!r}")
+    return listed
+
+
+def _check_validation(
+    validation_data: tuple[ArrayLike, ArrayLike], d: int, coding: Coding
+) -> tuple[Features, ArrayLike, NDArray[Any]]:
+    try:
+        X, y = validation_data
+    except (TypeError, ValueError):
+        raise TypeError("validation_data must be a pair (X, y)") from None
+    features = check_features(X, "validation_data: X", num_features=d)
+    return features, y, coding.encode(y, features.shape[0], "validation_data: y")
+
+
+def _check_seed(seed: int | None) -> int | None:
+    return None if seed is None else check_integer("seed", seed, minimum=0)
