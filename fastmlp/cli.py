@@ -59,7 +59,7 @@ def _add_train(commands: Any) -> None:
     descent.add_argument("--batch-size", type=int, default=64)
     descent.add_argument("--epoch-loss", choices=("running", "full"), default="running")
     descent.add_argument("--seed", type=int, default=0)
-    descent.add_argument("--recipe", action="store_true", help="the classic from-scratch recipe to the letter: standard "
+    descent.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
                          "normal init x 0.01, columns standardised over all rows before the split, SGD 0.1, batch 64, "
                          "loss on the whole training set")  # fmt: skip
     path = train.add_argument_group("path")
