@@ -1,0 +1,1 @@
+"""The compiled engine: kernels on SIMD vectors, and what runs them."""

@@ -1,0 +1,83 @@
+"""Kernels on top of the vector operations: exp, tanh, sigmoid of vectors or numbers, and the transpose of a matrix."""
+
+from fastmlp.jit.simd_machine import inline, kernel
+from fastmlp.jit.simd_primitives import (
+    absolute,
+    by_kind,
+    copysign,
+    lanes_of,
+    maximum,
+    minimum,
+    number,
+    polynomial,
+    transpose_block,
+    two_to,
+    where,
+)
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH = 0.693145751953125  # 15 bits: its product with a whole number below 2**9 (f32) is exact, also without fma
+LN2_LOW = 1.4286068203094173e-06
+
+# e**x = 2**n e**r with n = rint(x/ln 2). SHIFT pushes x/ln 2 so far up that its fraction is rounded away and n + bias - 1
+# stands in the last bits of the mantissa, where `two_to` finds it. No conversion to integers: AVX2 has none for f64.
+SHIFT = by_kind(f32=1.5 * 2**23 + 126, f64=1.5 * 2**52 + 1022)
+LOWEST = by_kind(f32=-87.3, f64=-708.2)  # n + bias - 1 is 0 here, and with it 2**(n - 1)
+HIGHEST = by_kind(f32=88.8, f64=709.9)  # e**x is past the largest float here
+
+# 2 (e**r - 1)/r for |r| ≤ ln(2)/2: the Chebyshev series, cut. Relative error of e**r: 1e-8 and 1e-17.
+EXPM1 = polynomial(
+    f32=(2.0, 1.0, 0.33333009813895675, 0.08333270446114104, 0.01673837375784006, 0.0027882326499770443),
+    f64=(
+        2.0,
+        1.000000000000001,
+        0.3333333333333336,
+        0.08333333333314552,
+        0.016666666666639088,
+        0.0027777777865244336,
+        0.0003968253978039179,
+        4.960300835605644e-05,
+        5.51144815193176e-06,
+        5.525285482983187e-07,
+        5.022019260806698e-08,
+    ),
+)
+
+
+@inline
+def exp(x):
+    """e**x to 1 ulp or two; 0 below 1.7e-38 (f32) and 3.2e-308 (f64), inf above the largest float, NaN for NaN."""
+    x = minimum(maximum(x, LOWEST(x)), HIGHEST(x))
+    t = x * number(x, LOG2_E) + SHIFT(x)
+    n = t - SHIFT(x)
+    r = x - n * number(x, LN2_HIGH) - n * number(x, LN2_LOW)
+    return (EXPM1(r) * r + number(x, 2)) * two_to(t)
+
+
+@inline
+def tanh(x):
+    """tanh x to a few ulp, everywhere: m/(m + 2) with m = e**2|x| - 1 and x's sign; ±1 for large x."""
+    one = number(x, 1)
+    y = minimum(absolute(x), number(x, 20))
+    y = y + y
+    t = y * number(x, LOG2_E) + SHIFT(x)
+    n = t - SHIFT(x)
+    r = y - n * number(x, LN2_HIGH) - n * number(x, LN2_LOW)
+    half = two_to(t)
+    m = half * (EXPM1(r) * r) + (half + half - one)
+    return copysign(m / (m + one + one), x)
+
+
+@inline
+def sigmoid(x):
+    """1/(1 + e**-x), without overflow: e**-|x| is at most 1."""
+    e = exp(-absolute(x))
+    return where(x < number(x, 0), e, number(x, 1)) / (e + number(x, 1))
+
+
+@kernel
+def transpose(source, nrow, target, ncol):
+    """target[j, i] = source[i, j] for i < nrow, j < ncol, multiples of the lanes (addresses of rows of f32 or f64)."""
+    for i in range(0, nrow, lanes_of(source)):
+        for j in range(0, ncol, lanes_of(source)):
+            transpose_block(source, i, target, j)

@@ -1,0 +1,243 @@
+"""Memory in compiled code: rows at an address, tables of addresses, prefetching and atomic counters."""
+
+import operator
+import sys
+
+from llvmlite import binding, ir
+from numba.core import types
+from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
+from numba.extending import intrinsic
+
+from fastmlp.jit.simd_types import (
+    BYTE_POINTER,
+    I32,
+    I64,
+    KINDS,
+    Ptr,
+    Struct,
+    Vec,
+    call,
+    element,
+    is_number,
+    llvm_type,
+    load,
+    narrow,
+    spread,
+    store,
+    widen,
+)
+
+__all__ = [
+    "atomic_add",
+    "atomic_load",
+    "pointer",
+    "prefetch",
+    "spin",
+    "struct",
+]
+
+SPINS_BEFORE_YIELD = 4000  # some 50 µs of pauses, longer than any wait between threads that all have a core
+
+
+# ---- addresses and what stands there
+
+
+def pointer(kind, n=1, aligned=True):
+    """A function that makes an address (an int, or another pointer) the address of rows of n numbers of a kind.
+
+    Rows of floats are read and written as aligned to min(64, their bytes), unless aligned=False. `.t` is the type.
+    """
+    t = Ptr(kind, n, aligned)
+
+    @intrinsic
+    def cast(typing_context, address):
+        if isinstance(address, Ptr):
+            return t(address), lambda context, b, sig, args: args[0]
+        return t(types.int64), lambda context, b, sig, args: b.inttoptr(args[0], BYTE_POINTER)
+
+    cast.t = t
+    return cast
+
+
+def _indexed(args):
+    """(type of the index, type of what stands there) for p[i] and p[k, i]."""
+    p, i = args[0], args[1]
+    if isinstance(p, Ptr) and isinstance(i, types.Integer):
+        return types.intp, p.row
+    if isinstance(p, Ptr) and isinstance(i, types.BaseTuple) and len(i) == 2:
+        return types.UniTuple(types.intp, 2), KINDS[p.kind].number
+    if isinstance(p, Struct) and isinstance(i, types.Integer):
+        return types.intp, p
+    return None
+
+
+@infer_global(operator.getitem)
+class _GetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        found = _indexed(args)
+        return found and signature(found[1], args[0], found[0])
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        found = _indexed(args)
+        if found is None or isinstance(args[0], Struct):
+            return None
+        index, there = found
+        value = KINDS[args[0].kind].number if is_number(args[2]) else there
+        return signature(types.none, args[0], index, value)
+
+
+def _place(b, p, index_type, address, index):
+    if isinstance(index_type, types.BaseTuple):
+        return element(b, p, address, b.extract_value(index, 0), b.extract_value(index, 1))
+    return element(b, p, address, index)
+
+
+def _get(context, b, sig, args):
+    p, there = sig.args[0], sig.return_type
+    place = _place(b, p, sig.args[1], *args)
+    if isinstance(there, Vec):
+        return load(b, llvm_type(p.kind, p.n), place, p.row_alignment)
+    return widen(b, p.kind, load(b, llvm_type(p.kind), place, KINDS[p.kind].size))
+
+
+def _set(context, b, sig, args):
+    p, index_type, value_type = sig.args
+    place, value = _place(b, p, index_type, *args[:2]), args[2]
+    if isinstance(index_type, types.BaseTuple) or p.n == 1:
+        store(b, narrow(b, p.kind, value), place, KINDS[p.kind].size)
+    else:
+        store(b, value if isinstance(value_type, Vec) else spread(b, p.row, value), place, p.row_alignment)
+    return context.get_dummy_value()
+
+
+for _index in (types.Integer, types.UniTuple):
+    lower_builtin(operator.getitem, Ptr, _index)(_get)
+    lower_builtin(operator.setitem, Ptr, _index, types.Any)(_set)
+
+
+def _move(op, sign):
+    """p + i: the address of row i."""
+
+    class Typing(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], (Ptr, Struct)) and isinstance(args[1], types.Integer):
+                return signature(args[0], args[0], types.intp)
+            return None
+
+    infer_global(op)(type(f"{op.__name__}_typing", (Typing,), {}))
+
+    @lower_builtin(op, Ptr, types.Integer)
+    def lower(context, b, sig, args):
+        return element(b, sig.args[0], args[0], b.mul(I64(sign), args[1]))
+
+    @lower_builtin(op, Struct, types.Integer)
+    def lower_struct(context, b, sig, args):
+        return b.gep(args[0], [b.mul(I64(sign * 8 * len(sig.args[0].fields)), args[1])])
+
+
+for _op, _sign in ((operator.add, 1), (operator.iadd, 1), (operator.sub, -1), (operator.isub, -1)):
+    _move(_op, _sign)
+
+
+@lower_builtin(operator.getitem, Struct, types.Integer)
+def _get_struct(context, b, sig, args):
+    return b.gep(args[0], [b.mul(I64(8 * len(sig.args[0].fields)), args[1])])
+
+
+# ---- tables
+
+
+def struct(name, fields):
+    """A function that makes an address (an int) a table of 8-byte slots, read as attributes: t.rate, t.weights[i].
+
+    fields: name → "int", "float", or what the slot holds the address of, a `pointer` or another struct (or its type).
+    t + l, t[l]: the l-th table of an array. `.t` is the type, `.t.fields` the names in the order of the slots.
+    """
+    numbers = {"int": types.int64, "float": types.float64}
+    t = Struct(name, {key: numbers[f] if isinstance(f, str) else getattr(f, "t", f) for key, f in fields.items()})
+
+    @intrinsic
+    def cast(typing_context, address):
+        if isinstance(address, (Ptr, Struct)):
+            return t(address), lambda context, b, sig, args: args[0]
+        return t(types.int64), lambda context, b, sig, args: b.inttoptr(args[0], BYTE_POINTER)
+
+    cast.t = t
+    return cast
+
+
+@infer_getattr
+class _StructAttributes(AttributeTemplate):
+    key = Struct
+
+    def generic_resolve(self, t, name):
+        return t.fields.get(name)
+
+
+@lower_getattr_generic(Struct)
+def _get_attribute(context, b, t, address, name):
+    slot = b.gep(address, [I64(8 * list(t.fields).index(name))])
+    return load(b, context.get_value_type(t.fields[name]), slot, 8)
+
+
+# ---- caches and threads
+
+
+@intrinsic
+def prefetch(typing_context, p):
+    """Ask for the cache line at an address p. Any address may be given."""
+
+    def generate(context, b, sig, args):
+        to_read, keep_in_all_caches, data = I32(0), I32(3), I32(1)
+        call(b, "llvm.prefetch.p0", ir.VoidType(), args[0], to_read, keep_in_all_caches, data)
+        return context.get_dummy_value()
+
+    return (types.none(p), generate) if isinstance(p, Ptr) else None
+
+
+def _counter(p):
+    return isinstance(p, Ptr) and p.kind == "i64"
+
+
+@intrinsic
+def atomic_add(typing_context, p, n):
+    """p[0] += n in one step, after all earlier writes; returns what stood there before (p: pointer("i64"))."""
+
+    def generate(context, b, sig, args):
+        return b.atomic_rmw("add", b.bitcast(args[0], I64.as_pointer()), args[1], "seq_cst")
+
+    return (types.int64(p, types.int64), generate) if _counter(p) else None
+
+
+@intrinsic
+def atomic_load(typing_context, p):
+    """p[0], read before all later reads (p: pointer("i64"))."""
+
+    def generate(context, b, sig, args):
+        return b.load_atomic(b.bitcast(args[0], I64.as_pointer()), "acquire", 8)
+
+    return (types.int64(p), generate) if _counter(p) else None
+
+
+@intrinsic
+def spin(typing_context, n):
+    """Wait a moment in a loop's turn n: a pause of the core; beyond some thousand turns, a turn for other threads."""
+
+    def generate(context, b, sig, args):
+        machine = binding.get_process_triple()
+        with b.if_else(b.icmp_signed("<", args[0], I64(SPINS_BEFORE_YIELD))) as (early, late):
+            with early:
+                if machine.startswith(("x86", "i686", "amd64")):
+                    call(b, "llvm.x86.sse2.pause", ir.VoidType())
+                elif machine.startswith(("aarch64", "arm64")):
+                    call(b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
+            with late:
+                if sys.platform != "win32":
+                    call(b, "sched_yield", I32)
+        return context.get_dummy_value()
+
+    return types.none(types.int64), generate
