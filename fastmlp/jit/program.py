@@ -1,0 +1,367 @@
+"""One epoch as one thread runs it: the order of the kernels, and where the threads meet.
+
+Every batch has three phases, with a barrier after the first two:
+
+1. Each thread computes the first layer for the units it owns, all samples.
+2. Each thread takes some samples through the other layers, the loss and back to the first layer's deltas, and prepares
+   the same number of samples of the next batch.
+3. Each thread finishes the gradient rows of the weights it owns and updates them, then goes on with phase 1.
+
+So the first layer's weights never leave their owner's cache, every sum is made by one thread in one fixed order, and
+the result is the same to the bit for any number of threads.
+
+Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, P panels of a layer.
+"""
+
+from typing import NamedTuple
+
+from fastmlp.jit import first_layer
+from fastmlp.jit.head import make_head
+from fastmlp.jit.hidden import ACTIVATIONS, S, activate, add_rows, chain, gradient, product
+from fastmlp.jit.optimizers import BETA1, BETA2, STEPS, Rate
+from fastmlp.jit.simd import (
+    atomic_add,
+    atomic_load,
+    inline,
+    kernel,
+    least,
+    number,
+    pointer,
+    spin,
+    splat,
+    struct,
+    transpose,
+    transpose_bits,
+)
+
+CHUNK = 128
+"""Features whose gradients are finished together when a batch has several tiles."""
+
+
+class Spec(NamedTuple):
+    """What is compiled in; everything else is a number in a table."""
+
+    kind: str
+    """Of parameters and arithmetic: "f32" or "f64"."""
+    raw: str
+    """Of the features in memory: "u8", "f32" or "f64"."""
+    sparse: bool
+    row: int
+    """Units in a panel of a hidden layer."""
+    out: int
+    """Units in a panel of the last layer, equal to `row` if it is also the first."""
+    activation: str
+    loss: str
+    optimizer: str
+
+
+ints, i32, u16, f64 = pointer("i64"), pointer("i32"), pointer("u16"), pointer("f64")
+words = pointer("i64", 64)
+
+
+def tables(spec):
+    """Return the types of the tables that the program reads: one of the run, one a hidden layer, one of the last layer.
+
+    Shapes, with T tiles of S samples: A, D (P, T, S, R); M (P, T, S); C (P, T, 64); W (P, in_rows, R); WT (P_in, P·R, R_in);
+    b (P, R). A layer's `state` is the distance in rows from a weight to its optimizer's state.
+    """
+    row, out, numbers = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out), pointer(spec.kind)
+
+    def layer(name, panel):
+        integers = dict.fromkeys(("units", "panels", "in_units", "in_panels", "in_rows", "state"), "int")
+        rows = {"W": panel, "WT": row, "b": panel, "A": panel, "D": panel, "M": ints, "C": ints}
+        return struct(name, integers | rows)
+
+    hidden, last = layer("hidden", row), layer("last", out)
+    run = struct(
+        "run",
+        {
+            # the work: samples, features, and how they are cut up
+            **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "hidden", "learn", "lazy"), "int"),
+            **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
+            # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
+            **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
+            **{"order": ints, "labels": ints, "share": f64, "scores": numbers},
+            **{"base": numbers, "scale": numbers, "shift": numbers, "h": row, "zero": row},
+            # the network
+            **{"layers": hidden, "last": last},
+            # the present and the next batch, by sample; (2, ...) where both are in use at a time
+            **{"address": ints, "code": ints, "mask": ints, "panels": row},
+            **{"nonzero": ints, "index": u16, "value": numbers, "cut": i32, "loss": f64, "batch_loss": f64},
+            # the team, and what each thread has for itself
+            **{"threads": "int", "arrived": ints, "stop": ints, "thread": "int"},
+            **{"features": ints, "valid": ints, "G": row, "scratch": pointer(spec.kind, 64)},
+        },
+    )
+    return run, hidden, last
+
+
+@inline
+def share_of(total, thread, threads):
+    """Where the part of a thread begins when `total` things are divided."""
+    return total * thread // threads
+
+
+@inline
+def tile_size(B, i):
+    """Samples in tile i of a batch of B."""
+    return least(S, B - S * i)
+
+
+@inline
+def low_bits(n):
+    """An integer whose lowest n bits are 1, all 64 where n is larger."""
+    return -1 if n >= 64 else (1 << n) - 1
+
+
+@kernel
+def meet(t, goal):
+    """Wait until all threads have come here `goal` times in sum."""
+    atomic_add(t.arrived, 1)
+    spins = 0
+    while atomic_load(t.arrived) < goal:
+        spins += 1
+        spin(spins)
+
+
+@kernel
+def sample_masks(B, tiles, M, C):
+    """C[i, u] = the bits of the samples of tile i in which unit u is active, from M, the bits of the units."""
+    for i in range(tiles):
+        words(C)[i] = transpose_bits(words(M)[i]) & low_bits(tile_size(B, i))
+
+
+@kernel
+def forward(i, first, count, T, lanes, into, layer, function, active):
+    """Samples first ≤ k < first + count of tile i through one layer; `function` None for the last."""
+    for p in range(layer.panels):
+        out = layer.A + ((p * T + i) * S + first)
+        for q in range(layer.in_panels):
+            a = (q * T + i) * S + first
+            W = layer.W + (p * layer.in_rows + q * lanes)
+            product(count, into.M + a, into.A + a, W, layer.b + p, out, q == 0)
+        if function is not None:
+            units = low_bits(layer.units - p * lanes)
+            activate(count, units, out, layer.M + ((p * T + i) * S + first), function, active)
+
+
+@kernel
+def backward(i, first, count, T, lanes, layer, zero, below, slope):
+    """The deltas of some samples of tile i from a layer to the one below it."""
+    for q in range(below.panels):
+        d = below.D + ((q * T + i) * S + first)
+        for p in range(layer.panels):
+            a = (p * T + i) * S + first
+            product(count, layer.M + a, layer.D + a, layer.WT + (q * layer.panels + p) * lanes, zero, d, p == 0)
+        chain(count, below.A + ((q * T + i) * S + first), d, slope)
+
+
+@kernel
+def update_biases(B, tiles, T, layer, thread, threads, step, rate):
+    """b takes its step, for the panels that this thread owns."""
+    for p in range(share_of(layer.panels, thread, threads), share_of(layer.panels, thread + 1, threads)):
+        g = splat(layer.D, 0)
+        for i in range(tiles):
+            g = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, g)
+        step(layer.b, p, g, layer.state, rate, 0.0)
+
+
+@kernel
+def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, thread, threads, step, rate, decay):
+    """W takes its step and WT follows, for the units below that this thread owns."""
+    for q in range(share_of(layer.in_panels, thread, threads), share_of(layer.in_panels, thread + 1, threads)):
+        sample_masks(B, tiles, into.M + q * T * S, into.C + q * T * S)
+        units = least(lanes_in, (layer.in_units - q * lanes_in + 1) & ~1)
+        for p in range(layer.panels):
+            W = layer.W + (p * layer.in_rows + q * lanes_in)
+            for i in range(tiles):
+                a, d = (q * T + i) * S, (p * T + i) * S
+                gradient(
+                    units, into.C + a, into.A + a, layer.D + d, W, G, i == 0, i == tiles - 1, step, layer.state, rate, decay
+                )
+            transpose(W, lanes_in, layer.WT + (q * layer.panels + p) * lanes, lanes)
+
+
+def make_program(spec):
+    """Return the function run(address of a table) for Numba to compile: one epoch, or a prediction where learn is 0."""
+    run_table, _, _ = tables(spec)
+    rows, outs = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
+    raw = pointer(spec.raw)
+    raw_word, raw_panel = pointer(spec.raw, 64, aligned=False), pointer(spec.raw, spec.row, aligned=False)
+    base_word, base_panel = pointer(spec.kind, 64), pointer(spec.kind, spec.row)
+    row, out = spec.row, spec.out
+    function, active, slope = ACTIVATIONS[spec.activation]
+    step = STEPS[spec.optimizer]
+    head = make_head(spec.loss, spec.kind, spec.out)
+    sparse, by_label = spec.sparse, spec.loss == "cross_entropy"
+
+    @kernel
+    def prepare(t, s, B, turn):
+        """This thread's samples of the batch that begins at s: where they lie, and their features in the form needed."""
+        T, words_ = t.tiles, t.words
+        pairs = (B + 1) // 2
+        k0, k1 = 2 * share_of(pairs, t.thread, t.threads), least(B, 2 * share_of(pairs, t.thread + 1, t.threads))
+        blocks = (words_ + t.block - 1) // t.block
+        address, code = t.address + turn * T * S, t.code + turn * T * S
+        position = k0 * words_ * 64
+        for k in range(k0, k1):
+            o = t.order[s + k]
+            place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
+            address[k] = place
+            if by_label:
+                code[k] = t.labels[o]
+            else:
+                code[k] = t.targets + o * t.targets_stride
+            i = k // S
+            if sparse:
+                position = first_layer.list_nonzeros(
+                    k % S, t.d, t.block, raw_word(place), base_word(t.base), base_word(t.scale), t.scratch, t.index, t.value,
+                    position, t.cut + k * (blocks + 1), words(t.nonzero) + i * words_,
+                )  # fmt: skip
+            else:
+                X = t.panels + (turn * t.layers.in_panels * T + i) * S
+                first_layer.copy_dense(
+                    k % S, t.d, row, T * S, raw_panel(place), base_panel(t.base), base_panel(t.scale), X
+                )
+        if sparse and t.thread == 0:
+            for k in range(B, (B + S - 1) // S * S):
+                for g in range(words_):
+                    t.nonzero[(k // S * words_ + g) * 64 + k % S] = 0
+
+    @kernel
+    def first_forward(t, B, tiles, turn):
+        """Phase 1: the first layer of all samples, for the panels that this thread owns."""
+        T, layer = t.tiles, t.layers
+        blocks = (t.words + t.block - 1) // t.block
+        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
+            for i in range(tiles):
+                a = (p * T + i) * S
+                W, A, count = layer.W + p * layer.in_rows, layer.A + a, tile_size(B, i)
+                if sparse:
+                    cut = t.cut + i * S * (blocks + 1)
+                    first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, t.h + p, A)
+                else:
+                    for q in range(layer.in_panels):
+                        X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
+                        product(count, t.features + q * S, X, W + q * row, layer.b + p, A, q == 0)
+                if t.hidden:
+                    activate(count, low_bits(layer.units - p * row), A, layer.M + a, function, active)
+        if sparse:
+            for i in range(tiles):
+                w = (turn * T + i) * t.words * 64
+                first_layer.feature_masks(
+                    share_of(t.words, t.thread, t.threads), share_of(t.words, t.thread + 1, t.threads),
+                    t.nonzero + i * t.words * 64, t.mask + w,
+                )  # fmt: skip
+
+    @kernel
+    def through(t, s, B, turn):
+        """Phase 2: this thread's samples from the second layer to the loss and back."""
+        T = t.tiles
+        pairs = (B + 1) // 2
+        k0, k1 = 2 * share_of(pairs, t.thread, t.threads), least(B, 2 * share_of(pairs, t.thread + 1, t.threads))
+        for i in range(k0 // S, (k1 + S - 1) // S):
+            first = k0 - S * i if k0 > S * i else 0
+            count = least(S, k1 - S * i) - first
+            for l in range(1, t.hidden):
+                forward(i, first, count, T, row, t.layers + (l - 1), t.layers + l, function, active)
+            if t.hidden:
+                forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, None, None)
+            A, D = t.last.A + i * S, t.last.D + i * S
+            if not t.learn:
+                K = t.last.units
+                for k in range(first, first + count):
+                    for c in range(K):
+                        t.scores[(s + i * S + k) * K + c] = (A + c // out * T * S)[k, c % out]
+                continue
+            code, share = t.code + (turn * T + i) * S, t.share + (s + i * S)
+            head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
+            if t.hidden:
+                backward(i, first, count, T, out, t.last, t.zero, t.layers + (t.hidden - 1), slope)
+            for l in range(t.hidden - 1, 0, -1):
+                backward(i, first, count, T, row, t.layers + l, t.zero, t.layers + (l - 1), slope)
+
+    @kernel
+    def first_update(t, B, tiles, turn, rate):
+        """The first layer's part of phase 3."""
+        T, layer = t.tiles, t.layers
+        update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
+        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
+            W = layer.W + p * layer.in_rows
+            if sparse:
+                d_sum = splat(layer.D, 0)
+                for i in range(tiles):
+                    d_sum = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, d_sum)
+                h = layer.b[p]
+                for j in range(0, t.d, CHUNK):
+                    for i in range(tiles):
+                        a = (turn * T + i) * S
+                        h = first_layer.sparse_gradient(
+                            j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale, t.shift,
+                            layer.D + (p * T + i) * S, d_sum, W, t.G - j, h, i == 0, i == tiles - 1, t.lazy,
+                            step, layer.state, rate, t.decay,
+                        )  # fmt: skip
+                t.h[p] = h
+            else:
+                for q in range(layer.in_panels):
+                    units = least(row, (layer.in_units - q * row + 1) & ~1)
+                    for i in range(tiles):
+                        X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
+                        gradient(
+                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W + q * row, t.G, i == 0, i == tiles - 1,
+                            step, layer.state, rate, t.decay,
+                        )  # fmt: skip
+
+    @kernel
+    def update(t, s, B, tiles, turn, rate):
+        """Phase 3: the weights that this thread owns."""
+        T = t.tiles
+        if t.thread == 0:
+            value = 0.0
+            for k in range(B):
+                value += t.share[s + k] * t.loss[k]
+            t.batch_loss[s // t.batch] = value
+        for k in range(tiles * S):
+            t.valid[k] = low_bits(tile_size(B, k // S))
+        if t.hidden:
+            into = t.layers + (t.hidden - 1)
+            update_weights(
+                B, tiles, T, row, out, into, t.last, outs(t.G), t.thread, t.threads, step, rate, t.decay
+            )
+            update_biases(B, tiles, T, t.last, t.thread, t.threads, step, rate)
+        for l in range(t.hidden - 1, 0, -1):
+            into, layer = t.layers + (l - 1), t.layers + l
+            update_weights(B, tiles, T, row, row, into, layer, t.G, t.thread, t.threads, step, rate, t.decay)
+            update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
+        first_update(t, B, tiles, turn, rate)
+
+    def run(address):
+        t = run_table(address)
+        power1, power2 = t.power1, t.power2
+        goal = t.threads
+        turn = 0
+        prepare(t, 0, least(t.batch, t.n), 0)
+        meet(t, goal)
+        for s in range(0, t.n, t.batch):
+            B = least(t.batch, t.n - s)
+            tiles = (B + S - 1) // S
+            first_forward(t, B, tiles, turn)
+            if t.thread == 0 and t.stop[0]:
+                t.stop[1] = 1  # seen by all behind the barrier, so that all leave in the same batch
+            goal += t.threads
+            meet(t, goal)
+            if t.stop[1]:
+                break
+            through(t, s, B, turn)
+            if s + B < t.n:
+                prepare(t, s + B, least(t.batch, t.n - s - B), 1 - turn)
+            goal += t.threads
+            meet(t, goal)
+            if t.learn:
+                power1 *= BETA1
+                power2 *= BETA2
+                rate = Rate(t.lr, t.momentum, t.lr / (1 - power1), 1 / (1 - power2))
+                update(t, s, B, tiles, turn, rate)
+            turn = 1 - turn
+
+    return run
