@@ -141,7 +141,7 @@ def forward(i, first, count, T, lanes, into, layer, function, active):
             W = layer.W + (p * layer.in_rows + q * lanes)
             product(count, into.M + a, into.A + a, W, layer.b + p, out, q == 0)
         if function is not None:
-            units = low_bits(layer.units - p * lanes)
+            units = low_bits(least(lanes, layer.units - p * lanes))
             activate(count, units, out, layer.M + ((p * T + i) * S + first), function, active)
 
 
@@ -245,7 +245,7 @@ def make_program(spec):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
                         product(count, t.features + q * S, X, W + q * row, layer.b + p, A, q == 0)
                 if t.hidden:
-                    activate(count, low_bits(layer.units - p * row), A, layer.M + a, function, active)
+                    activate(count, low_bits(least(row, layer.units - p * row)), A, layer.M + a, function, active)
         if sparse:
             for i in range(tiles):
                 w = (turn * T + i) * t.words * 64
