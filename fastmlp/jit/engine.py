@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from fastmlp.jit.arena import Arena
 from fastmlp.jit.features import readable, split_features
+from fastmlp.jit.loader import Program
 from fastmlp.jit.optimizers import BETA1, BETA2
 from fastmlp.jit.plan import S, pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
 from fastmlp.jit.program import CHUNK, Spec, make_program, tables
@@ -300,4 +301,6 @@ def _table(struct_type, numbers, arrays):
 
 def compile_program(spec):
     """Return the compiled program of a spec, a function of the address of a table."""
-    return njit("void(int64)", nogil=True, error_model="numpy", _nrt=False)(make_program(spec))
+    from fastmlp.jit.object_code import compile_object
+
+    return Program(compile_object(make_program(spec)))
