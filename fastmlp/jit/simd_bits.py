@@ -105,9 +105,11 @@ def keep(typing_context, mask, x):
             return call(b, f"llvm.experimental.vector.compress.v{n}i{width}", t, value, bits, zero)
         source, target = cgutils.alloca_once_value(b, value), cgutils.alloca_once_value(b, zero)
         place = cgutils.alloca_once_value(b, I64(0))
+        numbers = KINDS[kind].llvm.as_pointer()
         with cgutils.for_range(b, I64(n)) as loop, b.if_then(b.trunc(b.lshr(mask, loop.index), I1)):
             p = b.load(place)
-            b.store(b.load(b.gep(source, [I64(0), loop.index])), b.gep(target, [I64(0), p]))
+            x_i = b.load(b.gep(b.bitcast(source, numbers), [loop.index]))
+            b.store(x_i, b.gep(b.bitcast(target, numbers), [p]))
             b.store(b.add(p, I64(1)), place)
         return b.load(target)
 

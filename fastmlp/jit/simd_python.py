@@ -174,7 +174,7 @@ def keep(mask, x):
 
 def transpose_bits(x):
     bits = np.unpackbits(x.lanes.view(np.uint8).reshape(64, 8), axis=1, bitorder="little")
-    return Vec(np.packbits(bits.T, axis=1, bitorder="little").view(np.int64)[:, 0])
+    return Vec(np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little").view(np.int64)[:, 0])
 
 
 def lanes_of(like):
