@@ -88,7 +88,7 @@ def _next_bit(context, b, sig, args, result):
 def keep(typing_context, mask, x):
     """The numbers of x at the 1 bits of an int64 mask moved to the front, the rest 0 (x: a vector of u8 or u16).
 
-    One instruction where COMPRESS is true; elsewhere a loop over `setbits` is faster.
+    One instruction where COMPRESS is true; elsewhere it visits all lanes, so prefer a loop over `setbits`.
     """
     kind, n = shape(x)
     if kind not in ("u8", "u16") or n == 1:
