@@ -18,11 +18,11 @@ def _import_twins():
     compiled = {name: importlib.import_module(name) for name in CHOSEN}
     for name in CHOSEN:
         del sys.modules[name]
-    simd_machine.COMPILED = False
+    before, simd_machine.COMPILED = simd_machine.COMPILED, False
     try:
         return importlib.import_module("fastmlp.jit.simd")
     finally:
-        simd_machine.COMPILED = True
+        simd_machine.COMPILED = before
         sys.modules.update(compiled)
         importlib.import_module("fastmlp.jit").simd = compiled["fastmlp.jit.simd"]
 

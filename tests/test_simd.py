@@ -55,6 +55,9 @@ from fastmlp.jit.simd import (
     transpose_block,
     where,
 )
+from fastmlp.jit.simd_machine import COMPILED
+
+pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u16": np.uint16, "u8": np.uint8}
 FLOATS = [(kind, n) for kind in ("f32", "f64") for n in (LANES, 4 * LANES)]

@@ -7,6 +7,9 @@ from llvmlite import binding
 from numba import njit
 
 from fastmlp.jit.simd import exp, kernel, maximum, pointer, splat
+from fastmlp.jit.simd_machine import COMPILED
+
+pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled code")
 
 # name: triple, CPU, features, bytes of a register, what a vector fma on four-byte and eight-byte floats looks like, and
 # any scalar one, and a vector stored on the stack.

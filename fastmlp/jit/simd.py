@@ -17,7 +17,7 @@
 
 Addresses: `pointer(kind, n)` makes an address (an int) that of rows of n numbers; n is 1, 2, 4, … or 64, and kinds are
 f32, f64, i64, i32, u16, u8. Rows of floats start at multiples of min(64, their bytes), or else the pointer is made with
-aligned=False; rows of integers may start at any integer. Nothing is checked.
+aligned=False; rows of integers start at any multiple of one. Nothing is checked.
 
     W[i]       row i as one vector; a plain number where n is 1 (integers as int64)
     W[i] = x   stores a vector, or one number in all lanes
