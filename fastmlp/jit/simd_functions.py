@@ -1,35 +1,24 @@
-"""Functions of compiled vectors: building, choosing, rounding, summing, masks and their bits, permutations."""
+"""Functions of compiled vectors: building and converting them, choosing, rounding, and all lanes to one number."""
 
-from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.errors import TypingError
-from numba.core.imputils import RefType, iternext_impl, lower_builtin
 from numba.extending import intrinsic
 
-from fastmlp.jit.simd_machine import COMPRESS, lanes
 from fastmlp.jit.simd_operators import compare
 from fastmlp.jit.simd_types import (
     CONTRACT,
-    I1,
-    I64,
+    I32,
     KINDS,
-    Ptr,
-    SetBits,
-    Vec,
     as_argument,
-    call,
     call_on,
     constant,
-    element,
     family,
     llvm_type,
-    load,
     meet,
     shape,
     shuffle,
     spread,
     spread_all,
-    store,
     vector,
     widen,
 )
@@ -41,25 +30,18 @@ __all__ = [
     "copysign",
     "floor",
     "iota",
-    "keep",
-    "lanes_of",
     "least",
     "log",
     "maximum",
     "minimum",
     "number",
     "polynomial",
-    "popcount",
     "reduce_max",
     "reduce_product",
     "reduce_sum",
     "rint",
-    "setbits",
     "splat",
     "sqrt",
-    "to_bits",
-    "transpose_bits",
-    "transpose_block",
     "two_to",
     "where",
 ]
@@ -96,7 +78,7 @@ def iota(typing_context, like, first):
 
 @intrinsic
 def convert(typing_context, like, x):
-    """The numbers of x in the kind of `like`, lane by lane (a plain number: as `number`). Floats are cut to integers."""
+    """The numbers of x in the kind of `like`, lane by lane, or one number. Floats are cut to integers."""
     (kind, _), (old, n) = shape(like), shape(x)
     v = vector(kind, n)
     if n == 1:
@@ -150,7 +132,7 @@ def polynomial(f32, f64):
 
 @intrinsic
 def two_to(typing_context, t):
-    """2**(k - bias), where float t = 1.5·2**m + k (m: bits of the mantissa, 23 or 52; bias: 127 or 1023); 0 for k = 0."""
+    """2**(k - bias) of floats t = 1.5·2**m + k; 0 for k = 0 (f32: m = 23, bias = 127; f64: m = 52, bias = 1023)."""
     kind, n = shape(t)
     integer, mantissa = {"f32": ("i32", 23), "f64": ("i64", 52)}[kind]
 
@@ -233,14 +215,10 @@ def least(typing_context, x, y):
 
 def _halve(b, n, x, combine):
     """Combine lanes i and i + n/2, then i and i + n/4, …: the same order on every machine."""
-    while n > 1:
+    while n > 2:
         n //= 2
-        x = (
-            combine(shuffle(b, x, x, list(range(n))), shuffle(b, x, x, list(range(n, 2 * n))))
-            if n > 1
-            else combine(b.extract_element(x, ir.IntType(32)(0)), b.extract_element(x, ir.IntType(32)(1)))
-        )
-    return x
+        x = combine(shuffle(b, x, x, list(range(n))), shuffle(b, x, x, list(range(n, 2 * n))))
+    return combine(b.extract_element(x, I32(0)), b.extract_element(x, I32(1))) if n == 2 else x
 
 
 def _reduction(operation):
@@ -263,7 +241,7 @@ def _reduction(operation):
     return reduce
 
 
-#: reduce_sum(x): the sum of all lanes, in float64 (int64 for integers), lanes i and i + n/2 first: always the same bits.
+#: reduce_sum(x): the sum of all lanes in float64 (int64 for integers), lanes i and i + n/2 first: always the same bits.
 reduce_sum = _reduction("add")
 #: reduce_product(x): the product of all lanes, as reduce_sum.
 reduce_product = _reduction("mul")
@@ -275,157 +253,9 @@ def reduce_max(typing_context, x):
     kind, n = shape(x)
 
     def generate(context, b, sig, args):
-        return widen(
-            b,
-            kind if n > 1 else "i64",
-            _halve(b, n, args[0], lambda x, y: b.select(compare(family(x_), b, ">", y, x), y, x)),
-        )
+        def larger(x, y):
+            return b.select(compare(KINDS[kind].family, b, ">", y, x), y, x)
 
-    x_ = x
+        return widen(b, kind, _halve(b, n, args[0], larger))
+
     return KINDS[kind].number(x), generate
-
-
-# ---- masks as integers
-
-
-@intrinsic
-def to_bits(typing_context, mask):
-    """A comparison of n lanes as an int64: lane i in bit i, the rest 0."""
-    kind, n = shape(mask)
-    if kind != "b1":
-        return None
-
-    def generate(context, b, sig, args):
-        bits = b.bitcast(args[0], ir.IntType(n))
-        return bits if n == 64 else b.zext(bits, I64)
-
-    return types.int64(mask), generate
-
-
-@intrinsic
-def popcount(typing_context, mask):
-    """The number of 1 bits of an int64."""
-    return types.int64(types.int64), lambda context, b, sig, args: call(b, "llvm.ctpop.i64", I64, args[0])
-
-
-@intrinsic
-def setbits(typing_context, mask):
-    """An iterator over the positions of the 1 bits of an int64, lowest first: for i in setbits(mask)."""
-
-    def generate(context, b, sig, args):
-        iterator = cgutils.create_struct_proxy(sig.return_type)(context, b)
-        iterator.mask = cgutils.alloca_once(b, I64)
-        b.store(args[0], iterator.mask)
-        return iterator._getvalue()
-
-    return SetBits()(types.int64), generate
-
-
-@lower_builtin("iternext", SetBits)
-@iternext_impl(RefType.UNTRACKED)
-def _next_bit(context, b, sig, args, result):
-    place = cgutils.create_struct_proxy(sig.args[0])(context, b, value=args[0]).mask
-    mask = b.load(place)
-    more = b.icmp_unsigned("!=", mask, I64(0))
-    result.set_valid(more)
-    with b.if_then(more):
-        result.yield_(call(b, "llvm.cttz.i64", I64, mask, I1(1)))
-        b.store(b.and_(mask, b.sub(mask, I64(1))), place)
-
-
-# ---- permutations
-
-
-@intrinsic
-def keep(typing_context, mask, x):
-    """The numbers of x at the 1 bits of an int64 mask moved to the front, the rest 0 (x: a vector of u8 or u16).
-
-    One instruction where COMPRESS is true; elsewhere a loop over `setbits` is faster.
-    """
-    kind, n = shape(x)
-    if kind not in ("u8", "u16") or n == 1:
-        return None
-    t = llvm_type(kind, n)
-    width = KINDS[kind].llvm.width
-
-    def generate(context, b, sig, args):
-        mask, value = args
-        zero = constant(kind, n, 0)
-        if COMPRESS and n * width <= 512:  # LLVM miscompiles wider ones: a misaligned store to the stack
-            mask = mask if n == 64 else b.trunc(mask, ir.IntType(n))
-            bits = b.bitcast(mask, ir.VectorType(I1, n))
-            return call(b, f"llvm.experimental.vector.compress.v{n}i{width}", t, value, bits, zero)
-        source, target = cgutils.alloca_once_value(b, value), cgutils.alloca_once_value(b, zero)
-        place = cgutils.alloca_once_value(b, I64(0))
-        with cgutils.for_range(b, I64(n)) as loop, b.if_then(b.trunc(b.lshr(mask, loop.index), I1)):
-            p = b.load(place)
-            b.store(b.load(b.gep(source, [I64(0), loop.index])), b.gep(target, [I64(0), p]))
-            b.store(b.add(p, I64(1)), place)
-        return b.load(target)
-
-    return x(types.int64, x), generate
-
-
-@intrinsic
-def transpose_bits(typing_context, x):
-    """64 × 64 bits transposed, in a vector of 64 int64: bit j of word i goes to bit i of word j."""
-    if not isinstance(x, Vec) or shape(x) != ("i64", 64):
-        return None
-
-    def generate(context, b, sig, args):
-        value = args[0]
-        for step in (32, 16, 8, 4, 2, 1):
-            # Words i and i + step exchange the upper half of the first with the lower half of the second, in each
-            # group of 2·step bits.
-            low = sum(1 << bit for bit in range(64) if not bit & step)
-            first = [not i & step for i in range(64)]
-            other = shuffle(b, value, value, [i ^ step for i in range(64)])
-            shift = constant("i64", 64, step)
-            moved = b.select(ir.Constant(ir.VectorType(I1, 64), first), b.shl(other, shift), b.lshr(other, shift))
-            stays = constant("i64", 64, [low if i else ~low & (1 << 64) - 1 for i in first])
-            value = b.or_(b.and_(value, stays), b.and_(moved, b.not_(stays)))
-        return value
-
-    return x(x), generate
-
-
-@intrinsic
-def lanes_of(typing_context, like):
-    """How many numbers of the kind of `like` one register holds."""
-    count = lanes(shape(like)[0])
-    return types.int64(like), lambda context, b, sig, args: I64(count)
-
-
-@intrinsic
-def transpose_block(typing_context, source, i, target, j):
-    """target[j + b, i + a] = source[i + a, j + b] for a, b < lanes of the kind (addresses of rows of f32 or f64)."""
-    if not isinstance(source, Ptr) or not isinstance(target, Ptr) or source.kind != target.kind:
-        return None
-    kind, n = source.kind, lanes(source.kind)
-    size = KINDS[kind].size
-
-    def generate(context, b, sig, args):
-        source_address, i, target_address, j = args
-        rows = []
-        for k in range(n):
-            place = element(b, source, source_address, b.add(i, I64(k)), j)
-            rows.append(load(b, llvm_type(kind, n), place, size))
-        for k, row in enumerate(_butterfly(b, rows)):
-            store(b, row, element(b, target, target_address, b.add(j, I64(k)), i), size)
-        return context.get_dummy_value()
-
-    return types.none(source, types.int64, target, types.int64), generate
-
-
-def _butterfly(b, rows):
-    """n rows of n lanes transposed in registers: rows i and i + step exchange lanes whose numbers differ in bit step."""
-    n, step = len(rows), 1
-    while step < n:
-        upper = [n + (i ^ step) if i & step else i for i in range(n)]
-        lower = [n + i if i & step else i | step for i in range(n)]
-        for i in range(n):
-            if not i & step:
-                x, y = rows[i], rows[i + step]
-                rows[i], rows[i + step] = shuffle(b, x, y, upper), shuffle(b, x, y, lower)
-        step *= 2
-    return rows

@@ -5,7 +5,8 @@ import os
 from llvmlite import binding
 from numba import config, njit
 
-COMPILED = not config.DISABLE_JIT  # False: NUMBA_DISABLE_JIT=1, kernels run as plain Python functions
+# False with NUMBA_DISABLE_JIT=1: kernels run as plain Python functions.
+COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 def _has(feature):
@@ -24,10 +25,10 @@ def _count_lanes():
     return int(chosen)
 
 
-#: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4. The environment variable FASTMLP_LANES overrides it.
+#: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4; or the environment variable FASTMLP_LANES.
 LANES = _count_lanes()
 
-#: Whether `keep` is one instruction (AVX-512 VBMI2). Where it is not, a loop over `setbits` is faster.
+#: Whether `keep` is one instruction (AVX-512 VBMI2). Where it is not, prefer a loop over `setbits`.
 COMPRESS = LANES == 16 and _has("avx512vbmi2")
 
 

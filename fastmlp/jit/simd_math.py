@@ -19,8 +19,8 @@ LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.693145751953125  # 15 bits: its product with a whole number below 2**9 (f32) is exact, also without fma
 LN2_LOW = 1.4286068203094173e-06
 
-# e**x = 2**n e**r with n = rint(x/ln 2). SHIFT pushes x/ln 2 so far up that its fraction is rounded away and n + bias - 1
-# stands in the last bits of the mantissa, where `two_to` finds it. No conversion to integers: AVX2 has none for f64.
+# e**x = 2**n e**r with n = rint(x/ln 2). SHIFT lifts x/ln 2 until its fraction is rounded away, and n + bias - 1
+# stands in the last bits of the mantissa, where `two_to` finds it. (AVX2 cannot convert f64 to integers.)
 SHIFT = by_kind(f32=1.5 * 2**23 + 126, f64=1.5 * 2**52 + 1022)
 LOWEST = by_kind(f32=-87.3, f64=-708.2)  # n + bias - 1 is 0 here, and with it 2**(n - 1)
 HIGHEST = by_kind(f32=88.8, f64=709.9)  # e**x is past the largest float here

@@ -37,7 +37,7 @@ __all__ = [
     "struct",
 ]
 
-SPINS_BEFORE_YIELD = 4000  # some 50 µs of pauses, longer than any wait between threads that all have a core
+SPINS_BEFORE_YIELD = 4000  # then more threads than cores make progress, too
 
 
 # ---- addresses and what stands there

@@ -31,15 +31,15 @@ def _binary(operators, families, emit, compares=False):
             lower_builtin(op, *pair)(lower)
 
 
-def _arithmetic(name, families=("float", "signed", "unsigned")):
-    """An emitter for floats (with the contract flag: a product that is only added becomes one fma) and integers."""
+def _arithmetic(name):
+    """Define + - or *, for floats with the contract flag: a product that is only added becomes one fma."""
 
     def emit(kind_family, b, x, y):
         if kind_family == "float":
             return getattr(b, f"f{name}")(x, y, flags=CONTRACT)
         return getattr(b, name)(x, y)
 
-    _binary((getattr(operator, name), getattr(operator, f"i{name}")), families, emit)
+    _binary((getattr(operator, name), getattr(operator, f"i{name}")), ("float", "signed", "unsigned"), emit)
 
 
 def compare(kind_family, b, sign, x, y):

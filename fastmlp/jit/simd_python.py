@@ -1,0 +1,189 @@
+"""Plain Python twins of the compiled vector operations, for NUMBA_DISABLE_JIT=1: the same names, the same results.
+
+Only a product that is added differs, where compiled code rounds once (fma). simd_python_memory.py tells how `memory`
+finds index errors that compiled code hides.
+"""
+
+import math
+
+import numpy as np
+
+from fastmlp.jit.simd_machine import lanes
+from fastmlp.jit.simd_python_memory import atomic_add, atomic_load, pointer, prefetch, spin, struct
+from fastmlp.jit.simd_python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
+
+__all__ = [
+    "absolute",
+    "atomic_add",
+    "atomic_load",
+    "by_kind",
+    "convert",
+    "copysign",
+    "floor",
+    "iota",
+    "keep",
+    "lanes_of",
+    "least",
+    "log",
+    "maximum",
+    "minimum",
+    "number",
+    "pointer",
+    "polynomial",
+    "popcount",
+    "prefetch",
+    "reduce_max",
+    "reduce_product",
+    "reduce_sum",
+    "rint",
+    "setbits",
+    "spin",
+    "splat",
+    "sqrt",
+    "struct",
+    "to_bits",
+    "transpose_bits",
+    "transpose_block",
+    "two_to",
+    "where",
+]
+
+
+def _function(f):
+    """A twin that maps the arrays of its arguments, brought to their common kind, to an array."""
+
+    def twin(*args):
+        kind, _ = meet(*args)
+        with silent():
+            return value(np.asarray(f(*[spread(kind, a) for a in args])))
+
+    return twin
+
+
+absolute, sqrt, floor, rint = _function(np.abs), _function(np.sqrt), _function(np.floor), _function(np.rint)
+copysign = _function(np.copysign)
+maximum = _function(lambda x, y: np.where(y > x, y, x))
+minimum = _function(lambda x, y: np.where(y < x, y, x))
+
+
+def where(mask, x, y):
+    kind, n = meet(x, y)
+    if shape(mask) != ("b1", n):
+        raise TypeError(f"where({mask}, {x}, {y}): the mask must be a comparison of as many lanes")
+    return value(np.where(spread("b1", mask), spread(kind, x), spread(kind, y)))
+
+
+def splat(like, x):
+    kind, n = shape(like)
+    return value(np.broadcast_to(spread(kind, x), n if n > 1 else ()))
+
+
+def number(like, x):
+    return value(spread(shape(like)[0], x))
+
+
+def iota(like, first):
+    kind, n = shape(like)
+    return value((spread(kind, first) + np.arange(n)).astype(DTYPES[kind]) if n > 1 else spread(kind, first))
+
+
+def convert(like, x):
+    kind, _ = shape(like)
+    with silent():
+        return Vec(x.lanes.astype(DTYPES[kind])) if isinstance(x, Vec) else number(like, x)
+
+
+def by_kind(f32, f64):
+    return lambda like: splat(like, {"f32": f32, "f64": f64}[shape(like)[0]])
+
+
+def polynomial(f32, f64):
+    def evaluate(x):
+        kind, _ = shape(x)
+        *others, p = [number(x, c) for c in {"f32": f32, "f64": f64}[kind]]
+        for c in reversed(others):
+            p = p * x + c
+        return p
+
+    return evaluate
+
+
+def two_to(t):
+    kind, _ = shape(t)
+    integer, mantissa = {"f32": (np.int32, 23), "f64": (np.int64, 52)}[kind]
+    return value((spread(kind, t).view(integer) << integer(mantissa)).view(DTYPES[kind]))
+
+
+def log(x):
+    return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
+
+
+def least(x, y):
+    return min(x, y)
+
+
+# ---- all lanes to one number
+
+
+def _halve(x, combine):
+    with silent():
+        while len(x) > 1:
+            x = combine(x[: len(x) // 2], x[len(x) // 2 :])
+    return value(x[0])
+
+
+def _wide(x):
+    kind, _ = shape(x)
+    return np.atleast_1d(spread(kind, x)).astype(np.float64 if kind in ("f32", "f64") else np.int64)
+
+
+def reduce_sum(x):
+    return _halve(_wide(x), np.add)
+
+
+def reduce_product(x):
+    return _halve(_wide(x), np.multiply)
+
+
+def reduce_max(x):
+    return _halve(np.atleast_1d(spread(shape(x)[0], x)), lambda x, y: np.where(y > x, y, x))
+
+
+# ---- masks as integers, permutations
+
+
+def to_bits(mask):
+    return signed(sum(1 << i for i, bit in enumerate(np.atleast_1d(spread("b1", mask))) if bit))
+
+
+def popcount(mask):
+    return (int(mask) % WORD).bit_count()
+
+
+def setbits(mask):
+    mask = int(mask) % WORD
+    while mask:
+        yield (mask & -mask).bit_length() - 1
+        mask &= mask - 1
+
+
+def keep(mask, x):
+    kept = [x.lanes[i] for i in setbits(int(mask) % (1 << x.n))]
+    return Vec(np.array(kept + [0] * (x.n - len(kept)), x.lanes.dtype))
+
+
+def transpose_bits(x):
+    bits = np.unpackbits(x.lanes.view(np.uint8).reshape(64, 8), axis=1, bitorder="little")
+    return Vec(np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little").view(np.int64)[:, 0])
+
+
+def lanes_of(like):
+    return lanes(shape(like)[0])
+
+
+def transpose_block(source, i, target, j):
+    n = lanes_of(source)
+    block = [[source[i + a, j + b] for b in range(n)] for a in range(n)]
+    for a in range(n):
+        for b in range(n):
+            target[j + b, i + a] = block[a][b]

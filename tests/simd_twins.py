@@ -1,0 +1,48 @@
+"""The plain Python twins of fastmlp.jit.simd beside the compiled ones, in one process."""
+
+import importlib
+import sys
+from types import FunctionType, SimpleNamespace
+
+from numba import types
+
+from fastmlp.jit import simd_machine
+from fastmlp.jit.simd_types import Ptr, Struct
+
+FIELDS = {types.int64: "int", types.float64: "float"}
+CHOSEN = ("fastmlp.jit.simd", "fastmlp.jit.simd_math", "fastmlp.jit.simd_primitives")
+
+
+def _import_twins():
+    """A second copy of fastmlp.jit.simd, as NUMBA_DISABLE_JIT=1 makes it."""
+    compiled = {name: importlib.import_module(name) for name in CHOSEN}
+    for name in CHOSEN:
+        del sys.modules[name]
+    before, simd_machine.COMPILED = simd_machine.COMPILED, False
+    try:
+        return importlib.import_module("fastmlp.jit.simd")
+    finally:
+        simd_machine.COMPILED = before
+        sys.modules.update(compiled)
+        importlib.import_module("fastmlp.jit").simd = compiled["fastmlp.jit.simd"]
+
+
+twins = _import_twins()
+
+
+def twin_of(cast):
+    """The twin of what `pointer` or `struct` returned."""
+    t = cast.t
+    if isinstance(t, Ptr):
+        return twins.pointer(t.kind, t.n, t.aligned)
+    fields = {name: FIELDS.get(field) or twin_of(SimpleNamespace(t=field)) for name, field in t.fields.items()}
+    return twins.struct(t.name, fields)
+
+
+def in_python(function, **names):
+    """The function on the twins of fastmlp.jit.simd, of global pointers and structs, and with other names replaced."""
+    own = {
+        name: twin_of(x) for name, x in function.__globals__.items() if isinstance(getattr(x, "t", None), Ptr | Struct)
+    }
+    chosen = {name: getattr(twins, name) for name in twins.__all__}
+    return FunctionType(function.__code__, function.__globals__ | own | chosen | names, closure=function.__closure__)
