@@ -2,6 +2,7 @@
 
 import numpy as np
 from aligned_arrays import aligned
+from fastmlp.jit.simd.machine import COMPILED
 from numba import njit
 
 from fastmlp.jit import simd
@@ -29,7 +30,6 @@ from fastmlp.jit.simd import (
     transpose_bits,
     where,
 )
-from fastmlp.jit.simd_machine import COMPILED
 
 D, B, H = 64, 64, 128  # features, samples, units
 ROW = 4 * LANES

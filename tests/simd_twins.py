@@ -6,11 +6,11 @@ from types import FunctionType, SimpleNamespace
 
 from numba import types
 
-from fastmlp.jit import simd_machine
-from fastmlp.jit.simd_types import Ptr, Struct
+from fastmlp.jit.simd import compiler
+from fastmlp.jit.simd.types import Ptr, Struct
 
 FIELDS = {types.int64: "int", types.float64: "float"}
-CHOSEN = ("fastmlp.jit.simd", "fastmlp.jit.simd_math", "fastmlp.jit.simd_primitives")
+CHOSEN = ("fastmlp.jit.simd", "fastmlp.jit.simd.math", "fastmlp.jit.simd.primitives")
 
 
 def _import_twins():
@@ -18,11 +18,11 @@ def _import_twins():
     compiled = {name: importlib.import_module(name) for name in CHOSEN}
     for name in CHOSEN:
         del sys.modules[name]
-    before, simd_machine.COMPILED = simd_machine.COMPILED, False
+    before, compiler.COMPILED = compiler.COMPILED, False
     try:
         return importlib.import_module("fastmlp.jit.simd")
     finally:
-        simd_machine.COMPILED = before
+        compiler.COMPILED = before
         sys.modules.update(compiled)
         importlib.import_module("fastmlp.jit").simd = compiled["fastmlp.jit.simd"]
 

@@ -9,11 +9,11 @@ import threading
 import numpy as np
 import pytest
 from aligned_arrays import aligned
+from fastmlp.jit.simd.machine import COMPILED
 from numba import njit
 from numba.core.errors import TypingError
 from simd_twins import in_python, twin_of, twins
 
-from fastmlp.jit import simd_python_memory
 from fastmlp.jit.simd import (
     COMPRESS,
     LANES,
@@ -38,6 +38,7 @@ from fastmlp.jit.simd import (
     polynomial,
     popcount,
     prefetch,
+    python_memory,
     reduce_max,
     reduce_product,
     reduce_sum,
@@ -55,7 +56,6 @@ from fastmlp.jit.simd import (
     transpose_block,
     where,
 )
-from fastmlp.jit.simd_machine import COMPILED
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
@@ -610,7 +610,7 @@ def test_rows_have_a_power_of_two_of_numbers(simd_pointer):
 
 
 def test_twins_check_addresses():
-    memory = simd_python_memory.memory
+    memory = python_memory.memory
     x, row = aligned((4, 8), np.float32, 1), twins.pointer("f32", 8)
     rows = row(x.ctypes.data)
     try:

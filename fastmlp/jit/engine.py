@@ -1,6 +1,5 @@
 """The compiled trainer: packs a problem into panels, runs its program on a team of threads, unpacks the parameters."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -13,6 +12,7 @@ from fastmlp.jit.features import readable, split_features
 from fastmlp.jit.loader import Program
 from fastmlp.jit.optimizers import BETA1, BETA2
 from fastmlp.jit.plan import S, pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
+from fastmlp.jit.processor import usable_cores
 from fastmlp.jit.program import CHUNK, Spec, make_program, tables
 from fastmlp.reference.backpropagation import row_shares
 from fastmlp.reference.parameters import flatten, layer_views
@@ -22,11 +22,6 @@ MADDS_PER_THREAD = 1 << 20
 BLOCK_BYTES = 32 << 10
 """Of first-layer weights that a block of features may take, to stay in L1 with what is added to them."""
 STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
-
-
-def usable_cores():
-    """The number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Engine:
@@ -163,9 +158,7 @@ class Engine:
             "block": block,
             "hidden": hidden,
             "learn": 1,
-            "lazy": int(
-                spec.optimizer == "sgd" and not problem.optimizer.weight_decay and not np.any(features.shift)
-            ),
+            "lazy": int(spec.optimizer == "sgd" and not problem.optimizer.weight_decay and not np.any(features.shift)),
             "X": self._X.ctypes.data,
             "stride": self._X.strides[0],
             "safe": features.safe,

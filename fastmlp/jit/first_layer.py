@@ -6,7 +6,6 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
-from fastmlp.jit.hidden import S
 from fastmlp.jit.simd import (
     convert,
     kernel,
@@ -68,7 +67,9 @@ def sparse_product(count, blocks, cut, index, value, W, start, A):
 
 
 @kernel
-def sparse_gradient(j0, j1, mask, address, raw, base, scale, shift, D, d_sum, W, G, h, first, last, lazy, step, state, rate, decay):
+def sparse_gradient(
+    j0, j1, mask, address, raw, base, scale, shift, D, d_sum, W, G, h, first, last, lazy, step, state, rate, decay
+):
     """G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j] + shift[j] Σ D; at the last tile W takes its step.
 
     Features j0 ≤ j < j1, two at a time; j1 is made even. Returns h + Σ shift[j] W[j] of the new weights.

@@ -4,27 +4,18 @@ import ctypes
 
 from llvmlite import binding
 
+from fastmlp.jit.processor import target_machine
+
 ENTRY = "fastmlp_program"
 # Numba's native calling convention: where to put the result and an exception, of which there are none, then the arguments.
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-
-
-def host_machine():
-    """Return LLVM's description of this processor."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    target = binding.Target.from_triple(binding.get_process_triple())
-    return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, reloc="pic",
-        codemodel="default",
-    )  # fmt: skip
 
 
 class Program:
     """A compiled program: ``program(address)`` runs it on the table at that address, without the GIL."""
 
     def __init__(self, object_code):
-        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), host_machine())
+        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
         self._engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
         self._engine.finalize_object()
         self._result = ctypes.create_string_buffer(16)

@@ -13,7 +13,10 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from fastmlp.jit.loader import ENTRY, host_machine
+from fastmlp.jit.loader import ENTRY
+from fastmlp.jit.processor import target_machine
+from fastmlp.jit.simd.compiler import OPTIONS
+
 
 class _LinkedLibrary(JITCodeLibrary):
     """A library that is only linked into its callers: not optimised, not emitted."""
@@ -42,9 +45,7 @@ def _linking_only():
 def link(function):
     """Return (LLVM module, name) of function(int64) → None with all that it calls, not yet optimised."""
     with global_compiler_lock, _linking_only():
-        dispatcher = njit(
-            "void(int64)", nogil=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
-        )(function)
+        dispatcher = njit("void(int64)", **OPTIONS)(function)
         result = dispatcher.overloads[(types.int64,)]
         return result.library._final_module, result.fndesc.llvm_func_name
 
@@ -68,4 +69,4 @@ def emit(module, name, machine):
 
 def compile_object(function):
     """Return the object code of function(int64) → None for this processor."""
-    return emit(*link(function), host_machine())
+    return emit(*link(function), target_machine())

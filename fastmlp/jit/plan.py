@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp.jit.simd_machine import lanes
+from fastmlp.jit.processor import lanes
 
 S = 64
 
@@ -58,9 +58,7 @@ class LayerPlan(NamedTuple):
 def plan_layers(widths, row, out):
     """Return a LayerPlan for each layer."""
     last = len(widths) - 2
-    return [
-        LayerPlan(widths[l], widths[l + 1], row, out if l == last else row) for l in range(len(widths) - 1)
-    ]
+    return [LayerPlan(widths[l], widths[l + 1], row, out if l == last else row) for l in range(len(widths) - 1)]
 
 
 def pack_weights(W, plan):

@@ -25,7 +25,6 @@ from fastmlp.jit.simd import (
     inline,
     kernel,
     least,
-    number,
     pointer,
     spin,
     splat,
@@ -81,16 +80,38 @@ def tables(spec):
             **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
             # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
             **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
-            **{"order": ints, "labels": ints, "share": f64, "scores": numbers},
-            **{"base": numbers, "scale": numbers, "shift": numbers, "h": row, "zero": row},
+            "order": ints,
+            "labels": ints,
+            "share": f64,
+            "scores": numbers,
+            "base": numbers,
+            "scale": numbers,
+            "shift": numbers,
+            "h": row,
+            "zero": row,
             # the network
-            **{"layers": hidden, "last": last},
+            "layers": hidden,
+            "last": last,
             # the present and the next batch, by sample; (2, ...) where both are in use at a time
-            **{"address": ints, "code": ints, "mask": ints, "panels": row},
-            **{"nonzero": ints, "index": u16, "value": numbers, "cut": i32, "loss": f64, "batch_loss": f64},
+            "address": ints,
+            "code": ints,
+            "mask": ints,
+            "panels": row,
+            "nonzero": ints,
+            "index": u16,
+            "value": numbers,
+            "cut": i32,
+            "loss": f64,
+            "batch_loss": f64,
             # the team, and what each thread has for itself
-            **{"threads": "int", "arrived": ints, "stop": ints, "thread": "int"},
-            **{"features": ints, "valid": ints, "G": row, "scratch": pointer(spec.kind, 64)},
+            "threads": "int",
+            "arrived": ints,
+            "stop": ints,
+            "thread": "int",
+            "features": ints,
+            "valid": ints,
+            "G": row,
+            "scratch": pointer(spec.kind, 64),
         },
     )
     return run, hidden, last
@@ -177,7 +198,18 @@ def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, thread, threads
             for i in range(tiles):
                 a, d = (q * T + i) * S, (p * T + i) * S
                 gradient(
-                    units, into.C + a, into.A + a, layer.D + d, W, G, i == 0, i == tiles - 1, step, layer.state, rate, decay
+                    units,
+                    into.C + a,
+                    into.A + a,
+                    layer.D + d,
+                    W,
+                    G,
+                    i == 0,
+                    i == tiles - 1,
+                    step,
+                    layer.state,
+                    rate,
+                    decay,
                 )
             transpose(W, lanes_in, layer.WT + (q * layer.panels + p) * lanes, lanes)
 
@@ -325,9 +357,7 @@ def make_program(spec):
             t.valid[k] = low_bits(tile_size(B, k // S))
         if t.hidden:
             into = t.layers + (t.hidden - 1)
-            update_weights(
-                B, tiles, T, row, out, into, t.last, outs(t.G), t.thread, t.threads, step, rate, t.decay
-            )
+            update_weights(B, tiles, T, row, out, into, t.last, outs(t.G), t.thread, t.threads, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, t.thread, t.threads, step, rate)
         for l in range(t.hidden - 1, 0, -1):
             into, layer = t.layers + (l - 1), t.layers + l

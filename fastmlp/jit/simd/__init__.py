@@ -36,12 +36,13 @@ Tables: `struct` makes an address a table of 8-byte slots, read as attributes, f
 
 Nothing calls, allocates or counts references: all code is emitted into the caller. A `kernel` is called from compiled
 code only; test it through a small @njit. With NUMBA_DISABLE_JIT=1 the same kernels run as plain Python functions on the
-twins in simd_python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 overrides LANES.
+twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 overrides LANES.
 """
 
-from fastmlp.jit.simd_machine import COMPRESS, LANES, inline, kernel, lanes
-from fastmlp.jit.simd_math import exp, sigmoid, tanh, transpose
-from fastmlp.jit.simd_primitives import (
+from fastmlp.jit.processor import COMPRESS, LANES, lanes
+from fastmlp.jit.simd.compiler import inline, kernel
+from fastmlp.jit.simd.math import exp, sigmoid, tanh, transpose
+from fastmlp.jit.simd.primitives import (
     absolute,
     atomic_add,
     atomic_load,

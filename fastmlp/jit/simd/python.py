@@ -1,6 +1,6 @@
 """Plain Python twins of the compiled vector operations, for NUMBA_DISABLE_JIT=1: the same names, the same results.
 
-Only a product that is added differs, where compiled code rounds once (fma). simd_python_memory.py tells how `memory`
+Only a product that is added differs, where compiled code rounds once (fma). python_memory.py tells how `memory`
 finds index errors that compiled code hides.
 """
 
@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from fastmlp.jit.simd_machine import lanes
-from fastmlp.jit.simd_python_memory import atomic_add, atomic_load, pointer, prefetch, spin, struct
-from fastmlp.jit.simd_python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
+from fastmlp.jit.processor import lanes
+from fastmlp.jit.simd.python_memory import atomic_add, atomic_load, pointer, prefetch, spin, struct
+from fastmlp.jit.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
 
 __all__ = [
     "absolute",

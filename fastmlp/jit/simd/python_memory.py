@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastmlp.jit.simd_python_vectors import DTYPES, Vec, shape, signed, spread, value
+from fastmlp.jit.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
 
 __all__ = ["atomic_add", "atomic_load", "memory", "pointer", "prefetch", "spin", "struct"]
 
@@ -74,7 +74,7 @@ class Ptr:
 
 
 class Pointer:
-    """An address of rows; see simd_memory.pointer."""
+    """An address of rows; see memory.pointer."""
 
     __slots__ = ("address", "kind", "n", "t")
 
@@ -139,7 +139,7 @@ class Struct:
 
 
 class Table:
-    """The address of a table whose slots are read as attributes; see simd_memory.struct."""
+    """The address of a table whose slots are read as attributes; see memory.struct."""
 
     __slots__ = ("_address", "_t")
 
