@@ -117,7 +117,7 @@ def _share(n: int, sample_weight: ArrayLike | None) -> NDArray[np.float64]:
     if sample_weight is None:
         return np.full(n, 1 / n)
     weight = shaped(sample_weight, (n,), np.float64)
-    return weight * (1 / float(np.sum(weight)))
+    return weight * (1 / (float(np.sum(weight)) or 1.0))  # no row with weight: nothing counts
 
 
 def _chain(
