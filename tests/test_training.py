@@ -5,13 +5,15 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse
+from conftest import BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
 
-REFERENCE_AND_JIT = ("reference", "jit")
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+"""How far the backends' parameters may be apart, relative to the largest of the layer."""
 
 
 def fit(X, y, **options):
@@ -31,9 +33,10 @@ def assert_same_network(first, second, tolerance=1e-9):
 
 
 def initial_layers(X, y, **options):
-    """Return the layers that a training starts from: a learning rate this small changes nothing."""
-    model = fit(X, y, **(options | {"num_epochs": 1, "lr": 1e-300}))
-    return [(W.copy(), b.copy()) for W, b in model.layers]
+    """Return the layers that a training starts from: a learning rate of 1e-300 changes nothing but zeros."""
+    model = fit(X, y, **({"backend": "reference"} | options | {"num_epochs": 1, "lr": 1e-300}))
+    assert all(np.all(np.abs(b) < 1e-290) for _, b in model.layers)
+    return [(W.copy(), np.zeros_like(b)) for W, b in model.layers]
 
 
 # --- targets
@@ -136,7 +139,7 @@ def test_binary_cross_entropy_of_two_classes(labels, blobs, backend):
 @pytest.mark.parametrize("dtype", [bool, int, np.float32])
 def test_binary_cross_entropy_of_several_labels(dtype, blobs, backend):
     X, _ = blobs
-    y = (X[:, :3] > 1).astype(dtype)
+    y = (X[:, :3] > 2).astype(dtype)
     assert set(y.sum(axis=1)) >= {0, 1, 2}
     model = fit(X, y, loss="binary_cross_entropy", validation_data=(X, y), num_epochs=40, lr=1.0, backend=backend)
     assert model.classes_ is None
@@ -159,9 +162,8 @@ def test_depths_and_widths(hidden, dtype, blobs, backend):
     assert model.widths == (4, *widths, 3)
     assert [W.shape for W, _ in model.layers] == list(zip(model.widths[:-1], model.widths[1:], strict=True))
     assert model.params.dtype == dtype
-    assert_same_network(
-        fit(X, y, hidden=hidden, dtype=dtype, backend="reference"), model, 1e-3 if "32" in dtype else 1e-9
-    )
+    reference = fit(X, y, hidden=hidden, dtype=dtype, backend="reference")
+    assert_same_network(reference, model, TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("d", [1, 3, 17, 130])
@@ -285,9 +287,8 @@ def test_every_container_of_the_same_numbers_trains_the_same_network(container, 
     contained = CONTAINERS[container](X, tmp_path)
     if container not in ("list", "memmap"):
         assert contained.dtype == X.dtype.newbyteorder(">" if container == "big-endian" else "=")
-    model = fit(
-        contained, blobs[1], normalize=normalize, lr=0.01, validation_data=(contained, blobs[1]), backend=backend
-    )
+    validation = (contained, blobs[1])
+    model = fit(*validation, normalize=normalize, lr=0.01, validation_data=validation, backend=backend)
     assert_same_network(expected, model, 1e-12)
     assert_allclose(model.logits(contained), expected.logits(X), rtol=1e-9, atol=1e-12)
     assert_array_equal(model.predict(contained), expected.predict(X))
@@ -401,7 +402,7 @@ def test_params_are_the_start_and_are_copied(blobs, backend):
     for form in (start, [(W, b[None]) for W, b in start], [(W.tolist(), b.tolist()) for W, b in start], tuple(start)):
         assert_array_equal(fit(X, y, params=form, backend=backend).params, expected.params)
     still = fit(X, y, params=start, lr=1e-300, num_epochs=1, seed=99, backend=backend)
-    assert_array_equal(still.params, np.concatenate([array.ravel() for layer in start for array in layer]))
+    assert_allclose(still.params, np.concatenate([array.ravel() for layer in start for array in layer]), 0, 1e-290)
     assert not any(np.shares_memory(still.params, array) for layer in start for array in layer)
 
 
@@ -409,9 +410,8 @@ def test_a_training_can_be_continued(blobs, backend):
     X, y = blobs
     options = {"shuffle": False, "backend": backend}
     half = fit(X, y, num_epochs=2, **options)
-    assert_same_network(
-        fit(X, y, num_epochs=4, **options), fit(X, y, num_epochs=2, params=half.layers, **options), 1e-12
-    )
+    continued = fit(X, y, num_epochs=2, params=half.layers, **options)
+    assert_same_network(fit(X, y, num_epochs=4, **options), continued, 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -427,8 +427,7 @@ def test_init(init, deviations, backend):
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(50, 100)), np.arange(50)
     layers = initial_layers(X, y, hidden=(300,), init=init, backend=backend)
-    for (W, b), deviation in zip(layers, deviations, strict=True):
-        assert_array_equal(b, 0)
+    for (W, _), deviation in zip(layers, deviations, strict=True):
         assert abs(np.mean(W)) < 4 * deviation / np.sqrt(W.size)
         assert_allclose(np.std(W), deviation, rtol=0.03)
         assert abs(np.mean(np.abs(W) < deviation) - 0.6827) < 0.02  # as of a normal distribution
@@ -457,7 +456,7 @@ def test_the_global_random_state_is_neither_used_nor_moved(blobs, backend):
 def test_a_seed_gives_every_backend_and_dtype_the_same_start(blobs):
     X, y = blobs
     reference = initial_layers(X, y, backend="reference", dtype="float64")
-    for backend in REFERENCE_AND_JIT:
+    for backend in BACKENDS:
         for dtype in ("float32", "float64"):
             layers = initial_layers(X, y, backend=backend, dtype=dtype)
             for (W, _), (expected, _) in zip(layers, reference, strict=True):
@@ -535,14 +534,6 @@ def linear_gradient(W, b, X, y):
     """Mean squared error of X W + b for one output, differentiated by hand."""
     error = X @ W + b - y
     return 2 * X.T @ error / len(X), np.array([2 * np.mean(error)])
-
-
-def sgd_steps(gradients, lr, decay):
-    w = yield
-    while True:
-        g = gradients(w, decay)
-        w = w - lr * g
-        yield w
 
 
 def descend(rule, X, y, w, lr, epochs, batch_size, decay=0.0):
@@ -771,7 +762,7 @@ def test_divergence_in_a_later_epoch_keeps_the_one_before(blobs, backend):
     assert 3 < epochs < 1000
     (message,) = [str(warning.message) for warning in caught]
     assert message.startswith(f"training diverged in epoch {epochs + 1}; the network of epoch {epochs} is kept")
-    assert caught[0].filename == __file__.replace("\\", "/") or "test_training" in caught[0].filename
+    assert caught[0].filename == __file__
     assert_array_equal(model.params, fit(X, y, num_epochs=epochs, **options).params)
 
 
@@ -807,16 +798,17 @@ def test_printed_lines_without_validation(blobs, backend, capsys):
 # --- both backends
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
-    "optimizer", [{}, {"momentum": 0.9, "nesterov": True, "lr": 0.02}, {"optimizer": "adam", "lr": 1e-3}]
+    "optimizer",
+    [{"lr": 0.1}, {"lr": 0.02, "momentum": 0.9, "nesterov": True}, {"lr": 1e-3, "optimizer": "adam"}],
+    ids=["sgd", "nesterov", "adam"],
 )
-def test_backends_agree_after_100_steps_on_mnist(dtype, tolerance, optimizer, mnist):
-    if optimizer.get("optimizer") == "adam" and dtype == "float32":
-        tolerance = 1e-3  # dividing by the root of v turns rounding errors of tiny gradients into whole steps
+def test_backends_agree_after_100_steps_on_mnist(dtype, optimizer, mnist):
+    tolerance = TOLERANCES[dtype]
     X, y = mnist[0][:3200], mnist[1][:3200]
     options = {"hidden": (256, 128), "num_epochs": 2, "batch_size": 64, "dtype": dtype, **optimizer}
-    reference, compiled = (fit(X, y, backend=backend, **options) for backend in REFERENCE_AND_JIT)
+    reference, compiled = (fit(X, y, backend=backend, **options) for backend in BACKENDS)
     assert reference.score(X, y) > 0.5
     assert_same_network(reference, compiled, tolerance)
     assert_allclose(compiled.history.loss, reference.history.loss, rtol=10 * tolerance)
@@ -825,11 +817,11 @@ def test_backends_agree_after_100_steps_on_mnist(dtype, tolerance, optimizer, mn
 def test_whole_training_on_mnist(mnist, backend):
     X, y = mnist
     model = fit(
-        X[:4000], y[:4000], hidden=(64, 32), num_epochs=8, batch_size=64, dtype="float32", seed=0,
+        X[:4000], y[:4000], hidden=(64, 32), num_epochs=6, batch_size=32, lr=0.05, dtype="float32", seed=0,
         validation_data=(X[4000:], y[4000:]), backend=backend,
     )  # fmt: skip
     assert model.history.val_accuracy[-1] >= 0.9
-    assert model.history.loss[-1] < 0.3 < model.history.loss[0]
+    assert model.history.loss[-1] < 0.3 < 0.6 < model.history.loss[0]
 
 
 @st.composite
@@ -867,7 +859,7 @@ def trainings(draw):
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_backends_agree_on_random_architectures(training):
     X, y, options = training
-    reference, compiled = (fit(X, y, backend=backend, **options) for backend in REFERENCE_AND_JIT)
+    reference, compiled = (fit(X, y, backend=backend, **options) for backend in BACKENDS)
     assert_same_network(reference, compiled)
     assert_allclose(compiled.history.loss, reference.history.loss, rtol=1e-9)
     assert_allclose(compiled.logits(X), reference.logits(X), rtol=1e-7, atol=1e-9)
