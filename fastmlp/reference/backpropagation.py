@@ -72,10 +72,13 @@ def backward(
     sample_weight : (n,) array, optional
         The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
     """
-    n, k = activations[-1].shape
+    output = activations[-1]
+    n, k = output.shape
     share = np.full(n, 1 / n) if sample_weight is None else sample_weight / np.sum(sample_weight)
-    scale = (LOSSES[loss].slope(k) * share).astype(activations[-1].dtype)
-    delta = (activations[-1] - y) * scale[:, None]
+    scale = LOSSES[loss].slope(k) * share
+    if np.issubdtype(output.dtype, np.floating):
+        scale = scale.astype(output.dtype)
+    delta = (output - y) * scale[:, None]
 
     gradients: Layers = []
     for layer in range(len(params) - 1, -1, -1):
