@@ -3,8 +3,9 @@
 Every kernel reads and writes its array once and leaves the matrix products between them to BLAS. Letters: n rows,
 w columns of a hidden layer, k outputs. Arrays have the layout of `fastmlp.jit.layout`; kernels check nothing.
 
-Exponentials are evaluated here, as arithmetic that LLVM can run in all lanes of a vector: Numba's own call the C library
-once per element, which is ten times slower. They are evaluated in float64 for either dtype, and so are losses.
+Exponentials are arithmetic here, which LLVM runs in all lanes of a vector; math.exp would call the C library for each
+element. A sigmoid takes 0.6 ns an element so, 2.3 with math.exp, and 1.5 (float32) or 8 (float64) in NumPy's passes.
+Exponentials and losses are evaluated in float64 for either dtype.
 """
 
 import math

@@ -6,7 +6,7 @@ Matrix products are NumPy's; what happens to an array between two of them is one
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastmlp.jit import elementwise, reductions
 from fastmlp.jit.layout import float_type, plain, shaped
@@ -100,19 +100,24 @@ def _row(b: Array, width: int, dtype: type[np.floating]) -> Array:
     return shaped(np.ravel(b), (width,), dtype)
 
 
+def _inputs(X: Array, params: Sequence[tuple[Array, Array]], kind: int) -> list[Array]:
+    """Return what each layer sees, [X, A_1, ...]."""
+    inputs = [X]
+    for W, b in params[:-1]:
+        inputs.append(_finish_layer(inputs[-1] @ W, b, kind))
+    return inputs
+
+
 def forward(
     X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
 ) -> list[Array]:
     """Compiled form of `fastmlp.reference.forward`: bias and activation of a layer in one pass over its product."""
-    activations = []
-    kinds = [_ACTIVATIONS[activation]] * (len(params) - 1) + [_OUTPUTS[loss]]
-    for (W, b), kind in zip(params, kinds, strict=True):
-        X = _finish_layer(X @ W, b, kind)
-        activations.append(X)
-    return activations
+    inputs = _inputs(X, params, _ACTIVATIONS[activation])
+    W, b = params[-1]
+    return [*inputs[1:], _finish_layer(inputs[-1] @ W, b, _OUTPUTS[loss])]
 
 
-def _share(n: int, sample_weight: ArrayLike | None) -> NDArray[np.float64]:
+def _share(n: int, sample_weight: ArrayLike | None) -> Array:
     """Return what each of n rows counts in the mean, (n,)."""
     if sample_weight is None:
         return np.full(n, 1 / n)
@@ -134,7 +139,7 @@ def _chain(
     weights, A : sequences of arrays
         Weights from the second layer on, and what the derivative of the activation before each is a function of.
     """
-    gradients = [(inputs[-1].T @ delta, grad_b)]
+    gradients: Layers = [(inputs[-1].T @ delta, grad_b)]
     for layer in range(len(weights) - 1, -1, -1):
         delta = delta @ weights[layer].T
         dtype = float_type(delta, A[layer])
@@ -150,7 +155,7 @@ def _like(gradients: Layers, params: Sequence[tuple[Array, Array]]) -> Layers:
     return [(grad_W, grad_b.reshape(b.shape)) for (grad_W, grad_b), (_, b) in zip(gradients, params, strict=True)]
 
 
-def _scaled(difference: Array, scale: NDArray[np.float64]) -> tuple[Array, Array]:
+def _scaled(difference: Array, scale: Array) -> tuple[Array, Array]:
     """Return δ (n, k), the rows of `difference` times their scale, and its column sums."""
     delta = plain(difference, float_type(difference))
     grad_b = np.zeros(delta.shape[1], delta.dtype)
@@ -184,9 +189,8 @@ def loss_and_gradients(
     sample_weight: Array | None = None,
 ) -> tuple[float, Layers]:
     """Compiled form of `fastmlp.reference.loss_and_gradients`: one pass from logits to loss, δ and bias gradient."""
-    inputs, kind = [X], _ACTIVATIONS[activation]
-    for W, b in params[:-1]:
-        inputs.append(_finish_layer(inputs[-1] @ W, b, kind))
+    kind = _ACTIVATIONS[activation]
+    inputs = _inputs(X, params, kind)
     W, b = params[-1]
     Z, y = inputs[-1] @ W, np.asarray(y)
     n, k = Z.shape

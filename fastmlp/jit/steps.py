@@ -65,14 +65,14 @@ def _step_adam(params, grads, decay, m, v, lr, beta1, beta2, rest1, rest2, corre
     return new, new_m, new_v
 
 
-def _step(kernel: Any, decay: float | Array, arrays: tuple[Array, ...], *numbers: float) -> list[Array]:
+def _step(kernel: Any, weight_decay: float | Array, arrays: tuple[Array, ...], *numbers: float) -> list[Array]:
     """Run a kernel on parameters, gradients and state; return its arrays in the shape of the parameters.
 
     Arrays meet in the type in which NumPy would let them meet; a number takes that type.
     """
-    vector = np.ndim(decay) > 0
-    shape, dtype = np.shape(arrays[0]), float_type(*arrays, *([decay] if vector else []))
-    decay = shaped(decay, shape, dtype).ravel() if vector else dtype(decay)
+    vectors = [weight_decay] if np.ndim(weight_decay) else []
+    shape, dtype = np.shape(arrays[0]), float_type(*arrays, *vectors)
+    decay: Any = shaped(weight_decay, shape, dtype).ravel() if vectors else dtype(weight_decay)
     params, grads, *state = (shaped(array, shape, dtype).ravel() for array in arrays)
     return [array.reshape(shape) for array in kernel(params, grads, decay, *state, *map(dtype, numbers))]
 
