@@ -147,6 +147,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
         return X, y, "MNIST"
     from fastmlp import tables, validation
 
+    X: Any
     if arguments.data.suffix == ".npz":
         X, y = tables.read_npz(arguments.data)
     elif arguments.data.suffix == ".csv":
