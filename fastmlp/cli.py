@@ -142,12 +142,12 @@ def _number(option: str, text: str) -> float:
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
+    X: Any
     if arguments.data is None:
         X, y = fastmlp.datasets.load_mnist(arguments.samples)
         return X, y, "MNIST"
     from fastmlp import tables, validation
 
-    X: Any
     if arguments.data.suffix == ".npz":
         X, y = tables.read_npz(arguments.data)
     elif arguments.data.suffix == ".csv":

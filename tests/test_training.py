@@ -752,6 +752,15 @@ def test_divergence_in_the_first_epoch_returns_the_start(blobs, backend):
     assert len(model.history) == 0
 
 
+def test_parameters_that_overflow_in_an_epochs_last_step(blobs, backend):
+    X, y = blobs
+    start = initial_layers(X, y, dtype="float32")
+    with pytest.warns(RuntimeWarning, match="diverged in epoch 1; the network of epoch 0 is kept"):
+        model = fit(X, y, lr=1e39, params=start, batch_size=60, num_epochs=2, dtype="float32", backend=backend)
+    assert_array_equal(model.params, np.concatenate([array.ravel() for layer in start for array in layer]))
+    assert model.history.loss == []
+
+
 def test_divergence_in_a_later_epoch_keeps_the_one_before(blobs, backend):
     X, y = blobs[0], blobs[0] @ np.ones(4)
     lr = 0.5  # grows steadily, so that several epochs stay finite
