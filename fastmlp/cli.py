@@ -74,6 +74,8 @@ def _add_train(commands: Any) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
+    for option in ("figure", "model"):
+        _check_folder(option, getattr(arguments, option))
     X, y, name = _load(arguments)
     options = _train_options(arguments)
     if arguments.recipe:
@@ -89,8 +91,8 @@ def _train(arguments: argparse.Namespace) -> int:
     history = model.history
     if not len(history):
         return 1
-    _write_figure(history, arguments.figure)
     model.save(arguments.model)
+    _write_figure(history, arguments.figure)
     if history.val_accuracy:
         print(f"final test accuracy {history.val_accuracy[-1]:.4f}")
     else:
@@ -140,18 +142,21 @@ def _number(option: str, text: str) -> float:
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
+    X: Any
     if arguments.data is None:
         X, y = fastmlp.datasets.load_mnist(arguments.samples)
         return X, y, "MNIST"
-    from fastmlp import tables
+    from fastmlp import tables, validation
 
     if arguments.data.suffix == ".npz":
-        return *tables.read_npz(arguments.data), arguments.data.name
-    if arguments.data.suffix == ".csv":
+        X, y = tables.read_npz(arguments.data)
+    elif arguments.data.suffix == ".csv":
         if arguments.label is None:
             raise ValueError("--label must name the column of the .csv that holds the labels")
-        return *tables.read_csv(arguments.data, arguments.label), arguments.data.name
-    raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data.name}")
+        X, y = tables.read_csv(arguments.data, arguments.label)
+    else:
+        raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data.name}")
+    return validation.check_features(X), validation.check_targets(y, len(X)), arguments.data.name
 
 
 def _split(X: Any, y: Any, arguments: argparse.Namespace) -> Any:
@@ -160,6 +165,11 @@ def _split(X: Any, y: Any, arguments: argparse.Namespace) -> Any:
     from sklearn.model_selection import train_test_split
 
     return train_test_split(X, y, test_size=arguments.test_size, random_state=42)
+
+
+def _check_folder(option: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise ValueError(f"--{option} must be a file in an existing folder, got {path}")
 
 
 def _write_figure(history: Any, path: Path) -> None:

@@ -61,7 +61,7 @@ class HistoryDisplay:
         right.set(xlabel="epoch", ylabel="accuracy", title="Validation accuracy")
         for panel in (left, right):
             panel.grid(alpha=0.3)
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         self.axes_ = (left, right)
         self.figure_ = left.figure
         return self

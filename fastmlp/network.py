@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastmlp.history import History
 from fastmlp.normalization import Normalization
 from fastmlp.problem import Architecture
+from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.backpropagation import logits, mean_loss
-from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import Layers, layer_views, parameter_count
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
@@ -177,26 +176,39 @@ class MLP:
         ValueError
             If the file is something else, is damaged, or has a newer format.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = dict(file)
-            about = json.loads(stored["about"].item())
-        except (KeyError, EOFError, ValueError, zipfile.BadZipFile, TypeError) as error:
+        name = os.fspath(path)
+        with open(path, "rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as archive:
+                    arrays = dict(archive)
+                about = json.loads(arrays["about"].item())
+                version = about["format_version"]
+                network = cls._restore(about, arrays) if version <= FORMAT_VERSION else None
+            except Exception as error:  # zipfile, NumPy and json raise a dozen types on a damaged file
+                raise ValueError(f"{name} must be a network saved by fastmlp, but it can't be read: {error}") from error
+        if network is None:
             raise ValueError(
-                f"{os.fspath(path)} must be a network saved by fastmlp, but it can't be read: {error}"
-            ) from error
-        if about["format_version"] > FORMAT_VERSION:
-            raise ValueError(
-                f"{os.fspath(path)} has format version {about['format_version']}, and this fastmlp reads up to "
-                f"{FORMAT_VERSION}; install a newer fastmlp"
+                f"{name} has format version {version}, and this fastmlp reads up to {FORMAT_VERSION}; "
+                "install a newer fastmlp"
             )
-        widths = tuple(about["widths"])
-        params = stored["params"]
-        if params.shape != (parameter_count(widths),) or about["loss"] not in LOSSES:
-            raise ValueError(f"{os.fspath(path)} must be a network saved by fastmlp, but its parts don't fit together")
-        coding = Coding(about["loss"], widths[-1], stored.get("classes"), about["flat_targets"])
-        architecture = Architecture(widths, about["activation"], about["loss"])
-        normalization = Normalization(stored["shift"], stored["scale"])
+        return network
+
+    @classmethod
+    def _restore(cls, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "MLP":
+        architecture = Architecture(tuple(about["widths"]), about["activation"], about["loss"])
+        normalization = Normalization(arrays["shift"], arrays["scale"])
+        params, classes = arrays["params"], arrays.get("classes")
+        d, k = architecture.widths[0], architecture.widths[-1]
+        class_count = {"cross_entropy": k, "binary_cross_entropy": 2 if k == 1 else 0, "mean_squared_error": 0}
+        if not (
+            params.shape == (parameter_count(architecture.widths),)
+            and params.dtype in (np.float32, np.float64)
+            and architecture.activation in ACTIVATIONS
+            and {array.shape for array in normalization} <= {(), (d,)}
+            and class_count[architecture.loss] == (0 if classes is None else len(classes))
+        ):
+            raise ValueError("its parts don't fit together")
+        coding = Coding(architecture.loss, k, classes, about["flat_targets"])
         return cls(params, architecture, normalization, coding, History(**about["history"]))
 
 

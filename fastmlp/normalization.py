@@ -47,6 +47,6 @@ def learn_normalization(kind: str | None, X: Features) -> Normalization:
     blocks = [slice(start, start + step) for start in range(0, n, step)]
     mean = sum((np.sum(X[rows], axis=0, dtype=np.float64) for rows in blocks), np.zeros(d)) / n
     variance = sum((np.sum((X[rows] - mean) ** 2, axis=0) for rows in blocks), np.zeros(d)) / n
-    # A column that never varies has a variance of rounding errors only: it is centred, not scaled.
-    constant = variance <= (8 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
+    # The variance of a column that never varies is the rounding error of its mean: it is centred, not scaled.
+    constant = np.min(X, axis=0) == np.max(X, axis=0)
     return Normalization(mean, np.where(constant, 1.0, np.sqrt(variance)))

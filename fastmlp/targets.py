@@ -31,7 +31,7 @@ class Coding(NamedTuple):
 
     def _encode_numbers(self, y: NDArray[Any], name: str) -> NDArray[Any]:
         if y.dtype.kind in "US":
-            raise TypeError(f"{name} must be numbers for loss={self.loss!r}, got strings such as {y.flat[0]!r}")
+            raise TypeError(f"{name} must be numbers for loss={self.loss!r}, got strings such as {y.flat[0].item()!r}")
         rows = y.reshape(len(y), -1).astype(np.float64)
         if rows.shape[1] != self.outputs:
             raise ValueError(f"{name} must have {self.outputs} columns as in training, got {rows.shape[1]}")
@@ -49,7 +49,7 @@ class Coding(NamedTuple):
             return _one_hot_positions(y, name)
         labels = y.ravel()
         if (labels.dtype.kind in "US") != (self.classes.dtype.kind in "US"):
-            raise TypeError(f"{name} must hold labels like {self.classes[0]!r}, got {labels[0]!r}")
+            raise TypeError(f"{name} must hold labels like {self.classes[0].item()!r}, got {labels[0].item()!r}")
         places = np.searchsorted(self.classes, labels)
         places[places == len(self.classes)] = 0
         unseen = self.classes[places] != labels

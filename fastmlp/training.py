@@ -193,6 +193,9 @@ def train(
             value = trainer.run_epoch(order)
             seconds = time.perf_counter() - started
             params_now = trainer.params
+            model = network(params_now)
+            if epoch_loss == "full" and np.isfinite(value):
+                value = _loss(model, features, problem)
             if not (np.isfinite(value) and np.all(np.isfinite(params_now))):
                 warnings.warn(
                     f"training diverged in epoch {len(history) + 1}; the network of epoch {len(history)} is kept "
@@ -201,9 +204,6 @@ def train(
                     stacklevel=2,
                 )
                 break
-            model = network(params_now)
-            if epoch_loss == "full":
-                value = model._loss(model._logits(features), problem.codes, problem.sample_weight)
             results = () if validation is None else _evaluate(model, *validation)
             good = params_now
             history.loss.append(value)
@@ -212,8 +212,7 @@ def train(
                 history.gradient_magnitude.append(magnitudes)
             if results:
                 history.val_loss.append(results[0])
-                if coding.loss != "mean_squared_error":
-                    history.val_accuracy.append(results[1])
+                history.val_accuracy.extend(results[1:])
             progress.epoch(history)
             stops = [callback(model, history) is True for callback in callbacks]
             if any(stops):
@@ -241,9 +240,19 @@ def _make_trainer(problem: Problem, params: NDArray[Any], backend: str) -> Train
     return Descent(problem, params, jit)
 
 
-def _evaluate(model: MLP, X: Features, y: ArrayLike, codes: NDArray[Any]) -> tuple[float, float]:
-    Z = model._logits(X)
-    return model._loss(Z, codes), model._score(Z, y, codes)
+def _loss(model: MLP, features: Features, problem: Problem) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return model._loss(model._logits(features), problem.codes, problem.sample_weight)
+
+
+def _evaluate(model: MLP, X: Features, y: ArrayLike, codes: NDArray[Any]) -> tuple[float, ...]:
+    """Return the loss and, for classification, the accuracy."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        Z = model._logits(X)
+        loss = model._loss(Z, codes)
+    if model._coding.loss == "mean_squared_error":
+        return (loss,)
+    return loss, model._score(Z, y, codes)
 
 
 def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
@@ -261,6 +270,8 @@ def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weig
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of callables, got {callbacks!r}")
     listed = list(callbacks)
     for i, callback in enumerate(listed):
         if not callable(callback):

@@ -37,7 +37,10 @@ def check_number(name: str, value: Any, low: float, high: float = math.inf, *, l
     """Return `value` as a finite float in [low, high), or in (low, high) with `low_open`."""
     if not isinstance(value, (Real, np.number)) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number) or number < low or number >= high or (low_open and number == low):
         bound = f"greater than {low:g}" if low_open else f"at least {low:g}"
         below = "" if high == math.inf else f" and below {high:g}"
@@ -56,7 +59,8 @@ def check_hidden(hidden: Any) -> tuple[int, ...]:
     """Return the hidden widths as a tuple of positive ints; a bare int is one layer."""
     if isinstance(hidden, (int, np.integer)) and not isinstance(hidden, bool):
         hidden = (hidden,)
-    if isinstance(hidden, str) or not isinstance(hidden, (Sequence, np.ndarray)):
+    is_sequence = isinstance(hidden, Sequence) or (isinstance(hidden, np.ndarray) and hidden.ndim > 0)
+    if isinstance(hidden, str) or not is_sequence:
         raise TypeError(f"hidden must be a sequence of layer widths such as (256, 128), got {hidden!r}")
     return tuple(check_integer(f"hidden[{i}]", width) for i, width in enumerate(hidden))
 
@@ -66,6 +70,14 @@ def check_init(init: Any) -> str | float:
     if isinstance(init, str):
         return check_choice("init", init, ("he", "xavier"))
     return check_number("init", init, 0.0, low_open=True)
+
+
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return `value` as an ndarray, of which it may be a view."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array, got rows of different lengths") from None
 
 
 def is_sparse(X: object) -> bool:
@@ -80,7 +92,7 @@ def check_features(X: Any, name: str = "X", num_features: int | None = None) -> 
     """
     if is_sparse(X):
         return _check_sparse(X, name, num_features)
-    array = np.asarray(X)
+    array = as_array(name, X)
     if array.dtype == object:
         raise TypeError(f"{name} must be an array of numbers, got objects such as {_first(array)!r}")
     if not _is_real(array.dtype):
@@ -143,7 +155,7 @@ def _check_finite(array: NDArray[Any], name: str) -> None:
 
 def check_targets(y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
     """Return y as an array of n rows, (n,) or (n, k), with no NaN and no infinity."""
-    array = np.asarray(y)
+    array = as_array(name, y)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise ValueError(f"{name} must have shape (n,) or (n, k), got {array.shape}")
     if len(array) != n:
@@ -162,7 +174,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n: int) -> NDArray[np.f
     """Return the sample weights as a float64 array (n,), none negative and not all 0."""
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight)
+    weights = as_array("sample_weight", sample_weight)
     if not _is_real(weights.dtype):
         raise TypeError(f"sample_weight must be numbers, got dtype {weights.dtype}")
     if weights.shape != (n,):

@@ -78,9 +78,12 @@ def backward(
     sample_weight : (n,) array, optional
         The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
     """
-    n, k = activations[-1].shape
-    scale = (LOSSES[loss].slope(k) * row_shares(n, sample_weight)).astype(activations[-1].dtype)
-    delta = (activations[-1] - y) * scale[:, None]
+    output = activations[-1]
+    n, k = output.shape
+    scale = LOSSES[loss].slope(k) * row_shares(n, sample_weight)
+    if np.issubdtype(output.dtype, np.floating):
+        scale = scale.astype(output.dtype)
+    delta = (output - y) * scale[:, None]
 
     gradients: Layers = []
     for layer in range(len(params) - 1, -1, -1):

@@ -1,0 +1,274 @@
+"""The `fastmlp` command: what it prints, what it writes, how it refuses."""
+
+import os
+import re
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Run every test in an empty folder of its own and close the figures it opened."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    plt.close("all")
+
+
+@pytest.fixture
+def table():
+    """Features (90, 3) and labels of two separable classes."""
+    rng = np.random.default_rng(4)
+    y = np.arange(90) % 2
+    return (rng.normal(size=(90, 3)) + 4 * y[:, None]).round(3), np.array(["ham", "spam"])[y]
+
+
+def write_csv(path, X, y):
+    lines = [f"{row[0]},{label},{row[1]},{row[2]}" for row, label in zip(X, y, strict=True)]
+    path.write_text("\n".join(["length,kind,links,capitals", *lines]) + "\n")
+
+
+SMALL = ["train", "--samples", "300", "--epochs", "2", "--hidden", "16"]
+
+
+def test_a_small_training(backend, capsys, folder):
+    assert main([*SMALL, "--backend", backend]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == "MNIST: 240 training rows, 60 test rows, 784 features"
+    assert lines[1].startswith("training 784-16-10, relu, cross_entropy on 240 samples: ")
+    assert [line[:9] for line in lines[2:4]] == ["epoch 1/2", "epoch 2/2"]
+    accuracy = re.fullmatch(r"final test accuracy (\d\.\d{4})", lines[4])
+    seconds = r"\d+\.\d\d s"
+    assert re.fullmatch(
+        rf"trained in {seconds}, of which compiling {seconds} and epochs {seconds}; {seconds} in all", lines[5]
+    )
+    assert lines[6:] == ["wrote fastmlp-train.png and fastmlp-model.npz"]
+    assert sorted(os.listdir(folder)) == ["fastmlp-model.npz", "fastmlp-train.png"]
+    model = fastmlp.MLP.load("fastmlp-model.npz")
+    assert model.widths == (784, 16, 10)
+    assert f"{model.history.val_accuracy[-1]:.4f}" == accuracy[1]
+    assert np.ptp(plt.imread("fastmlp-train.png")) > 0.5
+
+
+def test_the_defaults_are_the_recipes_network(capsys):
+    assert main(["train", "--samples", "200", "--epochs", "1"]) == 0
+    assert "training 784-256-128-10, relu, cross_entropy on 160 samples: " in capsys.readouterr().out
+    assert fastmlp.MLP.load("fastmlp-model.npz").params.dtype == np.float32
+
+
+def test_the_recipe(backend, capsys):
+    assert main(["train", "--recipe", "--samples", "300", "--epochs", "3", "--backend", backend]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    X, y = fastmlp.datasets.load_mnist(300)
+    from sklearn.model_selection import train_test_split
+
+    X_train, X_test, y_train, y_test = train_test_split(
+        fastmlp.reference.normalize(X), y, test_size=0.2, random_state=42
+    )
+    expected = fastmlp.train(
+        X_train, y_train, init=0.01, num_epochs=3, batch_size=64, lr=0.1, normalize=None, epoch_loss="full", seed=0,
+        validation_data=(X_test, y_test), backend=backend, verbose=False,
+    ).history  # fmt: skip
+    for epoch, line in enumerate(lines[2:5]):
+        assert line.startswith(f"epoch {epoch + 1}/3  loss {expected.loss[epoch]:.4f}  ")
+        assert f"val accuracy {expected.val_accuracy[epoch]:.4f}" in line
+    assert expected.loss[0] == pytest.approx(np.log(10), abs=0.02)  # weights this small start at the uniform guess
+
+
+def test_options_reach_the_training(capsys):
+    options = [
+        "--hidden", "7, 5", "--activation", "tanh", "--loss", "binary_cross_entropy", "--init", "0.5", "--lr", "0.5",
+        "--momentum", "0.9", "--nesterov", "--weight-decay", "0.001", "--batch-size", "10", "--normalize", "zscore",
+        "--epoch-loss", "full", "--seed", "3", "--dtype", "float64", "--threads", "1", "--backend", "reference",
+        "--epochs", "2", "--test-size", "0.5",
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = (X[:, 0] > 0).astype(int)
+    np.savez("data.npz", X=X, y=y)
+    assert main(["train", "--data", "data.npz", "--figure", "a.png", "--model", "a.npz", *options]) == 0
+    model = fastmlp.MLP.load("a.npz")
+    from sklearn.model_selection import train_test_split
+
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=42)
+    expected = fastmlp.train(
+        X_train, y_train, hidden=(7, 5), activation="tanh", loss="binary_cross_entropy", init=0.5, lr=0.5, momentum=0.9,
+        nesterov=True, weight_decay=0.001, batch_size=10, normalize="zscore", epoch_loss="full", seed=3,
+        dtype="float64", num_threads=1, backend="reference", num_epochs=2, validation_data=(X_test, y_test),
+        verbose=False,
+    )  # fmt: skip
+    assert repr(model) == repr(expected)
+    np.testing.assert_array_equal(model.params, expected.params)
+    assert model.history.loss == expected.history.loss
+    assert os.path.exists("a.png")
+    assert "wrote a.png and a.npz" in capsys.readouterr().out
+
+
+def test_no_hidden_layer_and_adam():
+    assert main(["train", "--samples", "200", "--epochs", "1", "--hidden", "", "--optimizer", "adam"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 10)
+
+
+def test_a_csv_of_ones_own(table, folder, capsys):
+    write_csv(folder / "mail.csv", *table)
+    assert main(["train", "--data", "mail.csv", "--label", "kind", "--hidden", "4", "--lr", "0.05"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("mail.csv: 72 training rows, 18 test rows, 3 features\n")
+    model = fastmlp.MLP.load("fastmlp-model.npz")
+    assert model.classes_.tolist() == ["ham", "spam"]
+    assert model.score(*table) > 0.9
+
+
+def test_an_npz_of_ones_own_for_regression(table, capsys):
+    X, _ = table
+    np.savez("data.npz", X=X, y=X @ [1.0, 2.0, -1.0])
+    assert main(["train", "--data", "data.npz", "--hidden", "", "--lr", "0.01"]) == 0
+    last = fastmlp.MLP.load("fastmlp-model.npz").history.val_loss[-1]
+    assert f"final test loss {last:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"), [("0 1", [0, 1]), ("7 -3", [-3, 7]), ("b a", ["a", "b"]), ("1 x", ["1", "x"])]
+)
+def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folder):
+    X, _ = table
+    write_csv(folder / "a.csv", X, labels.split() * 45)
+    assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == classes
+
+
+def test_csv_numbers_are_a_regression(table, folder):
+    X, _ = table
+    write_csv(folder / "a.csv", X, X[:, 0])
+    assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1", "--lr", "0.01"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").classes_ is None
+
+
+FILES = {
+    "good.csv": b"a,b,y\n" + b"1,2,0\n3,4,1\n" * 20,
+    "bom.csv": b"\xef\xbb\xbfa,b,y\n\n" + b"1,2,0\n3,4,1\n" * 20,
+    "ragged.csv": b"a,b,y\n1,2,0\n1,2\n",
+    "text.csv": b"a,b,y\n1,two,0\n",
+    "nan.csv": b"a,b,y\n" + b"1,nan,0\n3,4,1\n" * 20,
+    "empty.csv": b"",
+    "header.csv": b"a,b,y\n",
+    "latin.csv": b"a,b,y\n1,2,caf\xe9\n",
+    "huge.csv": b"a,b,y\n1,2," + b"x" * 200_000,
+    "only.csv": b"y\n" + b"0\n1\n" * 20,
+    "empty.npz": b"",
+    "garbage.npz": b"not a zip file",
+    "cut.npz": b"PK\x03\x04 cut",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hidden", "256,x"], r"--hidden must be widths separated by commas such as 256,128, got '256,x'"),
+        (["--hidden", "0"], r"hidden\[0\] must be at least 1, got 0"),
+        (["--init", "big"], r"--init must be 'he', 'xavier' or a number, got 'big'"),
+        (["--init", "-1"], r"init must be a finite number greater than 0, got -1\.0"),
+        (["--lr", "0"], r"lr must be a finite number greater than 0, got 0\.0"),
+        (["--epochs", "0"], r"num_epochs must be at least 1, got 0"),
+        (["--nesterov"], r"nesterov=True needs a momentum above 0, got 0"),
+        (["--samples", "0"], r"n_samples: .*1 to 70,000, found 0"),
+        (["--test-size", "1.5"], r".*test_size.*1\.5.*"),
+        (["--threads", "0"], r"num_threads must be at least 1, got 0"),
+        (["--seed", "-1"], r"seed must be at least 0, got -1"),
+        (["--figure", "missing/a.png"], r"--figure must be a file in an existing folder, got missing/a\.png"),
+        (["--model", "missing/a.npz"], r"--model must be a file in an existing folder, got missing/a\.npz"),
+        (["--data", "a.xlsx"], r"--data must be a \.npz or \.csv file, got a\.xlsx"),
+        (["--data", "good.csv"], r"--label must name the column of the \.csv that holds the labels"),
+        (["--data", "missing.csv", "--label", "y"], r".*No such file.*missing\.csv.*"),
+        (["--data", "missing.npz"], r".*No such file.*missing\.npz.*"),
+        (["--data", "good.csv", "--label", "z"], r"--label must be a column of good\.csv \(a, b, y\), got 'z'"),
+        (["--data", "ragged.csv", "--label", "y"], r"ragged\.csv line 3 must have 3 fields, got 2"),
+        (["--data", "text.csv", "--label", "y"], r"text\.csv line 2 must hold numbers outside 'y', got .*'two'.*"),
+        (["--data", "nan.csv", "--label", "y"], r"X must be finite, got nan at row 0, column 1"),
+        (["--data", "empty.csv", "--label", "y"], r"--label must be a column of empty\.csv \(\), got 'y'"),
+        (["--data", "header.csv", "--label", "y"], r"header\.csv must have at least one row below its header"),
+        (["--data", "latin.csv", "--label", "y"], r"latin\.csv must be a \.csv file in UTF-8, but .*"),
+        (["--data", "huge.csv", "--label", "y"], r"huge\.csv must be a \.csv file in UTF-8, but .*"),
+        (["--data", "only.csv", "--label", "y"], r"X must have at least one sample and one feature, got .*"),
+        (["--data", "empty.npz"], r"empty\.npz must be a \.npz file of plain arrays, but .*"),
+        (["--data", "garbage.npz"], r"garbage\.npz must be a \.npz file of plain arrays, but .*"),
+        (["--data", "cut.npz"], r"cut\.npz must be a \.npz file of plain arrays, but .*"),
+        (["--data", "objects.npz"], r"objects\.npz must be a \.npz file of plain arrays, but .*"),
+        (["--data", "names.npz"], r"names\.npz must hold arrays named X and y, got only X, labels"),
+        (["--data", "flat.npz"], r"X must be two-dimensional \(samples, features\), got shape \(9,\)"),
+        (["--data", "flat.npz", "--recipe"], r"X must be two-dimensional \(samples, features\), got shape \(9,\)"),
+        (["--data", "short.npz"], r"y must have one row for each of the 9 samples, got 8"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_errors_are_one_line_and_status_2(arguments, message, folder, capsys):
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    np.savez("objects.npz", X=np.array([[1], [None]]), y=[0, 1])
+    np.savez("names.npz", X=np.ones((3, 2)), labels=[0, 1, 0])
+    np.savez("flat.npz", X=np.ones(9), y=np.arange(9))
+    np.savez("short.npz", X=np.ones((9, 2)), y=np.arange(8))
+    before = sorted(os.listdir(folder))
+    assert main([*SMALL, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert re.fullmatch(rf"fastmlp: error: {message}\n", err), err
+    assert "epoch" not in out
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_data(folder):
+    (folder / "bom.csv").write_bytes(FILES["bom.csv"])
+    assert main(["train", "--data", "bom.csv", "--label", "y", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (2, 2, 2)
+
+
+def test_a_figure_that_cannot_be_written_does_not_cost_the_network(capsys):
+    assert main([*SMALL, "--figure", "figure.unknown"]) == 2
+    assert "unknown" in capsys.readouterr().err
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 16, 10)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["train", "--backend", "cuda"], ["train", "--lr", "much"], ["train", "--no-such-option"]]
+)
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: fastmlp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert "usage: fastmlp" in capsys.readouterr().out
+
+
+def test_a_network_that_diverged_at_once_is_not_written(folder, capsys):
+    with pytest.warns(RuntimeWarning, match="training diverged in epoch 1"):
+        assert main([*SMALL, "--lr", "1e300"]) == 1
+    assert os.listdir(folder) == []
+
+
+def test_version_of_the_module():
+    command = [sys.executable, "-m", "fastmlp", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == f"fastmlp {fastmlp.__version__}\n"
+
+
+def test_the_module_returns_the_status():
+    command = [sys.executable, "-m", "fastmlp", "train", "--data", "missing.npz"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.startswith("fastmlp: error: ")
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,278 @@
+"""Bad input ends in one sentence that names the argument, says what was expected and what came, before any work."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import fastmlp
+
+N, D, K, H = 12, 4, 3, 5
+X = np.random.default_rng(3).normal(size=(N, D))
+Y = np.arange(N) % K
+ONE_HOT = np.eye(K)[Y]
+PARAMS = [(np.ones((D, H)), np.zeros(H)), (np.ones((H, K)), np.zeros(K))]
+
+
+def changed(array, index, value):
+    """Return a copy of `array` with `value` at `index`."""
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+def csr_with(**parts):
+    """Return X as CSR with some of its arrays damaged."""
+    matrix = scipy.sparse.csr_array(X)
+    for name, (index, value) in parts.items():
+        getattr(matrix, name)[index] = value
+    return matrix
+
+
+BAD_INPUT = [
+    # X
+    ({"X": X[0]}, ValueError, r"^X must be two-dimensional .*got shape \(4,\)"),
+    ({"X": X[None]}, ValueError, r"^X must be two-dimensional .*got shape \(1, 12, 4\)"),
+    ({"X": 5.0}, ValueError, r"^X must be two-dimensional .*got shape \(\)"),
+    ({"X": np.empty((0, D))}, ValueError, r"^X must have at least one sample .*\(0, 4\)"),
+    ({"X": np.empty((N, 0))}, ValueError, r"^X must have at least .*one feature, got shape \(12, 0\)"),
+    ({"X": []}, ValueError, r"^X must be two-dimensional .*got shape \(0,\)"),
+    ({"X": [[1.0, 2.0], [3.0]]}, ValueError, r"^X must be an array, got rows of different lengths"),
+    ({"X": None}, TypeError, r"^X must be an array of numbers, got objects such as None"),
+    ({"X": X.astype(object)}, TypeError, r"^X must be an array of numbers, got objects such as"),
+    ({"X": X.astype(str)}, TypeError, r"^X must be an array of numbers, got dtype <U"),
+    ({"X": X.astype(complex)}, TypeError, r"^X must be an array of numbers, got dtype complex128"),
+    ({"X": X.astype("datetime64[s]")}, TypeError, r"^X must be an array of numbers, got dtype datetime64"),
+    ({"X": changed(X, (3, 2), np.nan)}, ValueError, r"^X must be finite, got nan at row 3, column 2"),
+    ({"X": changed(X, (11, 0), -np.inf)}, ValueError, r"^X must be finite, got -inf at row 11, column 0"),
+    ({"X": changed(X, 0, [np.inf, -np.inf, 0, 0])}, ValueError, r"^X must be finite, got inf at row 0, column 0"),
+    ({"X": changed(X, (1, 1), np.nan).astype(np.float16)}, ValueError, r"^X must be finite, got nan at row 1"),
+    ({"X": csr_with(indices=(0, D))}, ValueError, r"^X must be a valid CSR matrix, .*indices outside 0\.\.3"),
+    ({"X": csr_with(indices=(5, -1))}, ValueError, r"^X must be a valid CSR matrix, .*indices outside 0\.\.3"),
+    ({"X": csr_with(indptr=(2, 99))}, ValueError, r"^X must be a valid CSR matrix, but its indptr is not"),
+    ({"X": csr_with(indptr=(0, 1))}, ValueError, r"^X must be a valid CSR matrix, but its indptr is not"),
+    ({"X": csr_with(indptr=(N, N * D + 1))}, ValueError, r"^X must be a valid CSR matrix, but its indptr is not"),
+    ({"X": csr_with(data=(4, np.nan))}, ValueError, r"^X must be finite, got nan"),
+    ({"X": scipy.sparse.csr_array(X.astype(complex))}, TypeError, r"^X must hold numbers, got dtype complex128"),
+    ({"X": scipy.sparse.csr_array((N, 0))}, ValueError, r"^X must have at least .*got shape \(12, 0\)"),
+    # y
+    ({"y": Y[:-1]}, ValueError, r"^y must have one row for each of the 12 samples, got 11"),
+    ({"y": np.append(Y, 0)}, ValueError, r"^y must have one row for each of the 12 samples, got 13"),
+    ({"y": 1}, ValueError, r"^y must have shape \(n,\) or \(n, k\), got \(\)"),
+    ({"y": np.empty((N, 0))}, ValueError, r"^y must have shape \(n,\) or \(n, k\), got \(12, 0\)"),
+    ({"y": ONE_HOT[None]}, ValueError, r"^y must have shape \(n,\) or \(n, k\), got \(1, 12, 3\)"),
+    ({"y": [[1, 2], [3]] * 6}, ValueError, r"^y must be an array, got rows of different lengths"),
+    ({"y": changed(Y * 1.0, 3, np.nan)}, ValueError, r"^y must be finite, got nan"),
+    ({"y": changed(Y * 1.0, 3, np.inf)}, ValueError, r"^y must be finite, got inf"),
+    ({"y": changed(ONE_HOT, (3, 1), np.nan)}, ValueError, r"^y must be finite, got nan at row 3, column 1"),
+    ({"y": Y.astype(object)}, TypeError, r"^y must be numbers or strings, got objects such as 0"),
+    ({"y": ["a", None] * 6}, TypeError, r"^y must be numbers or strings, got objects such as 'a'"),
+    ({"y": Y.astype(complex)}, TypeError, r"^y must be numbers or strings, got dtype complex128"),
+    ({"y": np.zeros(N, int)}, ValueError, r"^y must hold at least two classes, got only 0"),
+    ({"y": ["a"] * N}, ValueError, r"^y must hold at least two classes, got only 'a'"),
+    ({"X": X[:1], "y": [2]}, ValueError, r"^y must hold at least two classes, got only 2"),
+    ({"y": Y + 0.5, "loss": "cross_entropy"}, ValueError, r"^y must hold class labels .*got fractions"),
+    ({"y": changed(ONE_HOT, 4, [1, 1, 0])}, ValueError, r"^y must have one-hot rows .*row 4 has 2 .*binary_cross_entr"),
+    ({"y": changed(ONE_HOT, 5, 0)}, ValueError, r"^y must have one-hot rows with a single 1, but row 5 has 0"),
+    ({"y": changed(ONE_HOT.astype(int), 5, 2)}, ValueError, r"^y must have one-hot rows of 0 and 1, got 2"),
+    ({"y": ONE_HOT / 2, "loss": "cross_entropy"}, ValueError, r"^y must have one-hot rows of 0 and 1, got 0\.5"),
+    ({"y": ONE_HOT.astype(str)}, TypeError, r"^y must be one label a sample or one-hot .*got a table of strings"),
+    ({"y": Y, "loss": "binary_cross_entropy"}, ValueError, r"^y must hold two classes for loss='binary.*got 3"),
+    ({"y": ONE_HOT + 1, "loss": "binary_cross_entropy"}, ValueError, r"^y must hold only 0 and 1 for .*got 2"),
+    ({"y": Y.astype(str), "loss": "mean_squared_error"}, TypeError, r"^y must be numbers for .*such as '0'"),
+    # hidden
+    ({"hidden": (8, 0)}, ValueError, r"^hidden\[1\] must be at least 1, got 0"),
+    ({"hidden": (-3,)}, ValueError, r"^hidden\[0\] must be at least 1, got -3"),
+    ({"hidden": 0}, ValueError, r"^hidden\[0\] must be at least 1, got 0"),
+    ({"hidden": (8.0,)}, TypeError, r"^hidden\[0\] must be an integer, got 8\.0"),
+    ({"hidden": (8, True)}, TypeError, r"^hidden\[1\] must be an integer, got True"),
+    ({"hidden": (np.True_,)}, TypeError, r"^hidden\[0\] must be an integer, got .*True"),
+    ({"hidden": ("8",)}, TypeError, r"^hidden\[0\] must be an integer, got '8'"),
+    ({"hidden": True}, TypeError, r"^hidden must be a sequence of layer widths .*got True"),
+    ({"hidden": 8.5}, TypeError, r"^hidden must be a sequence of layer widths .*got 8\.5"),
+    ({"hidden": "256"}, TypeError, r"^hidden must be a sequence of layer widths .*got '256'"),
+    ({"hidden": None}, TypeError, r"^hidden must be a sequence of layer widths .*got None"),
+    ({"hidden": {8, 9}}, TypeError, r"^hidden must be a sequence of layer widths .*got \{8, 9\}|got \{9, 8\}"),
+    ({"hidden": np.array(8)}, TypeError, r"^hidden must be a sequence of layer widths .*got array\(8\)"),
+    # choices
+    ({"activation": "rleu"}, ValueError, r"^activation must be one of 'relu', 'sigmoid', .*got 'rleu'"),
+    ({"activation": None}, ValueError, r"^activation must be one of 'relu', .*got None"),
+    ({"loss": "log_loss"}, ValueError, r"^loss must be one of 'auto', 'cross_entropy', .*got 'log_loss'"),
+    ({"loss": ["auto"]}, ValueError, r"^loss must be one of 'auto', .*got \['auto'\]"),
+    ({"init": "kaiming"}, ValueError, r"^init must be one of 'he', 'xavier', got 'kaiming'"),
+    ({"init": None}, TypeError, r"^init must be a number, got None"),
+    ({"init": 0.0}, ValueError, r"^init must be a finite number greater than 0, got 0\.0"),
+    ({"init": -0.01}, ValueError, r"^init must be a finite number greater than 0, got -0\.01"),
+    ({"init": np.nan}, ValueError, r"^init must be a finite number greater than 0, got nan"),
+    ({"init": True}, TypeError, r"^init must be a number, got True"),
+    ({"optimizer": "rmsprop"}, ValueError, r"^optimizer must be one of 'sgd', 'adam', got 'rmsprop'"),
+    ({"backend": "cuda"}, ValueError, r"^backend must be one of 'jit', 'reference', got 'cuda'"),
+    ({"backend": None}, ValueError, r"^backend must be one of 'jit', 'reference', got None"),
+    ({"dtype": "float16"}, ValueError, r"^dtype must be one of 'float32', 'float64', got 'float16'"),
+    ({"dtype": int}, ValueError, r"^dtype must be one of 'float32', 'float64', got <class 'int'>"),
+    ({"epoch_loss": "mean"}, ValueError, r"^epoch_loss must be one of 'running', 'full', got 'mean'"),
+    ({"normalize": "minmax"}, ValueError, r"^normalize must be one of 'auto', 'unit', 'zscore', got 'minmax'"),
+    ({"normalize": True}, ValueError, r"^normalize must be one of 'auto', .*got True"),
+    ({"X": scipy.sparse.csr_array(X), "normalize": "zscore"}, ValueError, r"^normalize='zscore' .*sparse X dense"),
+    # numbers
+    ({"lr": 0}, ValueError, r"^lr must be a finite number greater than 0, got 0"),
+    ({"lr": -0.1}, ValueError, r"^lr must be a finite number greater than 0, got -0\.1"),
+    ({"lr": np.inf}, ValueError, r"^lr must be a finite number greater than 0, got inf"),
+    ({"lr": np.nan}, ValueError, r"^lr must be a finite number greater than 0, got nan"),
+    ({"lr": 10**400}, ValueError, r"^lr must be a finite number greater than 0, got 1000"),
+    ({"lr": "0.1"}, TypeError, r"^lr must be a number, got '0\.1'"),
+    ({"lr": True}, TypeError, r"^lr must be a number, got True"),
+    ({"lr": 0.1j}, TypeError, r"^lr must be a number, got 0\.1j"),
+    ({"momentum": -0.1}, ValueError, r"^momentum must be a finite number at least 0 and below 1, got -0\.1"),
+    ({"momentum": 1.0}, ValueError, r"^momentum must be a finite number at least 0 and below 1, got 1\.0"),
+    ({"momentum": np.nan}, ValueError, r"^momentum must be a finite number .*got nan"),
+    ({"momentum": None}, TypeError, r"^momentum must be a number, got None"),
+    ({"weight_decay": -1e-4}, ValueError, r"^weight_decay must be a finite number at least 0, got -0\.0001"),
+    ({"weight_decay": np.inf}, ValueError, r"^weight_decay must be a finite number at least 0, got inf"),
+    ({"weight_decay": "no"}, TypeError, r"^weight_decay must be a number, got 'no'"),
+    ({"batch_size": 0}, ValueError, r"^batch_size must be at least 1, got 0"),
+    ({"batch_size": -64}, ValueError, r"^batch_size must be at least 1, got -64"),
+    ({"batch_size": 64.0}, TypeError, r"^batch_size must be an integer, got 64\.0"),
+    ({"batch_size": None}, TypeError, r"^batch_size must be an integer, got None"),
+    ({"num_epochs": 0}, ValueError, r"^num_epochs must be at least 1, got 0"),
+    ({"num_epochs": 2.5}, TypeError, r"^num_epochs must be an integer, got 2\.5"),
+    ({"num_epochs": True}, TypeError, r"^num_epochs must be an integer, got True"),
+    ({"num_threads": 0}, ValueError, r"^num_threads must be at least 1, got 0"),
+    ({"num_threads": 1.0}, TypeError, r"^num_threads must be an integer, got 1\.0"),
+    ({"seed": -1}, ValueError, r"^seed must be at least 0, got -1"),
+    ({"seed": 0.5}, TypeError, r"^seed must be an integer, got 0\.5"),
+    ({"seed": "zero"}, TypeError, r"^seed must be an integer, got 'zero'"),
+    # flags and combinations
+    ({"nesterov": True}, ValueError, r"^nesterov=True needs a momentum above 0, got 0"),
+    ({"nesterov": 1, "momentum": 0.9}, TypeError, r"^nesterov must be True or False, got 1"),
+    ({"optimizer": "adam", "momentum": 0.9}, ValueError, r"^momentum .*belong to optimizer='sgd', got momentum=0\.9"),
+    ({"optimizer": "adam", "nesterov": True}, ValueError, r"nesterov belong to optimizer='sgd', .*'adam'"),
+    ({"shuffle": 1}, TypeError, r"^shuffle must be True or False, got 1"),
+    ({"track_gradients": "yes"}, TypeError, r"^track_gradients must be True or False, got 'yes'"),
+    ({"verbose": 0}, TypeError, r"^verbose must be True or False, got 0"),
+    # validation_data
+    ({"validation_data": X}, TypeError, r"^validation_data must be a pair \(X, y\)"),
+    ({"validation_data": (X,)}, TypeError, r"^validation_data must be a pair \(X, y\)"),
+    ({"validation_data": 3}, TypeError, r"^validation_data must be a pair \(X, y\)"),
+    ({"validation_data": (X[:, :2], Y)}, ValueError, r"^validation_data: X must have 4 features .*got 2"),
+    ({"validation_data": (X[0], Y)}, ValueError, r"^validation_data: X must be two-dimensional .*got shape \(4,\)"),
+    ({"validation_data": (X * np.nan, Y)}, ValueError, r"^validation_data: X must be finite, got nan at row 0"),
+    ({"validation_data": (X, Y[:5])}, ValueError, r"^validation_data: y must have one row for each .*12.*got 5"),
+    ({"validation_data": (X, Y + 1)}, ValueError, r"^validation_data: y holds the label 3, which no training sample"),
+    ({"validation_data": (X, Y - 1)}, ValueError, r"^validation_data: y holds the label -1, which no training sample"),
+    ({"validation_data": (X, Y + 0.5)}, ValueError, r"^validation_data: y holds the label 0\.5, which no training"),
+    ({"validation_data": (X, ["a"] * N)}, TypeError, r"^validation_data: y must hold labels like 0, got 'a'"),
+    ({"validation_data": (X, ONE_HOT[:, :2])}, ValueError, r"^validation_data: y must have 3 columns .*got 2"),
+    ({"validation_data": (X, ONE_HOT * 0)}, ValueError, r"^validation_data: y must have one-hot rows .*row 0 has 0"),
+    (
+        {"y": X[:, :2], "validation_data": (X, X[:, :3])},
+        ValueError,
+        r"^validation_data: y must have 2 columns as in training, got 3",
+    ),
+    # params
+    ({"params": 5}, TypeError, r"^params must be a list of \(W, b\) pairs"),
+    ({"params": [np.ones((D, K))]}, TypeError, r"^params must be a list of \(W, b\) pairs"),
+    ({"params": PARAMS[:1]}, ValueError, r"^params must hold 2 \(W, b\) pairs for widths \(4, 5, 3\), got 1"),
+    ({"params": []}, ValueError, r"^params must hold 2 \(W, b\) pairs .*got 0"),
+    ({"params": PARAMS[::-1]}, ValueError, r"^params\[0\]: W must have shape \(4, 5\), got \(5, 3\)"),
+    ({"params": [(PARAMS[0][0].T, np.zeros(H)), PARAMS[1]]}, ValueError, r"^params\[0\]: W must .*got \(5, 4\)"),
+    ({"params": [PARAMS[0], (np.ones((H, K)), np.zeros(H))]}, ValueError, r"^params\[1\]: b must .*\(3,\), got \(5,\)"),
+    ({"params": [PARAMS[0], (np.ones((H, K)), np.zeros((K, 1)))]}, ValueError, r"^params\[1\]: b must .*got \(3, 1\)"),
+    ({"params": [PARAMS[0], (np.ones((H, K)) * np.nan, np.zeros(K))]}, ValueError, r"^params\[1\]: W must be finite"),
+    ({"params": [PARAMS[0], (np.ones((H, K)), np.full(K, np.inf))]}, ValueError, r"^params\[1\]: b must be finite"),
+    ({"params": [PARAMS[0], (np.ones((H, K), complex), np.zeros(K))]}, TypeError, r"^params\[1\]: W must be numbers"),
+    # sample_weight
+    ({"sample_weight": np.ones(N - 1)}, ValueError, r"^sample_weight must have shape \(12,\), got \(11,\)"),
+    ({"sample_weight": np.ones((N, 1))}, ValueError, r"^sample_weight must have shape \(12,\), got \(12, 1\)"),
+    ({"sample_weight": 1.0}, ValueError, r"^sample_weight must have shape \(12,\), got \(\)"),
+    ({"sample_weight": -np.ones(N)}, ValueError, r"^sample_weight must hold no negative number"),
+    ({"sample_weight": np.zeros(N)}, ValueError, r"^sample_weight must hold .*at least one positive"),
+    ({"sample_weight": changed(np.ones(N), 2, np.nan)}, ValueError, r"^sample_weight must be finite, got nan"),
+    ({"sample_weight": ["a"] * N}, TypeError, r"^sample_weight must be numbers, got dtype <U1"),
+    ({"sample_weight": [[1, 2], [3]]}, ValueError, r"^sample_weight must be an array, got rows of different lengths"),
+    # callbacks
+    ({"callbacks": None}, TypeError, r"^callbacks must be a list of callables, got None"),
+    ({"callbacks": print}, TypeError, r"^callbacks must be a list of callables, got <built-in function print>"),
+    ({"callbacks": [print, "stop"]}, TypeError, r"^callbacks\[1\] must be callable as .*got 'stop'"),
+]
+
+
+def case_name(case):
+    """Return the changed arguments and the start of the message, which together tell what a case is about."""
+    changes, _, message = case
+    return f"{'+'.join(changes)}: {message[:60]}"
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), BAD_INPUT, ids=map(case_name, BAD_INPUT))
+def test_bad_input_is_refused_before_training(changes, error, message, backend, capsys):
+    arguments = {"X": X, "y": Y, "hidden": (H,), "num_epochs": 1, "backend": backend} | changes
+    epochs = []
+    arguments.setdefault("callbacks", [lambda model, history: epochs.append(len(history))])
+    with pytest.raises(error, match=message) as caught:
+        fastmlp.train(**arguments)
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+    assert epochs == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_unchanged_arguments_of_the_cases_are_good(backend, capsys):
+    model = fastmlp.train(X, Y, hidden=(H,), num_epochs=1, backend=backend, params=PARAMS)
+    assert len(model.history) == 1
+    assert "epoch 1/1" in capsys.readouterr().out
+
+
+def test_arguments_after_y_are_keywords_only():
+    with pytest.raises(TypeError, match="positional argument"):
+        fastmlp.train(X, Y, (H,))
+    with pytest.raises(TypeError, match="learning_rate"):
+        fastmlp.train(X, Y, learning_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fastmlp.train(X, Y, hidden=(H,), num_epochs=1, backend="reference", seed=0, verbose=False)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "logits"])
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (X[:, :3], ValueError, r"^X must have 4 features as in training, got 3"),
+        (np.hstack([X, X]), ValueError, r"^X must have 4 features as in training, got 8"),
+        (scipy.sparse.csr_array(X[:, :3]), ValueError, r"^X must have 4 features as in training, got 3"),
+        (X[0], ValueError, r"^X must be two-dimensional .*got shape \(4,\)"),
+        (X[:0], ValueError, r"^X must have at least one sample .*\(0, 4\)"),
+        (changed(X, (2, 1), np.nan), ValueError, r"^X must be finite, got nan at row 2, column 1"),
+        (X.astype(str), TypeError, r"^X must be an array of numbers, got dtype <U"),
+    ],
+)
+def test_a_network_refuses_features_it_was_not_trained_on(model, method, features, error, message):
+    with pytest.raises(error, match=message):
+        getattr(model, method)(features)
+
+
+@pytest.mark.parametrize("method", ["score", "loss"])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((X[:, :3], Y), ValueError, r"^X must have 4 features as in training, got 3"),
+        ((X, Y[:3]), ValueError, r"^y must have one row for each of the 12 samples, got 3"),
+        ((X, Y + 7), ValueError, r"^y holds the label 7, which no training sample has"),
+        ((X, ["a"] * N), TypeError, r"^y must hold labels like 0, got 'a'"),
+        ((X, ONE_HOT[:, 1:]), ValueError, r"^y must have 3 columns \(one-hot\), got 2"),
+    ],
+)
+def test_a_network_refuses_targets_it_was_not_trained_on(model, method, arguments, error, message):
+    with pytest.raises(error, match=message):
+        getattr(model, method)(*arguments)
+
+
+def test_loss_refuses_unfit_sample_weights(model):
+    with pytest.raises(ValueError, match=r"^sample_weight must have shape \(12,\), got \(2,\)"):
+        model.loss(X, Y, sample_weight=[1, 2])
+
+
+def test_predict_proba_needs_a_classifier(backend):
+    model = fastmlp.train(X, X[:, 0], hidden=(), num_epochs=1, backend=backend, verbose=False)
+    with pytest.raises(TypeError, match=r"^predict_proba needs a classifier, .*trained for regression"):
+        model.predict_proba(X)
