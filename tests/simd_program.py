@@ -1,12 +1,12 @@
-"""A small network on sparse bytes in kernels on fastmlp.jit.simd; prints its results (run by test_simd.py)."""
+"""A small network on sparse bytes in kernels on fastmlp.engine.simd; prints its results (run by test_simd.py)."""
 
 import numpy as np
 from aligned_arrays import aligned
-from fastmlp.jit.simd.machine import COMPILED
+from fastmlp.engine.simd.machine import COMPILED
 from numba import njit
 
 from fastmlp.jit import simd
-from fastmlp.jit.simd import (
+from fastmlp.engine.simd import (
     COMPRESS,
     LANES,
     convert,

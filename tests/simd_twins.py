@@ -1,4 +1,4 @@
-"""The plain Python twins of fastmlp.jit.simd beside the compiled ones, in one process."""
+"""The plain Python twins of fastmlp.engine.simd beside the compiled ones, in one process."""
 
 import importlib
 import sys
@@ -6,25 +6,25 @@ from types import FunctionType, SimpleNamespace
 
 from numba import types
 
-from fastmlp.jit.simd import compiler
-from fastmlp.jit.simd.types import Ptr, Struct
+from fastmlp.engine.simd import compiler
+from fastmlp.engine.simd.types import Ptr, Struct
 
 FIELDS = {types.int64: "int", types.float64: "float"}
-CHOSEN = ("fastmlp.jit.simd", "fastmlp.jit.simd.math", "fastmlp.jit.simd.primitives")
+CHOSEN = ("fastmlp.engine.simd", "fastmlp.engine.simd.math", "fastmlp.engine.simd.primitives")
 
 
 def _import_twins():
-    """A second copy of fastmlp.jit.simd, as NUMBA_DISABLE_JIT=1 makes it."""
+    """A second copy of fastmlp.engine.simd, as NUMBA_DISABLE_JIT=1 makes it."""
     compiled = {name: importlib.import_module(name) for name in CHOSEN}
     for name in CHOSEN:
         del sys.modules[name]
     before, compiler.COMPILED = compiler.COMPILED, False
     try:
-        return importlib.import_module("fastmlp.jit.simd")
+        return importlib.import_module("fastmlp.engine.simd")
     finally:
         compiler.COMPILED = before
         sys.modules.update(compiled)
-        importlib.import_module("fastmlp.jit").simd = compiled["fastmlp.jit.simd"]
+        importlib.import_module("fastmlp.engine").simd = compiled["fastmlp.engine.simd"]
 
 
 twins = _import_twins()
@@ -40,7 +40,7 @@ def twin_of(cast):
 
 
 def in_python(function, **names):
-    """The function on the twins of fastmlp.jit.simd, of global pointers and structs, and with other names replaced."""
+    """The function on the twins of fastmlp.engine.simd, of global pointers and structs, and with other names replaced."""
     own = {
         name: twin_of(x) for name, x in function.__globals__.items() if isinstance(getattr(x, "t", None), Ptr | Struct)
     }

@@ -9,12 +9,12 @@ import threading
 import numpy as np
 import pytest
 from aligned_arrays import aligned
-from fastmlp.jit.simd.machine import COMPILED
+from fastmlp.engine.simd.machine import COMPILED
 from numba import njit
 from numba.core.errors import TypingError
 from simd_twins import in_python, twin_of, twins
 
-from fastmlp.jit.simd import (
+from fastmlp.engine.simd import (
     COMPRESS,
     LANES,
     absolute,
@@ -681,7 +681,7 @@ def test_program_with_other_registers(compiled_results, count):
 
 
 def test_lanes_must_be_known():
-    program = "import fastmlp.jit.simd"
+    program = "import fastmlp.engine.simd"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"FASTMLP_LANES": "5"},

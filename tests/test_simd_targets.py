@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from fastmlp.jit.simd.machine import COMPILED
+from fastmlp.engine.simd.machine import COMPILED
 from llvmlite import binding
 from numba import njit
 
-from fastmlp.jit.simd import exp, kernel, maximum, pointer, splat
+from fastmlp.engine.simd import exp, kernel, maximum, pointer, splat
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled code")
 

@@ -6,7 +6,7 @@ from numba.core import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
-from fastmlp.jit.simd.types import CONTRACT, Vec, as_argument, common, constant, family, spread_all, vector
+from fastmlp.engine.simd.types import CONTRACT, Vec, as_argument, common, constant, family, spread_all, vector
 
 
 def _binary(operators, families, emit, compares=False):

@@ -15,11 +15,11 @@ Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, 
 
 from typing import NamedTuple
 
-from fastmlp.jit import first_layer
-from fastmlp.jit.head import make_head
-from fastmlp.jit.hidden import ACTIVATIONS, S, activate, add_rows, chain, gradient, product
-from fastmlp.jit.optimizers import BETA1, BETA2, STEPS, Rate
-from fastmlp.jit.simd import (
+from fastmlp.engine import first_layer
+from fastmlp.engine.head import make_head
+from fastmlp.engine.hidden import ACTIVATIONS, S, activate, add_rows, chain, gradient, product
+from fastmlp.engine.optimizers import BETA1, BETA2, STEPS, Rate
+from fastmlp.engine.simd import (
     atomic_add,
     atomic_load,
     inline,

@@ -9,7 +9,7 @@ from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic
 
-from fastmlp.jit.simd.types import (
+from fastmlp.engine.simd.types import (
     BYTE_POINTER,
     I32,
     I64,

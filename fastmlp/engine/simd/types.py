@@ -1,4 +1,4 @@
-"""The types behind fastmlp.jit.simd in compiled code: vectors, addresses of rows, tables, and their LLVM form.
+"""The types behind fastmlp.engine.simd in compiled code: vectors, addresses of rows, tables, and their LLVM form.
 
 Everything here works on one pair (kind, n): the kind of a number ("f32", "u8", …) and how many of them. Functions that
 take `b` emit LLVM instructions with the IRBuilder `b` and return their result.

@@ -6,7 +6,7 @@ state are laid out as the weights are, `state` rows further on each; `rate` hold
 
 from typing import NamedTuple
 
-from fastmlp.jit.simd import inline, sqrt
+from fastmlp.engine.simd import inline, sqrt
 
 
 class Rate(NamedTuple):

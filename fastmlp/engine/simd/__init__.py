@@ -39,10 +39,10 @@ code only; test it through a small @njit. With NUMBA_DISABLE_JIT=1 the same kern
 twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 overrides LANES.
 """
 
-from fastmlp.jit.processor import COMPRESS, LANES, lanes
-from fastmlp.jit.simd.compiler import inline, kernel
-from fastmlp.jit.simd.math import exp, sigmoid, tanh, transpose
-from fastmlp.jit.simd.primitives import (
+from fastmlp.engine.processor import COMPRESS, LANES, lanes
+from fastmlp.engine.simd.compiler import inline, kernel
+from fastmlp.engine.simd.math import exp, sigmoid, tanh, transpose
+from fastmlp.engine.simd.primitives import (
     absolute,
     atomic_add,
     atomic_load,

@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 from numba import types
 
-from fastmlp.jit.arena import Arena
-from fastmlp.jit.features import readable, split_features
-from fastmlp.jit.loader import Program
-from fastmlp.jit.optimizers import BETA1, BETA2
-from fastmlp.jit.plan import S, pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
-from fastmlp.jit.processor import usable_cores
-from fastmlp.jit.program import CHUNK, Spec, make_program, tables
+from fastmlp.engine.arena import Arena
+from fastmlp.engine.features import readable, split_features
+from fastmlp.engine.loader import Program
+from fastmlp.engine.optimizers import BETA1, BETA2
+from fastmlp.engine.plan import S, pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
+from fastmlp.engine.processor import usable_cores
+from fastmlp.engine.program import CHUNK, Spec, make_program, tables
 from fastmlp.reference.backpropagation import row_shares
 from fastmlp.reference.parameters import flatten, layer_views
 
@@ -294,6 +294,6 @@ def _table(struct_type, numbers, arrays):
 
 def compile_program(spec):
     """Return the compiled program of a spec, a function of the address of a table."""
-    from fastmlp.jit.object_code import compile_object
+    from fastmlp.engine.object_code import compile_object
 
     return Program(compile_object(make_program(spec)))

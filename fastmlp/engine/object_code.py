@@ -13,9 +13,9 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from fastmlp.jit.loader import ENTRY
-from fastmlp.jit.processor import target_machine
-from fastmlp.jit.simd.compiler import OPTIONS
+from fastmlp.engine.loader import ENTRY
+from fastmlp.engine.processor import target_machine
+from fastmlp.engine.simd.compiler import OPTIONS
 
 
 class _LinkedLibrary(JITCodeLibrary):

@@ -4,8 +4,8 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from fastmlp.jit.simd.operators import compare
-from fastmlp.jit.simd.types import (
+from fastmlp.engine.simd.operators import compare
+from fastmlp.engine.simd.types import (
     CONTRACT,
     I32,
     KINDS,

@@ -1,7 +1,7 @@
 """Kernels on top of the vector operations: exp, tanh, sigmoid of vectors or numbers, and the transpose of a matrix."""
 
-from fastmlp.jit.simd.compiler import inline, kernel
-from fastmlp.jit.simd.primitives import (
+from fastmlp.engine.simd.compiler import inline, kernel
+from fastmlp.engine.simd.primitives import (
     absolute,
     by_kind,
     copysign,

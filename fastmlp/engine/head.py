@@ -4,7 +4,7 @@ A and D are tiles of S samples in panels of R outputs, `stride` rows from panel 
 has the share share[k] of the batch's mean loss. Classes come as label[k], numbers as rows of K at target[k].
 """
 
-from fastmlp.jit.simd import (
+from fastmlp.engine.simd import (
     absolute,
     exp,
     inline,

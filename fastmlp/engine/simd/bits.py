@@ -5,8 +5,8 @@ from numba.core import cgutils, types
 from numba.core.imputils import RefType, iternext_impl, lower_builtin
 from numba.extending import intrinsic
 
-from fastmlp.jit.processor import COMPRESS, lanes
-from fastmlp.jit.simd.types import (
+from fastmlp.engine.processor import COMPRESS, lanes
+from fastmlp.engine.simd.types import (
     I1,
     I64,
     KINDS,

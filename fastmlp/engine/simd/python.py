@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from fastmlp.jit.processor import lanes
-from fastmlp.jit.simd.python_memory import atomic_add, atomic_load, pointer, prefetch, spin, struct
-from fastmlp.jit.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
+from fastmlp.engine.processor import lanes
+from fastmlp.engine.simd.python_memory import atomic_add, atomic_load, pointer, prefetch, spin, struct
+from fastmlp.engine.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
 
 __all__ = [
     "absolute",

@@ -4,7 +4,7 @@ import ctypes
 
 from llvmlite import binding
 
-from fastmlp.jit.processor import target_machine
+from fastmlp.engine.processor import target_machine
 
 ENTRY = "fastmlp_program"
 # Numba's native calling convention: where to put the result and an exception, of which there are none, then the arguments.

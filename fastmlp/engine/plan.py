@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp.jit.processor import lanes
+from fastmlp.engine.processor import lanes
 
 S = 64
 

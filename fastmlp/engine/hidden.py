@@ -5,7 +5,7 @@ activations and deltas in one panel, W (R_in, R) the weights between two panels.
 whether A[k, i] takes part. Two rows are walked at a time; where the bits of both are set they share a load.
 """
 
-from fastmlp.jit.simd import (
+from fastmlp.engine.simd import (
     inline,
     kernel,
     maximum,

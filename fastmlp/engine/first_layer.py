@@ -6,7 +6,7 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
-from fastmlp.jit.simd import (
+from fastmlp.engine.simd import (
     convert,
     kernel,
     number,

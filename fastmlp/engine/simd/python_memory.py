@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastmlp.jit.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
+from fastmlp.engine.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
 
 __all__ = ["atomic_add", "atomic_load", "memory", "pointer", "prefetch", "spin", "struct"]
 

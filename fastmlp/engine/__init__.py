@@ -1,0 +1,5 @@
+"""The engine behind ``fastmlp.train(backend="jit")``: whole epochs in compiled kernels on explicit SIMD vectors.
+
+Nothing here checks what a user passes; `fastmlp.training` did. Importing the engine does not import Numba: that happens
+when a program has to be compiled, and not when its object code is on disk already.
+"""
