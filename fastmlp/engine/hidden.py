@@ -17,8 +17,6 @@ from fastmlp.engine.simd import (
     where,
 )
 
-S = 64
-
 
 @kernel
 def product(count, mask, A, W, start, out, first):

@@ -7,6 +7,7 @@ state are laid out as the weights are, `state` rows further on each; `rate` hold
 from typing import NamedTuple
 
 from fastmlp.engine.simd import inline, sqrt
+from fastmlp.engine.spec import BETA1, BETA2, EPSILON
 
 
 class Rate(NamedTuple):
@@ -18,9 +19,6 @@ class Rate(NamedTuple):
     """Adam: lr / (1 - β1^t)."""
     correct2: float
     """Adam: 1 / (1 - β2^t)."""
-
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 @inline

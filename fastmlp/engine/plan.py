@@ -1,12 +1,11 @@
 """Which program runs and in which shapes: decided once, from the network, the data and the machine."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from fastmlp.engine.processor import lanes
-
-S = 64
 
 
 def panel_widths(widths, kind):
@@ -58,7 +57,7 @@ class LayerPlan(NamedTuple):
 def plan_layers(widths, row, out):
     """Return a LayerPlan for each layer."""
     last = len(widths) - 2
-    return [LayerPlan(widths[l], widths[l + 1], row, out if l == last else row) for l in range(len(widths) - 1)]
+    return [LayerPlan(m, p, row, out if i == last else row) for i, (m, p) in enumerate(pairwise(widths))]
 
 
 def pack_weights(W, plan):

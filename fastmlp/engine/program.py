@@ -13,12 +13,10 @@ the result is the same to the bit for any number of threads.
 Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, P panels of a layer.
 """
 
-from typing import NamedTuple
-
 from fastmlp.engine import first_layer
 from fastmlp.engine.head import make_head
-from fastmlp.engine.hidden import ACTIVATIONS, S, activate, add_rows, chain, gradient, product
-from fastmlp.engine.optimizers import BETA1, BETA2, STEPS, Rate
+from fastmlp.engine.hidden import ACTIVATIONS, activate, add_rows, chain, gradient, product
+from fastmlp.engine.optimizers import STEPS, Rate
 from fastmlp.engine.simd import (
     atomic_add,
     atomic_load,
@@ -32,88 +30,19 @@ from fastmlp.engine.simd import (
     transpose,
     transpose_bits,
 )
+from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
-CHUNK = 128
-"""Features whose gradients are finished together when a batch has several tiles."""
-
-
-class Spec(NamedTuple):
-    """What is compiled in; everything else is a number in a table."""
-
-    kind: str
-    """Of parameters and arithmetic: "f32" or "f64"."""
-    raw: str
-    """Of the features in memory: "u8", "f32" or "f64"."""
-    sparse: bool
-    row: int
-    """Units in a panel of a hidden layer."""
-    out: int
-    """Units in a panel of the last layer, equal to `row` if it is also the first."""
-    activation: str
-    loss: str
-    optimizer: str
-
-
-ints, i32, u16, f64 = pointer("i64"), pointer("i32"), pointer("u16"), pointer("f64")
 words = pointer("i64", 64)
 
 
 def tables(spec):
-    """Return the types of the tables that the program reads: one of the run, one a hidden layer, one of the last layer.
-
-    Shapes, with T tiles of S samples: A, D (P, T, S, R); M (P, T, S); C (P, T, 64); W (P, in_rows, R); WT (P_in, P·R, R_in);
-    b (P, R). A layer's `state` is the distance in rows from a weight to its optimizer's state.
-    """
-    row, out, numbers = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out), pointer(spec.kind)
-
-    def layer(name, panel):
-        integers = dict.fromkeys(("units", "panels", "in_units", "in_panels", "in_rows", "state"), "int")
-        rows = {"W": panel, "WT": row, "b": panel, "A": panel, "D": panel, "M": ints, "C": ints}
-        return struct(name, integers | rows)
-
-    hidden, last = layer("hidden", row), layer("last", out)
-    run = struct(
-        "run",
-        {
-            # the work: samples, features, and how they are cut up
-            **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "hidden", "learn", "lazy"), "int"),
-            **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
-            # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
-            **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
-            "order": ints,
-            "labels": ints,
-            "share": f64,
-            "scores": numbers,
-            "base": numbers,
-            "scale": numbers,
-            "shift": numbers,
-            "h": row,
-            "zero": row,
-            # the network
-            "layers": hidden,
-            "last": last,
-            # the present and the next batch, by sample; (2, ...) where both are in use at a time
-            "address": ints,
-            "code": ints,
-            "mask": ints,
-            "panels": row,
-            "nonzero": ints,
-            "index": u16,
-            "value": numbers,
-            "cut": i32,
-            "loss": f64,
-            "batch_loss": f64,
-            # the team, and what each thread has for itself
-            "threads": "int",
-            "arrived": ints,
-            "stop": ints,
-            "thread": "int",
-            "features": ints,
-            "valid": ints,
-            "G": row,
-            "scratch": pointer(spec.kind, 64),
-        },
-    )
+    """Return the types of the tables of fastmlp.engine.spec: of the run, of a hidden layer, of the last layer."""
+    row, out = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
+    there = {kind: pointer(kind) for kind in ("i64", "i32", "u16", "f64")}
+    there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind), "word": pointer(spec.kind, 64)}
+    hidden = struct("hidden", {name: (there | {"panel": row})[what] for name, what in LAYER.items()})
+    last = struct("last", {name: (there | {"panel": out})[what] for name, what in LAYER.items()})
+    run = struct("run", {name: (there | {"hidden": hidden, "last": last})[what] for name, what in RUN.items()})
     return run, hidden, last
 
 
@@ -217,7 +146,7 @@ def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, thread, threads
 def make_program(spec):
     """Return the function run(address of a table) for Numba to compile: one epoch, or a prediction where learn is 0."""
     run_table, _, _ = tables(spec)
-    rows, outs = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
+    outs = pointer(spec.kind, spec.out)
     raw = pointer(spec.raw)
     raw_word, raw_panel = pointer(spec.raw, 64, aligned=False), pointer(spec.raw, spec.row, aligned=False)
     base_word, base_panel = pointer(spec.kind, 64), pointer(spec.kind, spec.row)
@@ -225,7 +154,7 @@ def make_program(spec):
     function, active, slope = ACTIVATIONS[spec.activation]
     step = STEPS[spec.optimizer]
     head = make_head(spec.loss, spec.kind, spec.out)
-    sparse, by_label = spec.sparse, spec.loss == "cross_entropy"
+    sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
     @kernel
     def prepare(t, s, B, turn):
@@ -295,8 +224,8 @@ def make_program(spec):
         for i in range(k0 // S, (k1 + S - 1) // S):
             first = k0 - S * i if k0 > S * i else 0
             count = least(S, k1 - S * i) - first
-            for l in range(1, t.hidden):
-                forward(i, first, count, T, row, t.layers + (l - 1), t.layers + l, function, active)
+            for level in range(1, t.hidden):
+                forward(i, first, count, T, row, t.layers + (level - 1), t.layers + level, function, active)
             if t.hidden:
                 forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, None, None)
             A, D = t.last.A + i * S, t.last.D + i * S
@@ -310,8 +239,8 @@ def make_program(spec):
             head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
             if t.hidden:
                 backward(i, first, count, T, out, t.last, t.zero, t.layers + (t.hidden - 1), slope)
-            for l in range(t.hidden - 1, 0, -1):
-                backward(i, first, count, T, row, t.layers + l, t.zero, t.layers + (l - 1), slope)
+            for level in range(t.hidden - 1, 0, -1):
+                backward(i, first, count, T, row, t.layers + level, t.zero, t.layers + (level - 1), slope)
 
     @kernel
     def first_update(t, B, tiles, turn, rate):
@@ -359,8 +288,8 @@ def make_program(spec):
             into = t.layers + (t.hidden - 1)
             update_weights(B, tiles, T, row, out, into, t.last, outs(t.G), t.thread, t.threads, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, t.thread, t.threads, step, rate)
-        for l in range(t.hidden - 1, 0, -1):
-            into, layer = t.layers + (l - 1), t.layers + l
+        for level in range(t.hidden - 1, 0, -1):
+            into, layer = t.layers + (level - 1), t.layers + level
             update_weights(B, tiles, T, row, row, into, layer, t.G, t.thread, t.threads, step, rate, t.decay)
             update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
         first_update(t, B, tiles, turn, rate)

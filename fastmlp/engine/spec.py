@@ -1,0 +1,87 @@
+"""What Python and the compiled programs agree on: what is compiled in, and the tables through which the rest is passed."""
+
+from typing import NamedTuple
+
+S = 64
+"""Samples in a tile, the bits of a mask."""
+CHUNK = 128
+"""Features whose gradients are finished together when a batch has several tiles."""
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""Adam's constants."""
+
+
+class Spec(NamedTuple):
+    """What is compiled in; everything else is a number in a table."""
+
+    kind: str
+    """Of parameters and arithmetic: "f32" or "f64"."""
+    raw: str
+    """Of the features in memory: "u8", "f32" or "f64"."""
+    form: str
+    """Of the first layer: "sparse" (dense rows read for what differs from a constant row), "dense" or "csr"."""
+    row: int
+    """Units in a panel of a hidden layer."""
+    out: int
+    """Units in a panel of the last layer, equal to `row` if it is also the first."""
+    activation: str
+    loss: str
+    optimizer: str
+
+
+# A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
+# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel, "panel" of the layer's own, a "word" of 64.
+
+LAYER = {
+    "units": "int",
+    "panels": "int",
+    "in_units": "int",
+    "in_panels": "int",
+    "in_rows": "int",
+    "state": "int",  # rows from a weight to its optimizer's state
+    "W": "panel",  # (P, in_rows, R)
+    "WT": "row",  # (P_in, P·R, R_in)
+    "b": "panel",  # (P, R)
+    "A": "panel",  # (P, T, S, R) activations
+    "D": "panel",  # (P, T, S, R) deltas
+    "M": "i64",  # (P, T, S) the active units of each sample
+    "C": "i64",  # (P, T, 64) the samples in which each unit is active
+}
+RUN = {
+    # the work, and how it is cut up
+    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "hidden", "learn", "lazy"), "int"),
+    **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
+    # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
+    **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
+    "order": "i64",
+    "labels": "i64",
+    "share": "f64",
+    "scores": "number",
+    "base": "number",
+    "scale": "number",
+    "shift": "number",
+    "h": "row",
+    "zero": "row",
+    # the network
+    "layers": "hidden",
+    "last": "last",
+    # the present and the next batch, by sample; (2, ...) where both are in use at a time
+    "address": "i64",  # (2, T·S)
+    "code": "i64",  # (2, T·S)
+    "mask": "i64",  # (2, T, words·64) the samples in which each feature is not zero
+    "panels": "row",  # (2, P_in, T, S, R) dense features
+    "features": "i64",  # (P_in, S) which of them are real
+    "nonzero": "i64",  # (T, words, 64) the features that are not zero in each sample
+    "index": "u16",
+    "value": "number",
+    "cut": "i32",  # (T·S, blocks + 1)
+    "loss": "f64",  # (T·S,)
+    "batch_loss": "f64",
+    # the team, and what each thread has for itself
+    "threads": "int",
+    "arrived": "i64",
+    "stop": "i64",
+    "thread": "int",
+    "valid": "i64",  # (T, 64)
+    "G": "row",
+    "scratch": "word",
+}

@@ -1,0 +1,220 @@
+"""The memory of an engine: parameters in panels, scratch, and the tables through which a program sees them."""
+
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+
+from fastmlp.engine.arena import Arena
+from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
+from fastmlp.engine.spec import CHUNK, LAYER, RUN, S
+from fastmlp.reference.parameters import flatten, layer_views
+
+DTYPES = {"f32": np.float32, "f64": np.float64}
+STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
+BLOCK_BYTES = 32 << 10
+"""First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
+_SLOTS = {name: i for i, name in enumerate(RUN)}
+
+
+class Workspace:
+    """Everything that a program reads and writes, allocated once.
+
+    Parameters
+    ----------
+    spec : Spec
+    widths : tuple of int
+    split : Split
+        Of the d features.
+    batch : int
+        Samples in a batch.
+    threads : int
+    """
+
+    def __init__(self, spec, widths, split, batch, threads):
+        self.spec = spec
+        self._widths = widths
+        self._split = split
+        self._dtype = np.dtype(DTYPES[spec.kind])
+        self._plans = plan_layers(widths, spec.row, spec.out)
+        self._arena = Arena()
+        self._tiles = -(-batch // S)
+        self._weights = self._allocate_parameters()
+        self._layers = [self._layer(i) for i in range(len(self._plans))]
+        # The tables hold addresses: what they point to lives as long as they do.
+        self._layer_table = np.array([_table(LAYER, layer) for layer in self._layers[:-1] or self._layers])
+        self._last_table = _table(LAYER, self._layers[-1])
+        self.shared = self._shared(batch, threads)
+        self._own = [self._thread(thread) for thread in range(threads)]
+        self._tables = [_table(RUN, self.shared | own) for own in self._own]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def _allocate_parameters(self):
+        """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
+        shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
+        widest = max(self.spec.row, self.spec.out)
+        count = sum(int(np.prod(shape)) for pair in shapes for shape in pair)
+        self._count = -(-count // widest) * widest
+        flat = self._arena.zeros((1 + STATES[self.spec.optimizer], self._count), self._dtype)[0]
+        weights, start = [], 0
+        for pair in shapes:
+            views = []
+            for shape in pair:
+                size = int(np.prod(shape))
+                views.append(flat[start : start + size].reshape(shape))
+                start += size
+            weights.append(tuple(views))
+        return weights
+
+    def _layer(self, i):
+        """What the table of a layer holds."""
+        plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
+        P, T, R = plan.panels, self._tiles, plan.lanes
+        layer = {
+            "units": plan.units,
+            "panels": P,
+            "in_units": plan.in_units,
+            "in_panels": plan.in_panels,
+            "in_rows": plan.in_rows,
+            "state": self._count // R,
+            "W": W,
+            "b": b,
+            "WT": zeros((plan.in_panels, P * R, plan.in_lanes) if i else 0, self._dtype),
+            "A": zeros((P, T, S, R), self._dtype),
+            "D": zeros((P, T, S, R), self._dtype),
+            "M": zeros((P, T, S), np.int64),
+            "C": zeros((P, T, 64), np.int64),
+        }
+        if i == len(self._plans) - 1:
+            layer["M"][...] = _real_units(plan.units, P, R)[:, None, None]
+        return layer
+
+    def _shared(self, batch, threads):
+        """What the tables of all threads hold."""
+        spec, zeros, dtype, T = self.spec, self._arena.zeros, self._dtype, self._tiles
+        d = self._widths[0]
+        words = -(-d // 64)
+        block = max(1, BLOCK_BYTES // (64 * spec.row * dtype.itemsize))
+        in_panels = self._plans[0].in_panels
+        shared = {
+            "batch": batch,
+            "d": d,
+            "tiles": T,
+            "words": words,
+            "block": block,
+            "hidden": len(self._plans) - 1,
+            "layers": self._layer_table,
+            "last": self._last_table,
+            "h": zeros((self._plans[0].panels, spec.row), dtype),
+            "zero": zeros(max(spec.row, spec.out), dtype),
+            "address": zeros((2, T * S), np.int64),
+            "code": zeros((2, T * S), np.int64),
+            "loss": zeros(T * S, np.float64),
+            "threads": threads,
+            "arrived": zeros(1, np.int64),
+            "stop": zeros(2, np.int64),
+        }
+        for name, values in self._split._asdict().items():
+            shared[name] = zeros((words + 1) * 64, dtype)
+            shared[name][:d] = values
+        if spec.form == "dense":
+            shared["panels"] = zeros((2, in_panels, T, S, spec.row), dtype)
+            shared["features"] = zeros((in_panels, S), np.int64)
+            shared["features"][...] = _real_units(d, in_panels, spec.row)[:, None]
+        else:
+            shared["mask"] = zeros((2, T, words * 64), np.int64)
+            shared["nonzero"] = zeros((T, words, 64), np.int64)
+            shared["index"] = zeros((T * S, words * 64), np.uint16)
+            shared["value"] = zeros((T * S, words * 64), dtype)
+            shared["cut"] = zeros((T * S, -(-words // block) + 1), np.int32)
+        return shared
+
+    def _thread(self, thread):
+        """What the table of one thread holds besides."""
+        return {
+            "thread": thread,
+            "valid": self._arena.zeros((self._tiles, 64), np.int64),
+            "G": self._arena.zeros((CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
+            "scratch": self._arena.zeros(64, self._dtype),
+        }
+
+    def scratch(self):
+        """Return the arrays that a run need not find as the last one left them."""
+        kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "stop"}
+        arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
+        arrays += [array for own in self._own for array in own.values() if isinstance(array, np.ndarray)]
+        for layer in self._layers:
+            arrays += [layer[name] for name in ("A", "D", "C")]
+        return arrays + [layer["M"] for layer in self._layers[:-1]]
+
+    def load(self, params):
+        """Pack a flat parameter vector."""
+        layers = layer_views(np.asarray(params, self._dtype), self._widths)
+        for (W, b), plan, (packed, biases), layer in zip(layers, self._plans, self._weights, self._layers, strict=True):
+            packed[...] = pack_weights(W, plan)
+            biases[...] = pack_biases(b, plan)
+            if layer["WT"].size:
+                P, _, R = packed.shape
+                blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
+                layer["WT"][...] = blocks.reshape(plan.in_panels, P * R, plan.in_lanes)
+        W, b = layers[0]
+        h = b + self._split.shift @ W if np.any(self._split.shift) else b
+        self.shared["h"][...] = pack_biases(h.astype(self._dtype), self._plans[0])
+
+    @property
+    def params(self):
+        """The flat parameter vector, a copy."""
+        return flatten(
+            (unpack_weights(W, plan), b.ravel()[: plan.units])
+            for (W, b), plan in zip(self._weights, self._plans, strict=True)
+        )
+
+    def set(self, **values):
+        """Write integers, floats or the addresses of arrays into the slots of these names; the caller keeps the arrays."""
+        for name, value in values.items():
+            slot, bits = _SLOTS[name], _slot(RUN[name], value)
+            for table in self._tables:
+                table[slot] = bits
+
+    def set_rows(self, rows):
+        """Let the programs read these rows; the caller keeps them."""
+        matrix = rows.matrix
+        self.set(n=len(matrix), X=matrix.ctypes.data, stride=matrix.strides[0], safe=rows.safe, tail=rows.tail)
+
+    def run(self, program):
+        """Run the program on all threads; one thread runs in the caller's.
+
+        With several, the caller waits in Python, so that Ctrl-C is seen at once and stops them after a batch.
+        """
+        self.shared["arrived"][0] = 0
+        self.shared["stop"][:] = 0
+        if self._pool is None:
+            program(self._tables[0].ctypes.data)
+            return
+        futures = [self._pool.submit(program, table.ctypes.data) for table in self._tables]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            self.shared["stop"][0] = 1
+            wait(futures)
+            raise
+
+
+def _real_units(units, panels, lanes):
+    """For each panel, an integer whose low bits are the lanes that stand for a unit."""
+    return np.array([_low_bits(min(lanes, units - p * lanes)) for p in range(panels)], np.int64)
+
+
+def _low_bits(n):
+    return -1 if n == 64 else (1 << n) - 1
+
+
+def _slot(what, value):
+    """The 8 bytes of a value, as an integer."""
+    if isinstance(value, np.ndarray):
+        return value.ctypes.data
+    return np.float64(value).view(np.int64) if what == "float" else value
+
+
+def _table(fields, values):
+    return np.array([_slot(what, values.get(name, 0)) for name, what in fields.items()], np.int64)
