@@ -1,4 +1,4 @@
-"""How samples lie in memory: what is read in place, what is copied, and the constant row that leaves most features 0."""
+"""How samples lie in memory: what is read in place and what is copied, and the row that leaves most features 0."""
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ def test_narrow_rows_reach_over_many():
 
 def naive_most_frequent(column):
     """The largest count, with 0 preferred."""
-    values, counts = np.unique(column, return_counts=True)
+    _, counts = np.unique(column, return_counts=True)
     zeros = np.count_nonzero(column == 0)
     return (0, zeros) if zeros == np.max(counts) else (None, np.max(counts))
 
