@@ -169,10 +169,8 @@ def make_program(spec):
             o = t.order[s + k]
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
-            if by_label:
-                code[k] = t.labels[o]
-            else:
-                code[k] = t.targets + o * t.targets_stride
+            if t.learn:
+                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
             i = k // S
             if sparse:
                 position = first_layer.list_nonzeros(

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from fastmlp.engine.plan import panel_widths
+
 S = 64
 """Samples in a tile, the bits of a mask."""
 CHUNK = 128
@@ -26,6 +28,18 @@ class Spec(NamedTuple):
     activation: str
     loss: str
     optimizer: str
+
+
+KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
+
+
+def make_spec(architecture, reading, dtype):
+    """Return the spec of the program that trains an architecture, and predicts with it."""
+    kind = KINDS[dtype.name]
+    row, out = panel_widths(architecture.widths, kind)
+    form = "dense" if reading.base is None else "sparse"
+    raw = KINDS[reading.raw]
+    return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer)
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
