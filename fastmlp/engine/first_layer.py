@@ -6,11 +6,17 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
+from fastmlp.engine.processor import COMPRESS, lanes
 from fastmlp.engine.simd import (
     convert,
+    inline,
+    iota,
+    keep,
     kernel,
+    low_bits,
     number,
     pointer,
+    popcount,
     setbits,
     splat,
     to_bits,
@@ -21,30 +27,51 @@ WORD = 64
 words = pointer("i64", 64)
 
 
-@kernel
-def list_nonzeros(k, d, block, raw, base, scale, row, index, value, position, cut, nonzero):
-    """List sample k's non-zeros from `position` on: index[p], value[p]; nonzero[g, k] as bits. Returns where they end.
+def make_list_nonzeros(kind, raw_kind):
+    """Return the kernel that lists a sample's non-zeros, for the numbers it computes with and those it reads."""
+    r = lanes(kind)
+    some, places = pointer(kind, r), pointer("u16", r)
+    raw_some, any_some = pointer(raw_kind, r, aligned=False), pointer(kind, r, aligned=False)
 
-    cut[q] is where feature block q begins, and one more where the last ends. raw: the sample's features, rows of 64.
-    row: scratch for 64 numbers.
-    """
-    blocks = 0
-    for g in range((d + WORD - 1) // WORD):
-        if g % block == 0:
-            cut[blocks] = position
-            blocks += 1
-        v = convert(base, raw[g])
-        bits = to_bits(v != base[g])
-        if d - WORD * g < WORD:
-            bits &= (1 << (d - WORD * g)) - 1
-        nonzero[g, k] = bits
-        row[0] = (v - base[g]) * scale[g]
-        for i in setbits(bits):
-            index[position] = WORD * g + i
-            value[position] = row[0, i]
-            position += 1
-    cut[blocks] = position
-    return position
+    @inline
+    def put(bits, j, x, index, value):
+        """The numbers of x at these bits, and where they stand from j on, to the front of value and index."""
+        if COMPRESS:
+            any_some(value)[0] = keep(bits, x)
+            places(index)[0] = keep(bits, iota(places(index), j))
+        else:
+            any_some(value)[0] = x
+            p = 0
+            for i in setbits(bits):
+                value[p] = value[i]  # p ≤ i: what is read was not overwritten before
+                index[p] = j + i
+                p += 1
+
+    @kernel
+    def list_nonzeros(k, d, block, raw, base, scale, index, value, position, cut, nonzero):
+        """List sample k's non-zeros from `position` on: index[p], value[p]; nonzero[g, k] as bits. Returns their end.
+
+        cut[q] is where feature block q begins, and one more where the last ends. Writes a register past the end.
+        """
+        blocks = 0
+        for g in range((d + WORD - 1) // WORD):
+            if g % block == 0:
+                cut[blocks] = position
+                blocks += 1
+            word = 0
+            real = low_bits(d - WORD * g)
+            for j in range(0, WORD, r):
+                i = (WORD * g + j) // r
+                v = convert(base, raw_some(raw)[i])
+                bits = to_bits(v != some(base)[i]) & (real >> j)
+                word |= bits << j
+                put(bits, WORD * g + j, (v - some(base)[i]) * some(scale)[i], index + position, value + position)
+                position += popcount(bits)
+            nonzero[g, k] = word
+        cut[blocks] = position
+        return position
+
+    return list_nonzeros
 
 
 @kernel
@@ -59,11 +86,16 @@ def sparse_product(count, blocks, cut, index, value, W, start, A):
     """A[k] = start[0] + Σ value[p] W[index[p]], a block of features at a time, so that its weights stay in L1."""
     for q in range(blocks):
         for k in range(count):
-            z = A[k] if q else start[0]
+            z0 = A[k] if q else start[0]
+            z1 = splat(A, 0)  # two sums: the latency of one addition is hidden behind the other
             c = k * (blocks + 1) + q
-            for p in range(cut[c], cut[c + 1]):
-                z += value[p] * W[index[p]]
-            A[k] = z
+            begin, end = cut[c], cut[c + 1]
+            for p in range(begin, end - 1, 2):
+                z0 += value[p] * W[index[p]]
+                z1 += value[p + 1] * W[index[p + 1]]
+            if (end - begin) & 1:
+                z0 += value[end - 1] * W[index[end - 1]]
+            A[k] = z0 + z1
 
 
 @kernel

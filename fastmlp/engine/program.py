@@ -23,7 +23,9 @@ from fastmlp.engine.simd import (
     inline,
     kernel,
     least,
+    low_bits,
     pointer,
+    prefetch,
     spin,
     splat,
     struct,
@@ -32,14 +34,14 @@ from fastmlp.engine.simd import (
 )
 from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
-words = pointer("i64", 64)
+words, bytes_ = pointer("i64", 64), pointer("u8")
 
 
 def tables(spec):
     """Return the types of the tables of fastmlp.engine.spec: of the run, of a hidden layer, of the last layer."""
     row, out = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
     there = {kind: pointer(kind) for kind in ("i64", "i32", "u16", "f64")}
-    there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind), "word": pointer(spec.kind, 64)}
+    there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind)}
     hidden = struct("hidden", {name: (there | {"panel": row})[what] for name, what in LAYER.items()})
     last = struct("last", {name: (there | {"panel": out})[what] for name, what in LAYER.items()})
     run = struct("run", {name: (there | {"hidden": hidden, "last": last})[what] for name, what in RUN.items()})
@@ -56,12 +58,6 @@ def share_of(total, thread, threads):
 def tile_size(B, i):
     """Samples in tile i of a batch of B."""
     return least(S, B - S * i)
-
-
-@inline
-def low_bits(n):
-    """An integer whose lowest n bits are 1, all 64 where n is larger."""
-    return -1 if n >= 64 else (1 << n) - 1
 
 
 @kernel
@@ -148,11 +144,11 @@ def make_program(spec):
     run_table, _, _ = tables(spec)
     outs = pointer(spec.kind, spec.out)
     raw = pointer(spec.raw)
-    raw_word, raw_panel = pointer(spec.raw, 64, aligned=False), pointer(spec.raw, spec.row, aligned=False)
-    base_word, base_panel = pointer(spec.kind, 64), pointer(spec.kind, spec.row)
+    raw_panel, base_panel = pointer(spec.raw, spec.row, aligned=False), pointer(spec.kind, spec.row)
     row, out = spec.row, spec.out
     function, active, slope = ACTIVATIONS[spec.activation]
     step = STEPS[spec.optimizer]
+    list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
@@ -169,14 +165,18 @@ def make_program(spec):
             o = t.order[s + k]
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
+            if s + B + k < t.n:
+                ahead = bytes_(t.X + t.order[s + B + k] * t.stride)
+                for byte in range(0, t.stride, 64):
+                    prefetch(ahead + byte)
             if t.learn:
                 code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
             i = k // S
             if sparse:
-                position = first_layer.list_nonzeros(
-                    k % S, t.d, t.block, raw_word(place), base_word(t.base), base_word(t.scale), t.scratch, t.index, t.value,
-                    position, t.cut + k * (blocks + 1), words(t.nonzero) + i * words_,
-                )  # fmt: skip
+                cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
+                position = list_nonzeros(
+                    k % S, t.d, t.block, raw(place), t.base, t.scale, t.index, t.value, position, cut, nonzero
+                )
             else:
                 X = t.panels + (turn * t.layers.in_panels * T + i) * S
                 first_layer.copy_dense(

@@ -43,7 +43,7 @@ def make_spec(architecture, reading, dtype):
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
-# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel, "panel" of the layer's own, a "word" of 64.
+# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
 
 LAYER = {
     "units": "int",
@@ -97,5 +97,4 @@ RUN = {
     "thread": "int",
     "valid": "i64",  # (T, 64)
     "G": "row",
-    "scratch": "word",
 }

@@ -11,7 +11,8 @@ from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
-BLOCK_BYTES = 32 << 10
+import os
+BLOCK_BYTES = int(os.environ.get('BB','32')) << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
 
@@ -123,8 +124,8 @@ class Workspace:
         else:
             shared["mask"] = zeros((2, T, words * 64), np.int64)
             shared["nonzero"] = zeros((T, words, 64), np.int64)
-            shared["index"] = zeros((T * S, words * 64), np.uint16)
-            shared["value"] = zeros((T * S, words * 64), dtype)
+            shared["index"] = zeros(T * S * words * 64 + 64, np.uint16)
+            shared["value"] = zeros(T * S * words * 64 + 64, dtype)
             shared["cut"] = zeros((T * S, -(-words // block) + 1), np.int32)
         return shared
 
@@ -134,7 +135,6 @@ class Workspace:
             "thread": thread,
             "valid": self._arena.zeros((self._tiles, 64), np.int64),
             "G": self._arena.zeros((CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
-            "scratch": self._arena.zeros(64, self._dtype),
         }
 
     def scratch(self):
