@@ -82,57 +82,75 @@ def feature_masks(first, last, nonzero, mask):
 
 
 @kernel
-def sparse_product(count, blocks, cut, index, value, W, start, A):
-    """A[k] = start[0] + Σ value[p] W[index[p]], a block of features at a time, so that its weights stay in L1."""
+def sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1):
+    """A[k] = start[0] + Σ value[p] W[index[p]] for two panels that share the lists.
+
+    A block of features at a time, so that its weights stay in L1.
+    """
     for q in range(blocks):
         for k in range(count):
-            z0 = A[k] if q else start[0]
-            z1 = splat(A, 0)  # two sums: the latency of one addition is hidden behind the other
+            z0 = A0[k] if q else start0[0]
+            z1 = A1[k] if q else start1[0]
             c = k * (blocks + 1) + q
-            begin, end = cut[c], cut[c + 1]
-            for p in range(begin, end - 1, 2):
-                z0 += value[p] * W[index[p]]
-                z1 += value[p + 1] * W[index[p + 1]]
-            if (end - begin) & 1:
-                z0 += value[end - 1] * W[index[end - 1]]
-            A[k] = z0 + z1
+            for p in range(cut[c], cut[c + 1]):
+                i, x = index[p], value[p]
+                z0 += x * W0[i]
+                z1 += x * W1[i]
+            A0[k] = z0
+            A1[k] = z1
 
 
 @kernel
 def sparse_gradient(
-    j0, j1, mask, address, raw, base, scale, shift, D, d_sum, W, G, h, first, last, lazy, step, state, rate, decay
-):
-    """G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j] + shift[j] Σ D; at the last tile W takes its step.
+    j0, j1, mask, address, raw, base, scale, D0, D1, W0, W1, sum0, sum1, first, last, G, lazy, shift, h0, h1,
+    step, state, rate, decay,
+):  # fmt: skip
+    """The gradients of features j0 ≤ j < j1 in two panels, from one tile; at the last tile their weights take a step.
 
-    Features j0 ≤ j < j1, two at a time; j1 is made even. Returns h + Σ shift[j] W[j] of the new weights.
-    lazy: a feature that is 0 in the whole batch stays as it is.
+    G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j]; the step's gradient is G[j] + shift[j] Σ D.
+    Features go two at a time; j1 is made even. G holds the sums over tiles, of both panels in turn.
+    Returns h + Σ shift[j] W[j] of the new weights, for both panels.
+    lazy: a feature that is 0 in the whole batch stays as it is, and h is not needed.
     """
     for j in range(j0, j1, 2):
         m0, m1 = mask[j], mask[j + 1]
         if lazy and first and last and not m0 | m1:
             continue
-        g0, g1 = splat(D, 0), splat(D, 0)
+        g00, g01, g10, g11 = splat(D0, 0), splat(D0, 0), splat(D0, 0), splat(D0, 0)
         for k in setbits(m0 & m1):
             x = raw(address[k])
-            d = D[k]
-            g0 += (number(D, x[j]) - base[j]) * d
-            g1 += (number(D, x[j + 1]) - base[j + 1]) * d
+            x0, x1 = number(D0, x[j]) - base[j], number(D0, x[j + 1]) - base[j + 1]
+            d0, d1 = D0[k], D1[k]
+            g00 += x0 * d0
+            g01 += x0 * d1
+            g10 += x1 * d0
+            g11 += x1 * d1
         for k in setbits(m0 & ~m1):
-            g0 += (number(D, raw(address[k])[j]) - base[j]) * D[k]
+            x0 = number(D0, raw(address[k])[j]) - base[j]
+            g00 += x0 * D0[k]
+            g01 += x0 * D1[k]
         for k in setbits(m1 & ~m0):
-            g1 += (number(D, raw(address[k])[j + 1]) - base[j + 1]) * D[k]
-        g0, g1 = scale[j] * g0, scale[j + 1] * g1
+            x1 = number(D0, raw(address[k])[j + 1]) - base[j + 1]
+            g10 += x1 * D0[k]
+            g11 += x1 * D1[k]
+        g00, g01, g10, g11 = scale[j] * g00, scale[j] * g01, scale[j + 1] * g10, scale[j + 1] * g11
+        i = 2 * (j - j0)
         if not first:
-            g0, g1 = g0 + G[j], g1 + G[j + 1]
+            g00, g01, g10, g11 = g00 + G[i], g01 + G[i + 1], g10 + G[i + 2], g11 + G[i + 3]
         if last:
-            step(W, j, g0 + shift[j] * d_sum, state, rate, decay)
-            step(W, j + 1, g1 + shift[j + 1] * d_sum, state, rate, decay)
+            step(W0, j, g00 + shift[j] * sum0, state, rate, decay)
+            step(W0, j + 1, g10 + shift[j + 1] * sum0, state, rate, decay)
             if not lazy:
-                h += shift[j] * W[j]
-                h += shift[j + 1] * W[j + 1]
+                h0 = h0 + shift[j] * W0[j]
+                h0 = h0 + shift[j + 1] * W0[j + 1]
+            step(W1, j, g01 + shift[j] * sum1, state, rate, decay)
+            step(W1, j + 1, g11 + shift[j + 1] * sum1, state, rate, decay)
+            if not lazy:
+                h1 = h1 + shift[j] * W1[j]
+                h1 = h1 + shift[j + 1] * W1[j + 1]
         else:
-            G[j], G[j + 1] = g0, g1
-    return h
+            G[i], G[i + 1], G[i + 2], G[i + 3] = g00, g01, g10, g11
+    return h0, h1
 
 
 @kernel

@@ -192,19 +192,29 @@ def make_program(spec):
         """Phase 1: the first layer of all samples, for the panels that this thread owns."""
         T, layer = t.tiles, t.layers
         blocks = (t.words + t.block - 1) // t.block
-        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
-            for i in range(tiles):
-                a = (p * T + i) * S
-                W, A, count = layer.W + p * layer.in_rows, layer.A + a, tile_size(B, i)
-                if sparse:
-                    cut = t.cut + i * S * (blocks + 1)
-                    first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, t.h + p, A)
-                else:
+        end = share_of(layer.panels, t.thread + 1, t.threads)
+        if sparse:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                other = p + 1 if p + 1 < end else layer.panels
+                for i in range(tiles):
+                    first_layer.sparse_product(
+                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value,
+                        layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other,
+                        layer.A + (p * T + i) * S, layer.A + (other * T + i) * S,
+                    )  # fmt: skip
+        else:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
+                for i in range(tiles):
                     for q in range(layer.in_panels):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        product(count, t.features + q * S, X, W + q * row, layer.b + p, A, q == 0)
-                if t.hidden:
-                    activate(count, low_bits(least(row, layer.units - p * row)), A, layer.M + a, function, active)
+                        W, A = layer.W + (p * layer.in_rows + q * row), layer.A + (p * T + i) * S
+                        product(tile_size(B, i), t.features + q * S, X, W, layer.b + p, A, q == 0)
+        if t.hidden:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
+                for i in range(tiles):
+                    a = (p * T + i) * S
+                    units = low_bits(least(row, layer.units - p * row))
+                    activate(tile_size(B, i), units, layer.A + a, layer.M + a, function, active)
         if sparse:
             for i in range(tiles):
                 w = (turn * T + i) * t.words * 64
@@ -245,29 +255,35 @@ def make_program(spec):
         """The first layer's part of phase 3."""
         T, layer = t.tiles, t.layers
         update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
-        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
-            W = layer.W + p * layer.in_rows
-            if sparse:
-                d_sum = splat(layer.D, 0)
+        end = share_of(layer.panels, t.thread + 1, t.threads)
+        if sparse:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                # Two panels share the walk along the masks. A panel without a partner is paired with the spare one.
+                other = p + 1 if p + 1 < end else layer.panels
+                sum0, sum1 = splat(layer.D, 0), splat(layer.D, 0)
                 for i in range(tiles):
-                    d_sum = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, d_sum)
-                h = layer.b[p]
+                    sum0 = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, sum0)
+                    sum1 = add_rows(tile_size(B, i), layer.D + (other * T + i) * S, sum1)
+                h0, h1 = layer.b[p], layer.b[other]
                 for j in range(0, t.d, CHUNK):
                     for i in range(tiles):
                         a = (turn * T + i) * S
-                        h = first_layer.sparse_gradient(
-                            j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale, t.shift,
-                            layer.D + (p * T + i) * S, d_sum, W, t.G - j, h, i == 0, i == tiles - 1, t.lazy,
-                            step, layer.state, rate, t.decay,
+                        h0, h1 = first_layer.sparse_gradient(
+                            j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale,
+                            layer.D + (p * T + i) * S, layer.D + (other * T + i) * S,
+                            layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, sum0, sum1,
+                            i == 0, i == tiles - 1, t.G, t.lazy, t.shift, h0, h1, step, layer.state, rate, t.decay,
                         )  # fmt: skip
-                t.h[p] = h
-            else:
+                t.h[p], t.h[other] = h0, h1
+        else:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for q in range(layer.in_panels):
+                    W = layer.W + (p * layer.in_rows + q * row)
                     units = least(row, (layer.in_units - q * row + 1) & ~1)
                     for i in range(tiles):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
                         gradient(
-                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W + q * row, t.G, i == 0, i == tiles - 1,
+                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W, t.G, i == 0, i == tiles - 1,
                             step, layer.state, rate, t.decay,
                         )  # fmt: skip
 
