@@ -45,6 +45,7 @@ class Descent:
     """
 
     compile_seconds = 0.0
+    predictor = None
 
     def __init__(self, problem: Problem, params: NDArray[Any], functions: ModuleType) -> None:
         optimizer = problem.optimizer

@@ -4,19 +4,22 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.history import History
 from fastmlp.normalization import Normalization
-from fastmlp.problem import Architecture
+from fastmlp.problem import Architecture, Reading
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.backpropagation import logits, mean_loss
 from fastmlp.reference.parameters import Layers, layer_views, parameter_count
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
+
+if TYPE_CHECKING:
+    from fastmlp.engine.predictor import Predictor
 
 FORMAT_VERSION = 1
 _ROWS_AT_ONCE = 4096
@@ -45,6 +48,7 @@ class MLP:
         normalization: Normalization,
         coding: Coding,
         history: History,
+        predictor: "Predictor | None" = None,
     ) -> None:
         self.params = params.view()
         self.params.flags.writeable = False
@@ -52,6 +56,7 @@ class MLP:
         self._architecture = architecture
         self._normalization = normalization
         self._coding = coding
+        self._predictor = predictor
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -85,6 +90,8 @@ class MLP:
         return self._logits(features)
 
     def _logits(self, X: Features) -> NDArray[Any]:
+        if self._predictor is not None and self._predictor.reads(X):
+            return self._predictor.logits(self.params, X)
         blocks = []
         for start in range(0, X.shape[0], _ROWS_AT_ONCE):
             rows = self._normalization.apply(X[start : start + _ROWS_AT_ONCE], self.params.dtype)
@@ -156,6 +163,11 @@ class MLP:
         }
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
+        if self._predictor is not None:
+            raw, base, optimizer = self._predictor.reading
+            about["reading"] = {"raw": raw, "optimizer": optimizer}
+            if base is not None:
+                arrays["base"] = base
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
             try:
                 np.savez(file, about=np.array(json.dumps(about)), **arrays)
@@ -197,7 +209,7 @@ class MLP:
     def _restore(cls, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "MLP":
         architecture = Architecture(tuple(about["widths"]), about["activation"], about["loss"])
         normalization = Normalization(arrays["shift"], arrays["scale"])
-        params, classes = arrays["params"], arrays.get("classes")
+        params, classes, base = arrays["params"], arrays.get("classes"), arrays.get("base")
         d, k = architecture.widths[0], architecture.widths[-1]
         class_count = {"cross_entropy": k, "binary_cross_entropy": 2 if k == 1 else 0, "mean_squared_error": 0}
         if not (
@@ -205,11 +217,18 @@ class MLP:
             and params.dtype in (np.float32, np.float64)
             and architecture.activation in ACTIVATIONS
             and {array.shape for array in normalization} <= {(), (d,)}
+            and (base is None or (base.shape, base.dtype) == ((d,), params.dtype))
             and class_count[architecture.loss] == (0 if classes is None else len(classes))
         ):
             raise ValueError("its parts don't fit together")
         coding = Coding(architecture.loss, k, classes, about["flat_targets"])
-        return cls(params, architecture, normalization, coding, History(**about["history"]))
+        predictor = None
+        if "reading" in about:
+            from fastmlp.engine.predictor import Predictor
+
+            reading = Reading(about["reading"]["raw"], base, about["reading"]["optimizer"])
+            predictor = Predictor(architecture, normalization, reading, params.dtype)
+        return cls(params, architecture, normalization, coding, History(**about["history"]), predictor)
 
 
 def _umask() -> int:

@@ -32,6 +32,16 @@ class Optimizer(NamedTuple):
     weight_decay: float
 
 
+class Reading(NamedTuple):
+    """How the compiled path reads features, and which of its programs does: what a saved network needs to use it."""
+
+    raw: str
+    """The features' type in memory: "uint8", "float32" or "float64"."""
+    base: NDArray[Any] | None
+    """The value that each feature takes most often (d,), where few differ from it; else None."""
+    optimizer: str
+
+
 @dataclass(frozen=True)
 class Problem:
     """Training data as they came, their codes, and what to do with them."""
@@ -54,6 +64,8 @@ class Trainer(Protocol):
     compile_seconds: float
     description: str
     """Which path runs and why, in a few words for the user."""
+    predictor: Any
+    """The compiled path's `Predictor` for networks of this architecture, or None."""
 
     @property
     def params(self) -> NDArray[Any]:

@@ -28,6 +28,7 @@ from fastmlp.validation import (
     check_number,
     check_params,
     check_sample_weight,
+    is_sparse,
 )
 
 Callback = Callable[[MLP, History], object]
@@ -181,7 +182,7 @@ def train(
     progress.begin(architecture, n, trainer)
 
     def network(params: NDArray[Any]) -> MLP:
-        return MLP(params, architecture, problem.normalization, coding, history)
+        return MLP(params, architecture, problem.normalization, coding, history, trainer.predictor)
 
     good = trainer.params
     try:
@@ -235,9 +236,13 @@ def _make_trainer(problem: Problem, params: NDArray[Any], backend: str) -> Train
         from fastmlp import reference
 
         return Descent(problem, params, reference)
-    from fastmlp import jit
+    if is_sparse(problem.X):
+        from fastmlp import jit
 
-    return Descent(problem, params, jit)
+        return Descent(problem, params, jit)
+    from fastmlp.engine.trainer import Engine
+
+    return Engine(problem, params)
 
 
 def _loss(model: MLP, features: Features, problem: Problem) -> float:

@@ -5,7 +5,6 @@ from aligned_arrays import aligned
 from fastmlp.engine.simd.machine import COMPILED
 from numba import njit
 
-from fastmlp.jit import simd
 from fastmlp.engine.simd import (
     COMPRESS,
     LANES,
@@ -30,6 +29,7 @@ from fastmlp.engine.simd import (
     transpose_bits,
     where,
 )
+from fastmlp.jit import simd
 
 D, B, H = 64, 64, 128  # features, samples, units
 ROW = 4 * LANES

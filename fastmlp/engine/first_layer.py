@@ -6,11 +6,17 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
+from fastmlp.engine.processor import COMPRESS, lanes
 from fastmlp.engine.simd import (
     convert,
+    inline,
+    iota,
+    keep,
     kernel,
+    low_bits,
     number,
     pointer,
+    popcount,
     setbits,
     splat,
     to_bits,
@@ -21,30 +27,51 @@ WORD = 64
 words = pointer("i64", 64)
 
 
-@kernel
-def list_nonzeros(k, d, block, raw, base, scale, row, index, value, position, cut, nonzero):
-    """List sample k's non-zeros from `position` on: index[p], value[p]; nonzero[g, k] as bits. Returns where they end.
+def make_list_nonzeros(kind, raw_kind):
+    """Return the kernel that lists a sample's non-zeros, for the numbers it computes with and those it reads."""
+    r = lanes(kind)
+    some, places = pointer(kind, r), pointer("u16", r)
+    raw_some, any_some = pointer(raw_kind, r, aligned=False), pointer(kind, r, aligned=False)
 
-    cut[q] is where feature block q begins, and one more where the last ends. raw: the sample's features, rows of 64.
-    row: scratch for 64 numbers.
-    """
-    blocks = 0
-    for g in range((d + WORD - 1) // WORD):
-        if g % block == 0:
-            cut[blocks] = position
-            blocks += 1
-        v = convert(base, raw[g])
-        bits = to_bits(v != base[g])
-        if d - WORD * g < WORD:
-            bits &= (1 << (d - WORD * g)) - 1
-        nonzero[g, k] = bits
-        row[0] = (v - base[g]) * scale[g]
-        for i in setbits(bits):
-            index[position] = WORD * g + i
-            value[position] = row[0, i]
-            position += 1
-    cut[blocks] = position
-    return position
+    @inline
+    def put(bits, j, x, index, value):
+        """The numbers of x at these bits, and where they stand from j on, to the front of value and index."""
+        if COMPRESS:
+            any_some(value)[0] = keep(bits, x)
+            places(index)[0] = keep(bits, iota(places(index), j))
+        else:
+            any_some(value)[0] = x
+            p = 0
+            for i in setbits(bits):
+                value[p] = value[i]  # p ≤ i: what is read was not overwritten before
+                index[p] = j + i
+                p += 1
+
+    @kernel
+    def list_nonzeros(k, d, block, raw, base, scale, index, value, position, cut, nonzero):
+        """List sample k's non-zeros from `position` on: index[p], value[p]; nonzero[g, k] as bits. Returns their end.
+
+        cut[q] is where feature block q begins, and one more where the last ends. Writes a register past the end.
+        """
+        blocks = 0
+        for g in range((d + WORD - 1) // WORD):
+            if g % block == 0:
+                cut[blocks] = position
+                blocks += 1
+            word = 0
+            real = low_bits(d - WORD * g)
+            for j in range(0, WORD, r):
+                i = (WORD * g + j) // r
+                v = convert(base, raw_some(raw)[i])
+                bits = to_bits(v != some(base)[i]) & (real >> j)
+                word |= bits << j
+                put(bits, WORD * g + j, (v - some(base)[i]) * some(scale)[i], index + position, value + position)
+                position += popcount(bits)
+            nonzero[g, k] = word
+        cut[blocks] = position
+        return position
+
+    return list_nonzeros
 
 
 @kernel
@@ -55,52 +82,75 @@ def feature_masks(first, last, nonzero, mask):
 
 
 @kernel
-def sparse_product(count, blocks, cut, index, value, W, start, A):
-    """A[k] = start[0] + Σ value[p] W[index[p]], a block of features at a time, so that its weights stay in L1."""
+def sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1):
+    """A[k] = start[0] + Σ value[p] W[index[p]] for two panels that share the lists.
+
+    A block of features at a time, so that its weights stay in L1.
+    """
     for q in range(blocks):
         for k in range(count):
-            z = A[k] if q else start[0]
+            z0 = A0[k] if q else start0[0]
+            z1 = A1[k] if q else start1[0]
             c = k * (blocks + 1) + q
             for p in range(cut[c], cut[c + 1]):
-                z += value[p] * W[index[p]]
-            A[k] = z
+                i, x = index[p], value[p]
+                z0 += x * W0[i]
+                z1 += x * W1[i]
+            A0[k] = z0
+            A1[k] = z1
 
 
 @kernel
 def sparse_gradient(
-    j0, j1, mask, address, raw, base, scale, shift, D, d_sum, W, G, h, first, last, lazy, step, state, rate, decay
-):
-    """G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j] + shift[j] Σ D; at the last tile W takes its step.
+    j0, j1, mask, address, raw, base, scale, D0, D1, W0, W1, sum0, sum1, first, last, G, lazy, shift, h0, h1,
+    step, state, rate, decay,
+):  # fmt: skip
+    """The gradients of features j0 ≤ j < j1 in two panels, from one tile; at the last tile their weights take a step.
 
-    Features j0 ≤ j < j1, two at a time; j1 is made even. Returns h + Σ shift[j] W[j] of the new weights.
-    lazy: a feature that is 0 in the whole batch stays as it is.
+    G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j]; the step's gradient is G[j] + shift[j] Σ D.
+    Features go two at a time; j1 is made even. G holds the sums over tiles, of both panels in turn.
+    Returns h + Σ shift[j] W[j] of the new weights, for both panels.
+    lazy: a feature that is 0 in the whole batch stays as it is, and h is not needed.
     """
     for j in range(j0, j1, 2):
         m0, m1 = mask[j], mask[j + 1]
         if lazy and first and last and not m0 | m1:
             continue
-        g0, g1 = splat(D, 0), splat(D, 0)
+        g00, g01, g10, g11 = splat(D0, 0), splat(D0, 0), splat(D0, 0), splat(D0, 0)
         for k in setbits(m0 & m1):
             x = raw(address[k])
-            d = D[k]
-            g0 += (number(D, x[j]) - base[j]) * d
-            g1 += (number(D, x[j + 1]) - base[j + 1]) * d
+            x0, x1 = number(D0, x[j]) - base[j], number(D0, x[j + 1]) - base[j + 1]
+            d0, d1 = D0[k], D1[k]
+            g00 += x0 * d0
+            g01 += x0 * d1
+            g10 += x1 * d0
+            g11 += x1 * d1
         for k in setbits(m0 & ~m1):
-            g0 += (number(D, raw(address[k])[j]) - base[j]) * D[k]
+            x0 = number(D0, raw(address[k])[j]) - base[j]
+            g00 += x0 * D0[k]
+            g01 += x0 * D1[k]
         for k in setbits(m1 & ~m0):
-            g1 += (number(D, raw(address[k])[j + 1]) - base[j + 1]) * D[k]
-        g0, g1 = scale[j] * g0, scale[j + 1] * g1
+            x1 = number(D0, raw(address[k])[j + 1]) - base[j + 1]
+            g10 += x1 * D0[k]
+            g11 += x1 * D1[k]
+        g00, g01, g10, g11 = scale[j] * g00, scale[j] * g01, scale[j + 1] * g10, scale[j + 1] * g11
+        i = 2 * (j - j0)
         if not first:
-            g0, g1 = g0 + G[j], g1 + G[j + 1]
+            g00, g01, g10, g11 = g00 + G[i], g01 + G[i + 1], g10 + G[i + 2], g11 + G[i + 3]
         if last:
-            step(W, j, g0 + shift[j] * d_sum, state, rate, decay)
-            step(W, j + 1, g1 + shift[j + 1] * d_sum, state, rate, decay)
+            step(W0, j, g00 + shift[j] * sum0, state, rate, decay)
+            step(W0, j + 1, g10 + shift[j + 1] * sum0, state, rate, decay)
             if not lazy:
-                h += shift[j] * W[j]
-                h += shift[j + 1] * W[j + 1]
+                h0 = h0 + shift[j] * W0[j]
+                h0 = h0 + shift[j + 1] * W0[j + 1]
+            step(W1, j, g01 + shift[j] * sum1, state, rate, decay)
+            step(W1, j + 1, g11 + shift[j + 1] * sum1, state, rate, decay)
+            if not lazy:
+                h1 = h1 + shift[j] * W1[j]
+                h1 = h1 + shift[j + 1] * W1[j + 1]
         else:
-            G[j], G[j + 1] = g0, g1
-    return h
+            G[i], G[i + 1], G[i + 2], G[i + 3] = g00, g01, g10, g11
+    return h0, h1
 
 
 @kernel

@@ -13,8 +13,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from fastmlp.engine.programs import ENTRY
 from fastmlp.engine.processor import target_machine
+from fastmlp.engine.programs import ENTRY
 from fastmlp.engine.simd.compiler import OPTIONS
 
 

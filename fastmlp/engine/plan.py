@@ -26,7 +26,7 @@ def panel_widths(widths, kind):
     def cost(row):
         # A load of the other factor and the walk along the masks cost about two registers' work a step.
         padded = [-(-h // row) for h in hidden]
-        work = [widths[0] * padded[0], *(m * p for m, p in zip(hidden, padded[1:], strict=False))]
+        work = [widths[0] * (padded[0] + padded[0] % 2), *(m * p for m, p in zip(hidden, padded[1:], strict=False))]
         return sum(work) * (row / register + 2)
 
     return min((4 * register, 2 * register, register), key=cost), out

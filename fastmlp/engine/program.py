@@ -23,7 +23,9 @@ from fastmlp.engine.simd import (
     inline,
     kernel,
     least,
+    low_bits,
     pointer,
+    prefetch,
     spin,
     splat,
     struct,
@@ -32,14 +34,14 @@ from fastmlp.engine.simd import (
 )
 from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
-words = pointer("i64", 64)
+words, bytes_ = pointer("i64", 64), pointer("u8")
 
 
 def tables(spec):
     """Return the types of the tables of fastmlp.engine.spec: of the run, of a hidden layer, of the last layer."""
     row, out = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
     there = {kind: pointer(kind) for kind in ("i64", "i32", "u16", "f64")}
-    there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind), "word": pointer(spec.kind, 64)}
+    there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind)}
     hidden = struct("hidden", {name: (there | {"panel": row})[what] for name, what in LAYER.items()})
     last = struct("last", {name: (there | {"panel": out})[what] for name, what in LAYER.items()})
     run = struct("run", {name: (there | {"hidden": hidden, "last": last})[what] for name, what in RUN.items()})
@@ -56,12 +58,6 @@ def share_of(total, thread, threads):
 def tile_size(B, i):
     """Samples in tile i of a batch of B."""
     return least(S, B - S * i)
-
-
-@inline
-def low_bits(n):
-    """An integer whose lowest n bits are 1, all 64 where n is larger."""
-    return -1 if n >= 64 else (1 << n) - 1
 
 
 @kernel
@@ -148,11 +144,11 @@ def make_program(spec):
     run_table, _, _ = tables(spec)
     outs = pointer(spec.kind, spec.out)
     raw = pointer(spec.raw)
-    raw_word, raw_panel = pointer(spec.raw, 64, aligned=False), pointer(spec.raw, spec.row, aligned=False)
-    base_word, base_panel = pointer(spec.kind, 64), pointer(spec.kind, spec.row)
+    raw_panel, base_panel = pointer(spec.raw, spec.row, aligned=False), pointer(spec.kind, spec.row)
     row, out = spec.row, spec.out
     function, active, slope = ACTIVATIONS[spec.activation]
     step = STEPS[spec.optimizer]
+    list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
@@ -169,16 +165,18 @@ def make_program(spec):
             o = t.order[s + k]
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
-            if by_label:
-                code[k] = t.labels[o]
-            else:
-                code[k] = t.targets + o * t.targets_stride
+            if s + B + k < t.n:
+                ahead = bytes_(t.X + t.order[s + B + k] * t.stride)
+                for byte in range(0, t.stride, 64):
+                    prefetch(ahead + byte)
+            if t.learn:
+                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
             i = k // S
             if sparse:
-                position = first_layer.list_nonzeros(
-                    k % S, t.d, t.block, raw_word(place), base_word(t.base), base_word(t.scale), t.scratch, t.index, t.value,
-                    position, t.cut + k * (blocks + 1), words(t.nonzero) + i * words_,
-                )  # fmt: skip
+                cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
+                position = list_nonzeros(
+                    k % S, t.d, t.block, raw(place), t.base, t.scale, t.index, t.value, position, cut, nonzero
+                )
             else:
                 X = t.panels + (turn * t.layers.in_panels * T + i) * S
                 first_layer.copy_dense(
@@ -194,19 +192,29 @@ def make_program(spec):
         """Phase 1: the first layer of all samples, for the panels that this thread owns."""
         T, layer = t.tiles, t.layers
         blocks = (t.words + t.block - 1) // t.block
-        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
-            for i in range(tiles):
-                a = (p * T + i) * S
-                W, A, count = layer.W + p * layer.in_rows, layer.A + a, tile_size(B, i)
-                if sparse:
-                    cut = t.cut + i * S * (blocks + 1)
-                    first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, t.h + p, A)
-                else:
+        end = share_of(layer.panels, t.thread + 1, t.threads)
+        if sparse:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                other = p + 1 if p + 1 < end else layer.panels
+                for i in range(tiles):
+                    first_layer.sparse_product(
+                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value,
+                        layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other,
+                        layer.A + (p * T + i) * S, layer.A + (other * T + i) * S,
+                    )  # fmt: skip
+        else:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
+                for i in range(tiles):
                     for q in range(layer.in_panels):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        product(count, t.features + q * S, X, W + q * row, layer.b + p, A, q == 0)
-                if t.hidden:
-                    activate(count, low_bits(least(row, layer.units - p * row)), A, layer.M + a, function, active)
+                        W, A = layer.W + (p * layer.in_rows + q * row), layer.A + (p * T + i) * S
+                        product(tile_size(B, i), t.features + q * S, X, W, layer.b + p, A, q == 0)
+        if t.hidden:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
+                for i in range(tiles):
+                    a = (p * T + i) * S
+                    units = low_bits(least(row, layer.units - p * row))
+                    activate(tile_size(B, i), units, layer.A + a, layer.M + a, function, active)
         if sparse:
             for i in range(tiles):
                 w = (turn * T + i) * t.words * 64
@@ -247,29 +255,35 @@ def make_program(spec):
         """The first layer's part of phase 3."""
         T, layer = t.tiles, t.layers
         update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
-        for p in range(share_of(layer.panels, t.thread, t.threads), share_of(layer.panels, t.thread + 1, t.threads)):
-            W = layer.W + p * layer.in_rows
-            if sparse:
-                d_sum = splat(layer.D, 0)
+        end = share_of(layer.panels, t.thread + 1, t.threads)
+        if sparse:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                # Two panels share the walk along the masks. A panel without a partner is paired with the spare one.
+                other = p + 1 if p + 1 < end else layer.panels
+                sum0, sum1 = splat(layer.D, 0), splat(layer.D, 0)
                 for i in range(tiles):
-                    d_sum = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, d_sum)
-                h = layer.b[p]
+                    sum0 = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, sum0)
+                    sum1 = add_rows(tile_size(B, i), layer.D + (other * T + i) * S, sum1)
+                h0, h1 = layer.b[p], layer.b[other]
                 for j in range(0, t.d, CHUNK):
                     for i in range(tiles):
                         a = (turn * T + i) * S
-                        h = first_layer.sparse_gradient(
-                            j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale, t.shift,
-                            layer.D + (p * T + i) * S, d_sum, W, t.G - j, h, i == 0, i == tiles - 1, t.lazy,
-                            step, layer.state, rate, t.decay,
+                        h0, h1 = first_layer.sparse_gradient(
+                            j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale,
+                            layer.D + (p * T + i) * S, layer.D + (other * T + i) * S,
+                            layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, sum0, sum1,
+                            i == 0, i == tiles - 1, t.G, t.lazy, t.shift, h0, h1, step, layer.state, rate, t.decay,
                         )  # fmt: skip
-                t.h[p] = h
-            else:
+                t.h[p], t.h[other] = h0, h1
+        else:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for q in range(layer.in_panels):
+                    W = layer.W + (p * layer.in_rows + q * row)
                     units = least(row, (layer.in_units - q * row + 1) & ~1)
                     for i in range(tiles):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
                         gradient(
-                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W + q * row, t.G, i == 0, i == tiles - 1,
+                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W, t.G, i == 0, i == tiles - 1,
                             step, layer.state, rate, t.decay,
                         )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from fastmlp.engine.plan import panel_widths
+
 S = 64
 """Samples in a tile, the bits of a mask."""
 CHUNK = 128
@@ -28,8 +30,20 @@ class Spec(NamedTuple):
     optimizer: str
 
 
+KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
+
+
+def make_spec(architecture, reading, dtype):
+    """Return the spec of the program that trains an architecture, and predicts with it."""
+    kind = KINDS[dtype.name]
+    row, out = panel_widths(architecture.widths, kind)
+    form = "dense" if reading.base is None else "sparse"
+    raw = KINDS[reading.raw]
+    return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer)
+
+
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
-# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel, "panel" of the layer's own, a "word" of 64.
+# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
 
 LAYER = {
     "units": "int",
@@ -83,5 +97,4 @@ RUN = {
     "thread": "int",
     "valid": "i64",  # (T, 64)
     "G": "row",
-    "scratch": "word",
 }

@@ -6,14 +6,14 @@ from itertools import pairwise
 import numpy as np
 
 from fastmlp.engine.features import find_base, read_rows, readable, split_features
-from fastmlp.engine.plan import panel_widths
+from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import BETA1, BETA2, Spec
+from fastmlp.engine.spec import BETA1, BETA2, make_spec
 from fastmlp.engine.workspace import Workspace
+from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
 
-KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 MADDS_PER_THREAD = 1 << 20
 """Multiply-adds a batch below which another thread costs more than it brings."""
 
@@ -37,22 +37,14 @@ class Engine:
         self._batch = min(problem.batch_size, n)
         base, density = find_base(X, dtype)
         split = split_features(base, problem.normalization, d)
-        row, out = panel_widths(architecture.widths, KINDS[dtype.name])
-        spec = Spec(
-            KINDS[dtype.name],
-            KINDS[X.dtype.name],
-            "dense" if base is None else "sparse",
-            row,
-            out,
-            architecture.activation,
-            architecture.loss,
-            problem.optimizer.name,
-        )
+        reading = Reading(X.dtype.name, base, problem.optimizer.name)
+        spec = make_spec(architecture, reading, dtype)
         threads = problem.num_threads or default_threads(
             architecture.widths, self._batch, density if spec.form != "dense" else 1
         )
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
+        self.predictor = Predictor(architecture, problem.normalization, reading, dtype)
         self._steps = 0
         self._share = np.zeros(n)
         self._batch_loss = np.zeros(-(-n // self._batch))

@@ -38,6 +38,8 @@ class Workspace:
         self._plans = plan_layers(widths, spec.row, spec.out)
         self._arena = Arena()
         self._tiles = -(-batch // S)
+        # The sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
+        self._spare = int(spec.form == "sparse")
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -50,7 +52,9 @@ class Workspace:
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
-        shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
+        panels = [plan.panels for plan in self._plans]
+        panels[0] += self._spare
+        shapes = [((P, p.in_rows, p.lanes), (P, p.lanes)) for P, p in zip(panels, self._plans, strict=True)]
         widest = max(self.spec.row, self.spec.out)
         count = sum(int(np.prod(shape)) for pair in shapes for shape in pair)
         self._count = -(-count // widest) * widest
@@ -68,10 +72,10 @@ class Workspace:
     def _layer(self, i):
         """What the table of a layer holds."""
         plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
-        P, T, R = plan.panels, self._tiles, plan.lanes
+        P, T, R = len(b), self._tiles, plan.lanes
         layer = {
             "units": plan.units,
-            "panels": P,
+            "panels": plan.panels,
             "in_units": plan.in_units,
             "in_panels": plan.in_panels,
             "in_rows": plan.in_rows,
@@ -85,7 +89,7 @@ class Workspace:
             "C": zeros((P, T, 64), np.int64),
         }
         if i == len(self._plans) - 1:
-            layer["M"][...] = _real_units(plan.units, P, R)[:, None, None]
+            layer["M"][: plan.panels] = _real_units(plan.units, plan.panels, R)[:, None, None]
         return layer
 
     def _shared(self, batch, threads):
@@ -104,7 +108,7 @@ class Workspace:
             "hidden": len(self._plans) - 1,
             "layers": self._layer_table,
             "last": self._last_table,
-            "h": zeros((self._plans[0].panels, spec.row), dtype),
+            "h": zeros((self._plans[0].panels + self._spare, spec.row), dtype),
             "zero": zeros(max(spec.row, spec.out), dtype),
             "address": zeros((2, T * S), np.int64),
             "code": zeros((2, T * S), np.int64),
@@ -123,8 +127,8 @@ class Workspace:
         else:
             shared["mask"] = zeros((2, T, words * 64), np.int64)
             shared["nonzero"] = zeros((T, words, 64), np.int64)
-            shared["index"] = zeros((T * S, words * 64), np.uint16)
-            shared["value"] = zeros((T * S, words * 64), dtype)
+            shared["index"] = zeros(T * S * words * 64 + 64, np.uint16)
+            shared["value"] = zeros(T * S * words * 64 + 64, dtype)
             shared["cut"] = zeros((T * S, -(-words // block) + 1), np.int32)
         return shared
 
@@ -133,8 +137,7 @@ class Workspace:
         return {
             "thread": thread,
             "valid": self._arena.zeros((self._tiles, 64), np.int64),
-            "G": self._arena.zeros((CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
-            "scratch": self._arena.zeros(64, self._dtype),
+            "G": self._arena.zeros((2 * CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
         }
 
     def scratch(self):
@@ -150,21 +153,21 @@ class Workspace:
         """Pack a flat parameter vector."""
         layers = layer_views(np.asarray(params, self._dtype), self._widths)
         for (W, b), plan, (packed, biases), layer in zip(layers, self._plans, self._weights, self._layers, strict=True):
-            packed[...] = pack_weights(W, plan)
-            biases[...] = pack_biases(b, plan)
+            packed[: plan.panels] = pack_weights(W, plan)
+            biases[: plan.panels] = pack_biases(b, plan)
             if layer["WT"].size:
                 P, _, R = packed.shape
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
                 layer["WT"][...] = blocks.reshape(plan.in_panels, P * R, plan.in_lanes)
         W, b = layers[0]
         h = b + self._split.shift @ W if np.any(self._split.shift) else b
-        self.shared["h"][...] = pack_biases(h.astype(self._dtype), self._plans[0])
+        self.shared["h"][: self._plans[0].panels] = pack_biases(h.astype(self._dtype), self._plans[0])
 
     @property
     def params(self):
         """The flat parameter vector, a copy."""
         return flatten(
-            (unpack_weights(W, plan), b.ravel()[: plan.units])
+            (unpack_weights(W[: plan.panels], plan), b.ravel()[: plan.units])
             for (W, b), plan in zip(self._weights, self._plans, strict=True)
         )
 

@@ -41,7 +41,7 @@ twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 over
 
 from fastmlp.engine.processor import COMPRESS, LANES, lanes
 from fastmlp.engine.simd.compiler import inline, kernel
-from fastmlp.engine.simd.math import exp, sigmoid, tanh, transpose
+from fastmlp.engine.simd.math import exp, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
     absolute,
     atomic_add,
@@ -94,6 +94,7 @@ __all__ = [
     "lanes",
     "least",
     "log",
+    "low_bits",
     "maximum",
     "minimum",
     "number",

@@ -86,15 +86,16 @@ def _next_bit(context, b, sig, args, result):
 
 @intrinsic
 def keep(typing_context, mask, x):
-    """The numbers of x at the 1 bits of an int64 mask moved to the front, the rest 0 (x: a vector of u8 or u16).
+    """The numbers of x at the 1 bits of an int64 mask moved to the front, the rest 0 (x: u8, u16 or floats).
 
     One instruction where COMPRESS is true; elsewhere it visits all lanes, so prefer a loop over `setbits`.
     """
     kind, n = shape(x)
-    if kind not in ("u8", "u16") or n == 1:
+    if kind not in ("u8", "u16", "f32", "f64") or n == 1:
         return None
     t = llvm_type(kind, n)
-    width = KINDS[kind].llvm.width
+    width = 8 * KINDS[kind].size
+    name = f"llvm.experimental.vector.compress.v{n}" + (kind if KINDS[kind].family == "float" else f"i{width}")
 
     def generate(context, b, sig, args):
         mask, value = args
@@ -102,7 +103,7 @@ def keep(typing_context, mask, x):
         if COMPRESS and n * width <= 512:  # LLVM miscompiles wider ones: a misaligned store to the stack
             mask = mask if n == 64 else b.trunc(mask, ir.IntType(n))
             bits = b.bitcast(mask, ir.VectorType(I1, n))
-            return call(b, f"llvm.experimental.vector.compress.v{n}i{width}", t, value, bits, zero)
+            return call(b, name, t, value, bits, zero)
         source, target = cgutils.alloca_once_value(b, value), cgutils.alloca_once_value(b, zero)
         place = cgutils.alloca_once_value(b, I64(0))
         numbers = KINDS[kind].llvm.as_pointer()

@@ -81,3 +81,9 @@ def transpose(source, nrow, target, ncol):
     for i in range(0, nrow, lanes_of(source)):
         for j in range(0, ncol, lanes_of(source)):
             transpose_block(source, i, target, j)
+
+
+@inline
+def low_bits(n):
+    """An int64 whose lowest n bits are 1: none for n ≤ 0, all for n ≥ 64."""
+    return -1 if n >= 64 else (1 << n) - 1 if n > 0 else 0
