@@ -3,16 +3,20 @@
 import ctypes
 import mmap
 import sys
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from engine_cases import Case, compare, make_features, make_problem, make_targets, same_bits, train
-from hypothesis import HealthCheck, given, settings
+from engine_cases import Case, compare, make_features, make_problem, same_bits, train
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastmlp import reference
 from fastmlp.descent import Descent
+from fastmlp.engine.plan import panel_widths, plan_layers
 from fastmlp.engine.trainer import Engine
+from fastmlp.reference.parameters import layer_views
 
 # Hidden widths that share one panel width, and outputs that do.
 NARROW = [(3,), (), (7, 2, 8, 4, 3), (1,), (5, 1, 3), (8,), (3, 8), (2, 5, 1, 7)], (3, 8, 2)
@@ -49,7 +53,7 @@ PROGRAMS = [
     ("float64", "float64", DENSE, "identity", "mean_squared_error", "nesterov", WIDE),
     ("float64", "uint8", SPARSE, "identity", "cross_entropy", "adam", NARROW),
 ]
-BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 8), 500: (130, 20)}
+BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
 CASES_PER_PROGRAM = 10
 FEATURES = (70, 1, 64, 131, 2, 65, 9, 63)
@@ -82,16 +86,21 @@ def cases():
 
 
 CASES = cases()
-CASE_OF = [CASES[CASES_PER_PROGRAM * p] for p in range(len(PROGRAMS))]
-"""One case of each program."""
+TILES = [next(c for c in CASES[i:] if c.batch == 200) for i in range(0, len(CASES), CASES_PER_PROGRAM)]
+"""A case of each program whose batches take four tiles, the last of them short, and whose last batch has one row."""
+SPARSE_FLOATS, DENSE_FLOATS = (
+    Case("float64", "float64", "sparse", "sigmoid", "cross_entropy", "momentum"),
+    Case("float64", "float64", "dense", "tanh", "binary_cross_entropy", "sgd"),
+)
+FORMS = [pytest.param(SPARSE_FLOATS, id="sparse"), pytest.param(DENSE_FLOATS, id="dense")]
 
 
 def names(case):
     return f"{case.activation} {case.loss} {case.optimizer} {case.dtype} {case}"
 
 
-def workspace_of(engine):
-    return engine._workspace
+def run(problem, start, orders):
+    return train(Engine(problem, start), orders)
 
 
 # ---- equivalence
@@ -100,13 +109,10 @@ def workspace_of(engine):
 @pytest.mark.parametrize("case", CASES, ids=names)
 def test_the_engine_is_the_reference(case):
     engine = compare(case)
-    form = "sparse" if case.data != "dense" else "dense"
-    assert f"{form} first layer" in engine.description or f"{form} plus rank one" in engine.description
+    assert engine.description.startswith("compiled path, " + ("dense" if case.data == "dense" else "sparse"))
 
 
 def test_the_cases_share_few_programs():
-    from fastmlp.engine.plan import panel_widths
-
     kinds = {"float32": "f32", "float64": "f64"}
     programs = {
         (c.dtype, c.raw, c.data == "dense", c.activation, c.loss, c.optimizer)
@@ -114,3 +120,280 @@ def test_the_cases_share_few_programs():
         for c in CASES
     }
     assert len(PROGRAMS) <= len(programs) <= 2 * len(PROGRAMS)
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_many_features(case):
+    compare(case._replace(d=1000, n=130, batch=64, epochs=3, hidden=(8, 3), k=8, threads=2))
+
+
+def test_features_that_are_all_zero():
+    compare(CASES[0]._replace(data="zeros", normalize=None, n=70, batch=64, epochs=4))
+
+
+def test_handwritten_digits(mnist):
+    X, y = mnist
+    case = CASES[0]._replace(hidden=(130, 64), k=10, batch=64, epochs=2, normalize="unit", threads=2)
+    problem, start, orders = make_problem(case, X[:500])
+    assert run(problem, start, orders)[1][1] > 0
+    compare(case, X[:500])
+    assert np.max(y) == 9
+
+
+def test_threads_are_chosen_where_nobody_asks_for_some():
+    assert "1 thread" in compare(SPARSE_FLOATS._replace(threads=None)).description
+
+
+# ---- one result, whatever the threads and whatever scratch memory held before
+
+
+@pytest.mark.parametrize("case", TILES, ids=names)
+def test_any_number_of_threads_gives_the_same_bits(case):
+    case = case._replace(n=331, epochs=2)
+    one = run(*make_problem(case._replace(threads=1)))
+    for threads in (2, 3, 8):
+        same_bits(run(*make_problem(case._replace(threads=threads))), one)
+
+
+def test_more_threads_than_samples_and_panels():
+    for case in (SPARSE_FLOATS, DENSE_FLOATS):
+        case = case._replace(n=3, batch=2, hidden=(1, 2), k=2)
+        same_bits(run(*make_problem(case._replace(threads=9))), run(*make_problem(case)))
+        compare(case._replace(threads=9))
+
+
+@pytest.mark.parametrize("case", TILES, ids=names)
+def test_nothing_is_read_from_scratch_memory_before_it_is_written(case):
+    problem, start, orders = make_problem(case._replace(epochs=3))
+    clean = run(problem, start, orders)
+    for poison in (0x00, 0xFF):
+        engine, losses = Engine(problem, start), []
+        for order in orders:
+            scratch = engine._workspace.scratch()
+            assert len(scratch) > 10
+            for array in scratch:
+                array.view(np.uint8)[...] = poison
+            losses.append(engine.run_epoch(order))
+        same_bits((engine.params, np.array(losses)), clean)
+
+
+@pytest.mark.parametrize("case", TILES, ids=names)
+def test_padding_stays_zero(case):
+    problem, start, orders = make_problem(case)
+    engine = Engine(problem, start)
+    train(engine, orders)
+    workspace = engine._workspace
+    plans = plan_layers(problem.architecture.widths, workspace.spec.row, workspace.spec.out)
+    padded = 0
+    for (W, b), plan in zip(workspace._weights, plans, strict=True):
+        panels, rows, lanes = W.shape
+        wide = W.transpose(1, 0, 2).reshape(rows, panels * lanes)
+        assert np.all(wide[: plan.in_units, : plan.units] != 0)
+        assert not np.any(wide[plan.in_units :])
+        assert not np.any(wide[:, plan.units :])
+        assert not np.any(b.ravel()[plan.units :])
+        padded += wide.size - plan.in_units * plan.units
+    assert padded > 0
+
+
+@pytest.mark.parametrize("case", [c for c in TILES if c.optimizer != "sgd"][:4], ids=names)
+def test_an_optimizer_goes_on_where_the_last_epoch_ended(case):
+    problem, start, orders = make_problem(case._replace(epochs=3))
+    engine, descent = Engine(problem, start), Descent(problem, start, reference)
+    for order in orders:
+        np.testing.assert_allclose(engine.run_epoch(order), descent.run_epoch(order), rtol=1e-5)
+    again = Engine(problem, engine.params)
+    assert np.max(np.abs(again.params - engine.params)) == 0
+    before = engine.params
+    again.run_epoch(orders[0])
+    engine.run_epoch(orders[0])
+    descent.run_epoch(orders[0])
+    tolerance = 1e-3 * np.max(np.abs(before - engine.params))
+    assert np.max(np.abs(engine.params - descent.params)) < tolerance < np.max(np.abs(again.params - engine.params))
+
+
+def test_the_given_parameters_are_copied():
+    problem, start, orders = make_problem(SPARSE_FLOATS)
+    start.flags.writeable = False
+    engine = Engine(problem, start)
+    before = engine.params
+    same_bits((before,), (start,))
+    engine.run_epoch(orders[0])
+    assert np.any(engine.params != start)
+    np.testing.assert_array_equal(before, start)
+
+
+def test_two_engines_at_once():
+    problems = [make_problem(case._replace(threads=2, n=331, batch=64, epochs=5)) for case in (TILES[0], TILES[9])]
+    alone = [run(*problem) for problem in problems]
+    together = [None, None]
+
+    def work(i):
+        together[i] = run(*problems[i])
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for one, other in zip(together, alone, strict=True):
+        same_bits(one, other)
+
+
+# ---- a stop, and numbers out of bounds
+
+
+class InterruptedPool:
+    """A pool in whose results somebody presses Ctrl-C."""
+
+    def __init__(self, pool):
+        self._pool, self.futures = pool, []
+
+    def submit(self, function, *args):
+        future = self._pool.submit(function, *args)
+        self.futures.append(future)
+        future.result = self._interrupt
+        return future
+
+    def _interrupt(self, timeout=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_ends_all_threads_after_a_batch():
+    case = SPARSE_FLOATS._replace(n=5000, batch=1, hidden=(8,), d=131, threads=3, momentum=0.0, epochs=1)
+    problem, start, (order,) = make_problem(case)
+    engine = Engine(problem, start)
+    workspace, pool = engine._workspace, engine._workspace._pool
+    workspace._pool = InterruptedPool(pool)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run_epoch(order)
+    assert len(workspace._pool.futures) == 3
+    assert all(future.done() for future in workspace._pool.futures)
+    # Whole batches were done, from the first on, and not all of them.
+    losses = engine._batch_loss
+    done = np.count_nonzero(losses)
+    assert done < len(losses)
+    assert np.all(losses[:done] > 0)
+    some = make_problem(case._replace(threads=1))[0]
+    _, reached = run_some(some, start, order[:done])
+    np.testing.assert_allclose(engine.params, reached, rtol=1e-12)
+    # The next epoch is a whole one.
+    workspace._pool = pool
+    assert np.isfinite(engine.run_epoch(order))
+    assert np.all(losses > 0)
+
+
+def run_some(problem, start, rows):
+    descent = Descent(problem, start, reference)
+    return (descent.run_epoch(rows) if len(rows) else 0.0), descent.params
+
+
+@pytest.mark.parametrize("program", [0, 1, 2, 8, 12, 13])
+def test_divergence_shows(program):
+    case = TILES[program]._replace(lr=1e30, epochs=4, threads=2, labels="any")
+    problem, start, orders = make_problem(case)
+    params, losses = run(problem, start, orders)
+    assert not (np.all(np.isfinite(losses)) and np.all(np.isfinite(params)))
+
+
+@pytest.mark.parametrize("program", [0, 1, 2, 3])
+def test_a_rectifier_does_not_hide_what_is_not_a_number(program):
+    raw, sparse = PROGRAMS[program][1], PROGRAMS[program][2] is SPARSE
+    rng = np.random.default_rng(0)
+    X = rng.integers(2, 256, (40, 2)) * (rng.random((40, 1)) < (0.3 if sparse else 1))
+    case = TILES[program]._replace(batch=40, normalize=None, labels="any", weighted=False)
+    problem, start, orders = make_problem(case, X.astype(raw))
+    W, _ = layer_views(start, problem.architecture.widths)[0]
+    W[0], W[1] = np.finfo(start.dtype).max, -np.finfo(start.dtype).max  # inf - inf in every unit
+    params, losses = run(problem, start, orders[:1])
+    assert not (np.all(np.isfinite(losses)) and np.all(np.isfinite(params)))
+
+
+# ---- how samples lie in memory
+
+
+@pytest.mark.parametrize("case", FORMS)
+@pytest.mark.parametrize("raw", ["float64", "float32", "uint8"])
+def test_any_layout_of_the_features_gives_the_same_bits(case, raw, tmp_path):
+    case = program_of(case, raw)._replace(d=67, n=83, batch=20)
+    X = make_features(np.random.default_rng(3), 83, 67, raw, case.data)
+    wanted = run(*make_problem(case, X))
+
+    wide = np.full((90, 80), 99 if raw == "uint8" else np.nan, raw)
+    wide[:83, 5:72] = X
+    spaced = np.full((166, 67), 7, raw)
+    spaced[::2] = X
+    mapped = np.memmap(tmp_path / "X", raw, "w+", shape=X.shape)
+    mapped[...] = X
+    mapped.flush()
+    layouts = {
+        "columns of a wider matrix": wide[:83, 5:72],
+        "every other row": spaced[::2],
+        "Fortran order": np.asfortranarray(X),
+        "backwards": X[::-1, ::-1].copy()[::-1, ::-1],
+        "memory-mapped": np.memmap(tmp_path / "X", raw, "r", shape=X.shape),
+    }
+    for layout in layouts.values():
+        layout.flags.writeable = False
+        np.testing.assert_array_equal(layout, X)
+        same_bits(run(*make_problem(case, layout)), wanted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="protects memory as POSIX systems do")
+@pytest.mark.parametrize("case", FORMS)
+@pytest.mark.parametrize("raw", ["float64", "float32", "uint8"])
+@pytest.mark.parametrize("d", [1, 3, 63, 65, 131])
+def test_nothing_is_read_past_the_end_of_the_features(case, raw, d):
+    case = program_of(case, raw)._replace(d=d, n=150, batch=64, epochs=1, threads=2)
+    X = make_features(np.random.default_rng(d), 150, d, raw, case.data)
+    with before_forbidden_memory(X) as guarded:
+        same_bits(run(*make_problem(case, guarded)), run(*make_problem(case, X)))
+
+
+def program_of(case, raw):
+    """The case on raw features of a type for which a program is compiled anyway."""
+    if raw == case.raw:
+        return case
+    form = "dense" if case.data == "dense" else "sparse"
+    return next(
+        c._replace(weighted=False, threads=1, epochs=2)
+        for c in CASES
+        if c.raw == raw and (c.data == "dense") == (form == "dense") and c.dtype == "float64"
+    )._replace(data=form, normalize="unit" if raw == "uint8" else None)
+
+
+@contextmanager
+def before_forbidden_memory(X):
+    """A copy of X that ends where memory begins that nobody may touch."""
+    page, size = mmap.PAGESIZE, -(-X.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, size + page), np.uint8)
+    end = ctypes.c_void_p(memory.ctypes.data + size)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    assert protect(end, ctypes.c_size_t(page), 0) == 0
+    copy = memory[size - X.nbytes : size].view(X.dtype).reshape(X.shape)
+    copy[...] = X
+    try:
+        yield copy
+    finally:
+        protect(end, ctypes.c_size_t(page), mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+# ---- any network
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@given(
+    sparse=st.booleans(),
+    hidden=st.lists(st.integers(1, 8), max_size=5),
+    k=st.integers(2, 8),
+    n=st.integers(3, 150),
+    d=st.integers(1, 140),
+    batch=st.integers(1, 160),
+    threads=st.integers(1, 4),
+    weighted=st.booleans(),
+    decay=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 1000),
+)
+def test_any_network(sparse, n, **chosen):
+    case = (SPARSE_FLOATS if sparse else DENSE_FLOATS)._replace(n=n, epochs=min(3, 1 + 100 // n), **chosen)
+    compare(case._replace(hidden=tuple(case.hidden), data="counts" if sparse and n > 40 else case.data))
