@@ -160,7 +160,8 @@ class Workspace:
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
                 layer["WT"][...] = blocks.reshape(plan.in_panels, P * R, plan.in_lanes)
         W, b = layers[0]
-        h = b + self._split.shift @ W if np.any(self._split.shift) else b
+        with np.errstate(over="ignore", invalid="ignore"):
+            h = b + self._split.shift @ W if np.any(self._split.shift) else b
         self.shared["h"][: self._plans[0].panels] = pack_biases(h.astype(self._dtype), self._plans[0])
 
     @property
