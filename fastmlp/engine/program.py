@@ -32,7 +32,7 @@ from fastmlp.engine.simd import (
     transpose,
     transpose_bits,
 )
-from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
+from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S, updates_by_unit
 
 words, bytes_ = pointer("i64", 64), pointer("u8")
 
@@ -150,6 +150,7 @@ def make_program(spec):
     step = STEPS[spec.optimizer]
     list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
+    by_unit = updates_by_unit(spec)
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
     @kernel
@@ -251,6 +252,26 @@ def make_program(spec):
                 backward(i, first, count, T, row, t.layers + level, t.zero, t.layers + (level - 1), slope)
 
     @kernel
+    def dense_update(t, p, q, tiles, turn, rate):
+        """The weights from the features of panel q to the units of panel p."""
+        T, layer = t.tiles, t.layers
+        W = layer.W + (p * layer.in_rows + q * row)
+        WT = layer.WT + (q * layer.panels + p) * row
+        for i in range(tiles):
+            d = (p * T + i) * S
+            D, X = layer.D + d, t.panels + ((turn * layer.in_panels + q) * T + i) * S
+            if by_unit:
+                samples = layer.C + d if t.hidden else t.valid + i * S
+                gradient(row, samples, D, X, WT, t.G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay)
+            else:
+                features = least(row, (layer.in_units - q * row + 1) & ~1)
+                gradient(
+                    features, t.valid + i * S, X, D, W, t.G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay
+                )
+        if by_unit:
+            transpose(WT, row, W, row)
+
+    @kernel
     def first_update(t, B, tiles, turn, rate):
         """The first layer's part of phase 3."""
         T, layer = t.tiles, t.layers
@@ -278,14 +299,7 @@ def make_program(spec):
         else:
             for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for q in range(layer.in_panels):
-                    W = layer.W + (p * layer.in_rows + q * row)
-                    units = least(row, (layer.in_units - q * row + 1) & ~1)
-                    for i in range(tiles):
-                        X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        gradient(
-                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W, t.G, i == 0, i == tiles - 1,
-                            step, layer.state, rate, t.decay,
-                        )  # fmt: skip
+                    dense_update(t, p, q, tiles, turn, rate)
 
     @kernel
     def update(t, s, B, tiles, turn, rate):

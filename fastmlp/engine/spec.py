@@ -42,6 +42,14 @@ def make_spec(architecture, reading, dtype):
     return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer)
 
 
+def updates_by_unit(spec):
+    """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient.
+
+    Of dense features that is half of the gradient's work; the transpose back costs a tenth of what it saves.
+    """
+    return spec.form == "dense" and spec.activation == "relu"
+
+
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
 # a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
 

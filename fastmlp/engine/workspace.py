@@ -6,7 +6,7 @@ import numpy as np
 
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
-from fastmlp.engine.spec import CHUNK, LAYER, RUN, S
+from fastmlp.engine.spec import CHUNK, LAYER, RUN, S, updates_by_unit
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -40,6 +40,7 @@ class Workspace:
         self._tiles = -(-batch // S)
         # The sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
         self._spare = int(spec.form == "sparse")
+        self._by_unit = updates_by_unit(spec)
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -52,9 +53,12 @@ class Workspace:
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
-        panels = [plan.panels for plan in self._plans]
-        panels[0] += self._spare
-        shapes = [((P, p.in_rows, p.lanes), (P, p.lanes)) for P, p in zip(panels, self._plans, strict=True)]
+        shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
+        first = self._plans[0]
+        if self._by_unit:
+            shapes[0] = (first.in_panels, first.panels * first.lanes, first.in_lanes), shapes[0][1]
+        if self._spare:
+            shapes[0] = (first.panels + 1, first.in_rows, first.lanes), (first.panels + 1, first.lanes)
         widest = max(self.spec.row, self.spec.out)
         count = sum(int(np.prod(shape)) for pair in shapes for shape in pair)
         self._count = -(-count // widest) * widest
@@ -73,6 +77,10 @@ class Workspace:
         """What the table of a layer holds."""
         plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
         P, T, R = len(b), self._tiles, plan.lanes
+        if i == 0 and self._by_unit:
+            W, WT = zeros((plan.panels, plan.in_rows, plan.lanes), self._dtype), W
+        else:
+            WT = zeros((plan.in_panels, plan.panels * R, plan.in_lanes) if i else 0, self._dtype)
         layer = {
             "units": plan.units,
             "panels": plan.panels,
@@ -82,7 +90,7 @@ class Workspace:
             "state": self._count // R,
             "W": W,
             "b": b,
-            "WT": zeros((plan.in_panels, P * R, plan.in_lanes) if i else 0, self._dtype),
+            "WT": WT,
             "A": zeros((P, T, S, R), self._dtype),
             "D": zeros((P, T, S, R), self._dtype),
             "M": zeros((P, T, S), np.int64),
@@ -152,9 +160,10 @@ class Workspace:
     def load(self, params):
         """Pack a flat parameter vector."""
         layers = layer_views(np.asarray(params, self._dtype), self._widths)
-        for (W, b), plan, (packed, biases), layer in zip(layers, self._plans, self._weights, self._layers, strict=True):
-            packed[: plan.panels] = pack_weights(W, plan)
-            biases[: plan.panels] = pack_biases(b, plan)
+        for (W, b), plan, layer in zip(layers, self._plans, self._layers, strict=True):
+            packed = pack_weights(W, plan)
+            layer["W"][: plan.panels] = packed
+            layer["b"][: plan.panels] = pack_biases(b, plan)
             if layer["WT"].size:
                 P, _, R = packed.shape
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
@@ -167,8 +176,8 @@ class Workspace:
     def params(self):
         """The flat parameter vector, a copy."""
         return flatten(
-            (unpack_weights(W[: plan.panels], plan), b.ravel()[: plan.units])
-            for (W, b), plan in zip(self._weights, self._plans, strict=True)
+            (unpack_weights(layer["W"][: plan.panels], plan), layer["b"].ravel()[: plan.units])
+            for layer, plan in zip(self._layers, self._plans, strict=True)
         )
 
     def set(self, **values):
