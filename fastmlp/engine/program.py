@@ -24,6 +24,7 @@ from fastmlp.engine.simd import (
     kernel,
     least,
     low_bits,
+    number,
     pointer,
     prefetch,
     spin,
@@ -32,7 +33,7 @@ from fastmlp.engine.simd import (
     transpose,
     transpose_bits,
 )
-from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S, updates_by_unit
+from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
 words, bytes_ = pointer("i64", 64), pointer("u8")
 
@@ -150,7 +151,8 @@ def make_program(spec):
     step = STEPS[spec.optimizer]
     list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
-    by_unit = updates_by_unit(spec)
+    by_unit = spec.by_unit
+    csr = spec.form == "csr"
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
     @kernel
@@ -164,14 +166,17 @@ def make_program(spec):
         position = k0 * words_ * 64
         for k in range(k0, k1):
             o = t.order[s + k]
+            if t.learn:
+                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
+            if csr:
+                address[k], t.end[turn * T * S + k] = t.indptr[o], t.indptr[o + 1]
+                continue
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
             if s + B + k < t.n:
                 ahead = bytes_(t.X + t.order[s + B + k] * t.stride)
                 for byte in range(0, t.stride, 64):
                     prefetch(ahead + byte)
-            if t.learn:
-                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
             i = k // S
             if sparse:
                 cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
@@ -194,15 +199,22 @@ def make_program(spec):
         T, layer = t.tiles, t.layers
         blocks = (t.words + t.block - 1) // t.block
         end = share_of(layer.panels, t.thread + 1, t.threads)
-        if sparse:
+        if sparse or csr:
             for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
                 other = p + 1 if p + 1 < end else layer.panels
+                W0, W1, h0, h1 = layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other
                 for i in range(tiles):
+                    A0, A1 = layer.A + (p * T + i) * S, layer.A + (other * T + i) * S
+                    if csr:
+                        a = (turn * T + i) * S
+                        first_layer.csr_product(
+                            tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), t.scale[0],
+                            W0, W1, h0, h1, A0, A1,
+                        )  # fmt: skip
+                        continue
                     first_layer.sparse_product(
-                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value,
-                        layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other,
-                        layer.A + (p * T + i) * S, layer.A + (other * T + i) * S,
-                    )  # fmt: skip
+                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value, W0, W1, h0, h1, A0, A1
+                    )
         else:
             for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for i in range(tiles):
@@ -272,12 +284,33 @@ def make_program(spec):
             transpose(WT, row, W, row)
 
     @kernel
+    def csr_update_panels(t, B, tiles, turn, rate, p, other):
+        """The weights of two panels from CSR features."""
+        T, layer = t.tiles, t.layers
+        W0, W1 = layer.W + p * layer.in_rows, layer.W + other * layer.in_rows
+        # Plain SGD adds -lr·g straight to the weights; others first need the whole gradient.
+        scale = -t.lr * t.scale[0] if t.lazy else t.scale[0] * 1.0
+        G0, G1 = (W0, W1) if t.lazy else (t.whole, t.whole + layer.in_rows)
+        for i in range(tiles):
+            a = (turn * T + i) * S
+            D0, D1 = layer.D + (p * T + i) * S, layer.D + (other * T + i) * S
+            first_layer.csr_gradient(
+                tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), number(t.G, scale), D0, D1, G0, G1
+            )
+        if not t.lazy:
+            first_layer.csr_update(t.d, G0, G1, W0, W1, step, layer.state, rate, t.decay)
+        t.h[p], t.h[other] = layer.b[p], layer.b[other]
+
+    @kernel
     def first_update(t, B, tiles, turn, rate):
         """The first layer's part of phase 3."""
         T, layer = t.tiles, t.layers
         update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
         end = share_of(layer.panels, t.thread + 1, t.threads)
-        if sparse:
+        if csr:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                csr_update_panels(t, B, tiles, turn, rate, p, p + 1 if p + 1 < end else layer.panels)
+        elif sparse:
             for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
                 # Two panels share the walk along the masks. A panel without a partner is paired with the spare one.
                 other = p + 1 if p + 1 < end else layer.panels

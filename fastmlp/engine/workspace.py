@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from fastmlp.engine.arena import Arena
+from fastmlp.engine.features import Rows
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
-from fastmlp.engine.spec import CHUNK, LAYER, RUN, S, updates_by_unit
+from fastmlp.engine.spec import CHUNK, LAYER, RUN, S
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -38,9 +39,9 @@ class Workspace:
         self._plans = plan_layers(widths, spec.row, spec.out)
         self._arena = Arena()
         self._tiles = -(-batch // S)
-        # The sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
-        self._spare = int(spec.form == "sparse")
-        self._by_unit = updates_by_unit(spec)
+        # A sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
+        self._spare = int(spec.form != "dense")
+        self._by_unit = spec.by_unit
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -132,6 +133,8 @@ class Workspace:
             shared["panels"] = zeros((2, in_panels, T, S, spec.row), dtype)
             shared["features"] = zeros((in_panels, S), np.int64)
             shared["features"][...] = _real_units(d, in_panels, spec.row)[:, None]
+        elif spec.form == "csr":
+            shared["end"] = zeros((2, T * S), np.int64)
         else:
             shared["mask"] = zeros((2, T, words * 64), np.int64)
             shared["nonzero"] = zeros((T, words, 64), np.int64)
@@ -142,17 +145,19 @@ class Workspace:
 
     def _thread(self, thread):
         """What the table of one thread holds besides."""
+        rows = self._plans[0].in_rows if self.spec.form == "csr" else 0
         return {
             "thread": thread,
             "valid": self._arena.zeros((self._tiles, 64), np.int64),
             "G": self._arena.zeros((2 * CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
+            "whole": self._arena.zeros((2, rows, self.spec.row), self._dtype),
         }
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
         kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "stop"}
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
-        arrays += [array for own in self._own for array in own.values() if isinstance(array, np.ndarray)]
+        arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
             arrays += [layer[name] for name in ("A", "D", "C")]
         return arrays + [layer["M"] for layer in self._layers[:-1]]
@@ -187,10 +192,13 @@ class Workspace:
             for table in self._tables:
                 table[slot] = bits
 
-    def set_rows(self, rows):
-        """Let the programs read these rows; the caller keeps them."""
-        matrix = rows.matrix
-        self.set(n=len(matrix), X=matrix.ctypes.data, stride=matrix.strides[0], safe=rows.safe, tail=rows.tail)
+    def set_data(self, data):
+        """Let the programs read these `Rows` or `Entries`; the caller keeps them."""
+        if isinstance(data, Rows):
+            matrix = data.matrix
+            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], safe=data.safe, tail=data.tail)
+        else:
+            self.set(n=len(data.indptr) - 1, X=data.data, indices=data.indices, indptr=data.indptr)
 
     def run(self, program):
         """Run the program on all threads; one thread runs in the caller's.
