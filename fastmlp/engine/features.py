@@ -37,8 +37,8 @@ def readable(X, dtype):
     """
     if X.dtype.name not in RAW_TYPES or not X.dtype.isnative:
         X = X.astype(dtype)
-    if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize:
-        X = np.ascontiguousarray(X)
+    if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
+        X = X.copy(order="C")  # ascontiguousarray keeps a single row as it is, whatever its stride
     return X
 
 

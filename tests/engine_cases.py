@@ -1,0 +1,138 @@
+"""Training problems of every kind for the compiled path, and how its results are compared with the reference's."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp import reference
+from fastmlp.descent import Descent
+from fastmlp.engine.trainer import Engine
+from fastmlp.normalization import learn_normalization
+from fastmlp.problem import Architecture, Optimizer, Problem
+from fastmlp.reference.parameters import initialize, layer_views
+
+LR = {"sgd": 0.1, "momentum": 0.03, "nesterov": 0.03, "adam": 0.01}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+class Case(NamedTuple):
+    """One problem; the fields up to `optimizer` and the widths decide which program is compiled for it."""
+
+    dtype: str = "float64"
+    raw: str = "float64"
+    data: str = "dense"
+    activation: str = "relu"
+    loss: str = "cross_entropy"
+    optimizer: str = "sgd"
+    hidden: tuple = (3,)
+    k: int = 3
+    d: int = 5
+    n: int = 50
+    batch: int = 7
+    threads: int | None = 1
+    normalize: str | None = None
+    weighted: bool = False
+    decay: float = 0.0
+    momentum: float = 0.9
+    labels: str = "any"
+    epochs: int = 2
+    seed: int = 0
+
+    def __str__(self):
+        """A name for pytest."""
+        widths = "-".join(map(str, (self.d, *self.hidden, self.k)))
+        options = [self.normalize or "", "weighted" * self.weighted, "decay" * bool(self.decay)]
+        parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
+        return " ".join(filter(None, parts))
+
+
+def make_features(rng, n, d, raw, data):
+    """Features (n, d) of a type: dense or sparse, sparse before somebody scaled them, or with columns all alike."""
+    mask = rng.random((n, d)) < 0.2
+    dtype = np.dtype(raw)
+    if data == "dense":
+        X = rng.integers(0, 256, (n, d)) if raw == "uint8" else rng.standard_normal((n, d))
+    elif data == "sparse":
+        X = mask * (rng.integers(1, 256, (n, d)) if raw == "uint8" else rng.standard_normal((n, d)))
+    elif data == "counts":
+        X = mask * rng.integers(1, 4, (n, d))
+    elif data == "bright":
+        X = 255 - mask * rng.integers(1, 256, (n, d))
+    elif data == "standardised":
+        X = mask * rng.integers(1, 9, (n, d))
+        X = (X - X.mean(axis=0)) / np.where(X.std(axis=0) == 0, 1, X.std(axis=0))
+    elif data == "constant":
+        X = mask * rng.integers(0, 4, (n, d))
+        X[:, ::3] = rng.integers(1, 5, X[:, ::3].shape[1])
+    elif data == "zeros":
+        X = np.zeros((n, d))
+    return X.astype(dtype)
+
+
+def make_targets(rng, n, k, loss, labels="any"):
+    """Class numbers (n,) or targets (n, k)."""
+    if loss == "cross_entropy":
+        return rng.integers(0, k, n) if labels == "any" else np.full(n, k - 1) - rng.integers(0, min(k, 2), n)
+    return rng.integers(0, 2, (n, k)).astype(float) if loss == "binary_cross_entropy" else rng.standard_normal((n, k))
+
+
+def make_problem(case, X=None):
+    """Return (problem, start, orders): the flat vector to start from, and an order of the rows for each epoch."""
+    rng = np.random.default_rng(case.seed)
+    if X is None:
+        X = make_features(rng, case.n, case.d, case.raw, case.data)
+    n, d = X.shape
+    weights = rng.random(n) * rng.integers(0, 3, n) if case.weighted else None
+    widths = (d, *case.hidden, case.k)
+    problem = Problem(
+        X=X,
+        codes=make_targets(rng, n, case.k, case.loss, case.labels),
+        sample_weight=weights,
+        normalization=learn_normalization(case.normalize, X),
+        architecture=Architecture(widths, case.activation, case.loss),
+        optimizer=Optimizer(case.optimizer, LR[case.optimizer], case.momentum, case.decay),
+        batch_size=case.batch,
+        dtype=np.dtype(case.dtype),
+        num_threads=case.threads,
+    )
+    start = initialize(widths, "xavier", rng)
+    for _, b in layer_views(start, widths):
+        b[...] = 0.3 * rng.standard_normal(b.shape)
+    return problem, start.astype(case.dtype), [rng.permutation(n) for _ in range(case.epochs)]
+
+
+def train(trainer, orders):
+    """Return (params, losses) of epochs in these orders of the rows."""
+    losses = [trainer.run_epoch(order) for order in orders]
+    return trainer.params, np.array(losses)
+
+
+def distance(params, wanted, widths):
+    """The largest difference within any weight matrix or bias vector, relative to the largest number in it."""
+    pairs = zip(layer_views(params, widths), layer_views(wanted, widths), strict=True)
+    return max(
+        float(np.max(np.abs(mine - other)) / np.max(np.abs(other)))
+        for layer in pairs
+        for mine, other in zip(*layer, strict=True)
+    )
+
+
+def compare(case, X=None):
+    """Train by the engine and by the reference, assert that they agree, and return the engine."""
+    problem, start, orders = make_problem(case, X)
+    engine = Engine(problem, start)
+    params, losses = train(engine, orders)
+    wanted, wanted_losses = train(Descent(problem, start, reference), orders)
+    tolerance, widths = TOLERANCE[case.dtype], problem.architecture.widths
+    assert params.dtype == wanted.dtype
+    assert distance(start, wanted, widths) > 1e-3, "the training changes next to nothing"
+    assert distance(params, wanted, widths) < tolerance
+    np.testing.assert_allclose(losses, wanted_losses, rtol=tolerance, atol=tolerance)
+    return engine
+
+
+def same_bits(one, other):
+    """Assert that two pairs (params, losses) are the same to the bit."""
+    for a, b in zip(one, other, strict=True):
+        assert a.dtype == b.dtype
+        assert a.tobytes() == b.tobytes()

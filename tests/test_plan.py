@@ -1,0 +1,73 @@
+"""Panels: how weights are packed, how wide a panel is, how many threads a batch is worth."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fastmlp.engine.plan import pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
+from fastmlp.engine.processor import lanes, usable_cores
+from fastmlp.engine.trainer import default_threads
+
+NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("widths", NETWORKS)
+def test_panels_are_one_two_or_four_registers_wide(widths, kind):
+    row, out = panel_widths(widths, kind)
+    register = lanes(kind)
+    for width in (row, out):
+        assert width in (register, 2 * register, 4 * register)
+    assert out >= min(widths[-1], 4 * register)
+    if len(widths) == 2:
+        assert row == out
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+def test_narrow_layers_have_narrow_panels(kind):
+    register = lanes(kind)
+    assert panel_widths((50, register, 2), kind) == (register, register)
+    assert panel_widths((50, 2 * register, register + 1), kind) == (2 * register, 2 * register)
+    assert panel_widths((50, 40 * register, 40 * register), kind) == (4 * register, 4 * register)
+
+
+@pytest.mark.parametrize("row", [8, 32])
+@pytest.mark.parametrize("out", [8, 16])
+@pytest.mark.parametrize("widths", NETWORKS)
+def test_weights_and_biases_come_back_from_their_panels(widths, row, out):
+    plans = plan_layers(widths, row, out)
+    assert len(plans) == len(widths) - 1
+    for i, (plan, (m, p)) in enumerate(zip(plans, pairwise(widths), strict=True)):
+        W, b = np.arange(1.0, m * p + 1).reshape(m, p), np.arange(1.0, p + 1)
+        packed, biases = pack_weights(W, plan), pack_biases(b, plan)
+        lanes_of_layer = out if i == len(plans) - 1 else row
+        assert packed.shape == (plan.panels, plan.in_rows, lanes_of_layer)
+        assert biases.shape == (plan.panels, lanes_of_layer)
+        np.testing.assert_array_equal(unpack_weights(packed, plan), W)
+        np.testing.assert_array_equal(biases.ravel()[:p], b)
+        # Each number stands in its place once, and all others are 0.
+        assert packed[(p - 1) // lanes_of_layer, m - 1, (p - 1) % lanes_of_layer] == W[-1, -1]
+        assert np.sum(packed) == np.sum(W)
+        assert np.sum(biases) == np.sum(b)
+
+
+@pytest.mark.parametrize("widths", NETWORKS)
+def test_the_rows_of_a_layer_fill_the_panels_below(widths):
+    for below, plan in pairwise(plan_layers(widths, 16, 32)):
+        assert (plan.in_units, plan.in_lanes, plan.in_panels) == (below.units, below.lanes, below.panels)
+        assert plan.in_rows == below.panels * below.lanes
+
+
+def test_a_tiny_network_runs_on_one_thread():
+    assert default_threads((4, 32, 16, 4), 32, 1.0) == 1
+    assert default_threads((1, 1), 1, 0.0) == 1
+
+
+def test_a_large_network_uses_every_core():
+    assert default_threads((784, 2048, 2048, 10), 512, 1.0) == usable_cores()
+
+
+def test_threads_grow_with_the_batch_and_the_density():
+    for few, many in (((1, 1.0), (64, 1.0)), ((64, 0.0), (64, 1.0))):
+        assert default_threads((784, 256, 128, 10), *few) <= default_threads((784, 256, 128, 10), *many)
