@@ -2,20 +2,16 @@
 
 import itertools
 import math
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, CASES, DTYPES, LOSSES, OPTIMIZERS, TINY, Case, HandComputed, arguments, network
+from cases import ACTIVATIONS, CASES, DTYPES, LOSSES, OPTIMIZERS, SEED, TINY, Case, HandComputed, arguments, network
+from processes import run_python
 from tolerances import assert_close, assert_nonzero, relative_error
 
 from fastmlp import reference
 from fastmlp.reference import backpropagation, optimizers, parameters
-
-RNG_SEED = 20
-
 
 # The hand-computed network
 
@@ -113,13 +109,13 @@ def test_losses_of_predictions_element_by_element():
 def test_losses_of_certain_predictions(dtype):
     A, y = np.array([[0, 1]], dtype), np.array([[1, 0]], dtype)
     assert_close(reference.cross_entropy(A, y), -math.log(1e-15), dtype)
-    assert_close(reference.binary_cross_entropy(A, y), -math.log(1e-15 + np.finfo(np.float64).eps * 0), dtype, 10)
+    assert_close(reference.binary_cross_entropy(A, y), -math.log(1e-15))
     assert reference.cross_entropy(A, A) == pytest.approx(0, abs=1e-14)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_of_logits_are_losses_of_outputs(loss):
-    X, y, params = network(RNG_SEED, CASES[4], np.float64, loss)
+    X, y, params = network(SEED, CASES[4], np.float64, loss)
     output = reference.forward(X, params, loss=loss)[-1]
     of_output = {
         "cross_entropy": reference.cross_entropy,
@@ -133,7 +129,7 @@ def test_losses_of_logits_are_losses_of_outputs(loss):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normalize(dtype):
-    X = np.random.default_rng(RNG_SEED).normal(3, 5, (50, 4)).astype(dtype)
+    X = np.random.default_rng(SEED).normal(3, 5, (50, 4)).astype(dtype)
     before = X.copy()
     result = reference.normalize(X)
     assert result.dtype == dtype
@@ -170,7 +166,7 @@ def test_normalize_of_integers():
 def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
     widths = (5, *range(9, 9 - depth, -1), 3)
     X, y, params = network(depth, Case(11, widths), np.float64, loss)
-    rng = np.random.default_rng(RNG_SEED)
+    rng = np.random.default_rng(SEED)
     sample_weight = rng.random(11) + 0.1 if weighted else None
     flat = parameters.flatten(params)
     direction = rng.standard_normal(len(flat))
@@ -190,7 +186,7 @@ def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_backward_element_by_element(activation, loss):
     """The chain rule with one index at a time, for two rows with weights."""
-    X, y, params = network(RNG_SEED, Case(2, (2, 3, 2)), np.float64, loss)
+    X, y, params = network(SEED, Case(2, (2, 3, 2)), np.float64, loss)
     (W1, b1), (W2, b2) = params
     weight = np.array([1.0, 3.0])
     slopes = {
@@ -223,20 +219,20 @@ def test_backward_element_by_element(activation, loss):
 
 
 def test_equal_sample_weights_change_nothing():
-    X, y, params = network(RNG_SEED, TINY, np.float64)
+    X, y, params = network(SEED, TINY, np.float64)
     plain = reference.loss_and_gradients(X, y, params)
     assert_close(reference.loss_and_gradients(X, y, params, sample_weight=np.full(3, 7)), plain)
 
 
 def test_a_row_of_weight_two_is_a_row_that_comes_twice():
-    X, y, params = network(RNG_SEED, TINY, np.float64)
+    X, y, params = network(SEED, TINY, np.float64)
     twice = reference.loss_and_gradients(np.vstack([X, X[:1]]), np.vstack([y, y[:1]]), params)
     assert_close(reference.loss_and_gradients(X, y, params, sample_weight=np.array([2, 1, 1])), twice)
 
 
 def test_a_bias_gradient_has_the_shape_of_its_bias():
     for flat_bias in (True, False):
-        X, y, params = network(RNG_SEED, TINY, np.float32, flat_bias=flat_bias)
+        X, y, params = network(SEED, TINY, np.float32, flat_bias=flat_bias)
         for (W, b), (grad_W, grad_b) in zip(params, reference.loss_and_gradients(X, y, params)[1], strict=True):
             assert (grad_W.shape, grad_b.shape) == (W.shape, b.shape)
             assert grad_W.dtype == grad_b.dtype == np.float32
@@ -292,7 +288,7 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
 @pytest.mark.parametrize("vector", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_element_by_element(name, vector):
-    rng = np.random.default_rng(RNG_SEED)
+    rng = np.random.default_rng(SEED)
     start, gradients = rng.standard_normal(7), rng.standard_normal((5, 7))
     decay: Any = np.where(np.arange(7) < 4, 0.3, 0) if vector else 0.3
     params, state = start, optimizers.initial_state(name, start)
@@ -329,7 +325,7 @@ def test_numerical_gradient_agrees_with_backpropagation():
         return reference.forward_mlp(X, p["W2"], p["b2"], p["W3"], p["b3"])[1]
 
     gradients = reference.numerical_gradient(h.A1, h.y, params, reference.cross_entropy, predict)
-    expected = {"W2": h.grad_W2, "b2": h.grad_b2, "W3": h.grad_W3, "b3": h.grad_b3}
+    expected = dict(zip(params, [gradient for layer in h.gradients[1:] for gradient in layer], strict=True))
     assert gradients.keys() == expected.keys()
     for name in expected:
         assert gradients[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-6)
@@ -353,7 +349,7 @@ def test_numerical_gradient_puts_parameters_back_when_a_callback_raises(failing_
 
 
 def test_gradient_descent_follows_its_definition(capsys):
-    rng = np.random.default_rng(RNG_SEED)
+    rng = np.random.default_rng(SEED)
     X, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 2))
     W, b = rng.standard_normal((3, 2)), rng.standard_normal((1, 2))
     start = W.copy(), b.copy()
@@ -381,7 +377,7 @@ def test_gradient_descent_follows_its_definition(capsys):
 
 
 def test_gradient_descent_reaches_the_solution(capsys):
-    rng = np.random.default_rng(RNG_SEED)
+    rng = np.random.default_rng(SEED)
     X = rng.standard_normal((40, 2))
     y = X @ np.array([[2.0], [-3]]) + 1
     W, b, loss_history = reference.gradient_descent(X, y, np.zeros((2, 1)), np.zeros(1), 0.1, 60, 8, reference.mse_loss)
@@ -421,13 +417,14 @@ def test_initialize(init, stds):
 
 
 def test_mean_loss_is_what_loss_and_gradients_returns():
-    X, y, params = network(RNG_SEED, TINY, np.float64)
+    X, y, params = network(SEED, TINY, np.float64)
     _, Z = backpropagation.logits(X, params)
     assert_close(backpropagation.mean_loss(Z, y), reference.loss_and_gradients(X, y, params)[0])
 
 
 def test_the_reference_is_numpy_alone():
     """Neither the package nor the reference loads Numba: what it says, NumPy says."""
-    code = "import sys, fastmlp; assert 'numpy' not in sys.modules; import fastmlp.reference; print('numba' in sys.modules)"
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
+    code = "import sys, fastmlp; assert 'numpy' not in sys.modules; import fastmlp.reference; print(*sys.modules)"
+    modules = run_python(code).split()
+    assert "numpy" in modules
+    assert "numba" not in modules
