@@ -91,7 +91,7 @@ def _finish_layer(Z: Array, b: Array, kind: int) -> Array:
     matrix = Z.reshape(-1, Z.shape[-1])
     elementwise.finish_layer(matrix, _row(b, matrix.shape[1], dtype), kind)
     if kind == elementwise.TANH:
-        np.tanh(Z, out=Z)  # vectorised: 0.4 ns an element in float32 with the pass above, a fused e^x takes 0.7
+        np.tanh(Z, out=Z)  # with the pass above 0.23 ns an element; fused, on e^x, 0.72 (float64: 0.91, 0.66)
     return Z
 
 
