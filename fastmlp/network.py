@@ -164,8 +164,8 @@ class MLP:
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
         if self._predictor is not None:
-            raw, base, optimizer = self._predictor.reading
-            about["reading"] = {"raw": raw, "optimizer": optimizer}
+            about["reading"] = self._predictor.reading._asdict()
+            base = about["reading"].pop("base")
             if base is not None:
                 arrays["base"] = base
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
@@ -226,7 +226,7 @@ class MLP:
         if "reading" in about:
             from fastmlp.engine.predictor import Predictor
 
-            reading = Reading(about["reading"]["raw"], base, about["reading"]["optimizer"])
+            reading = Reading(base=base, **about["reading"])
             predictor = Predictor(architecture, normalization, reading, params.dtype)
         return cls(params, architecture, normalization, coding, History(**about["history"]), predictor)
 

@@ -35,11 +35,15 @@ class Optimizer(NamedTuple):
 class Reading(NamedTuple):
     """How the compiled path reads features, and which of its programs does: what a saved network needs to use it."""
 
+    form: str
+    """Of the first layer: "dense", "sparse" or "csr"."""
     raw: str
     """The features' type in memory: "uint8", "float32" or "float64"."""
     base: NDArray[Any] | None
     """The value that each feature takes most often (d,), where few differ from it; else None."""
     optimizer: str
+    by_unit: bool
+    """Whether a dense first layer's weights are kept by unit."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from fastmlp.validation import (
     check_number,
     check_params,
     check_sample_weight,
-    is_sparse,
 )
 
 Callback = Callable[[MLP, History], object]
@@ -236,10 +235,6 @@ def _make_trainer(problem: Problem, params: NDArray[Any], backend: str) -> Train
         from fastmlp import reference
 
         return Descent(problem, params, reference)
-    if is_sparse(problem.X):
-        from fastmlp import jit
-
-        return Descent(problem, params, jit)
     from fastmlp.engine.trainer import Engine
 
     return Engine(problem, params)

@@ -54,6 +54,24 @@ def read_rows(X):
     return Rows(X, safe, tail)
 
 
+class Entries(NamedTuple):
+    """A CSR matrix in the types that compiled code reads."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+
+
+def read_entries(X, dtype):
+    """Return the `Entries` of a CSR matrix; its arrays are copied only where their types differ."""
+    data = X.data if X.data.dtype.name in RAW_TYPES else X.data.astype(dtype)
+    return Entries(
+        np.ascontiguousarray(data),
+        np.ascontiguousarray(X.indices, np.int32),
+        np.ascontiguousarray(X.indptr, np.int64),
+    )
+
+
 def most_frequent(rows):
     """Return the value that each column takes most often, 0 if no other is more frequent, and how often: (d,), (d,)."""
     ordered = np.sort(rows, axis=0)

@@ -154,6 +154,40 @@ def sparse_gradient(
 
 
 @kernel
+def csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1):
+    """A[k] = start[0] + scale Σ data[p] W[indices[p]], begin[k] ≤ p < end[k], for two panels."""
+    for k in range(count):
+        z0, z1 = start0[0], start1[0]
+        for p in range(begin[k], end[k]):
+            i, x = indices[p], number(A0, data[p]) * scale
+            z0 += x * W0[i]
+            z1 += x * W1[i]
+        A0[k] = z0
+        A1[k] = z1
+
+
+@kernel
+def csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1):
+    """G[indices[p]] += scale data[p] D[k], begin[k] ≤ p < end[k], for two panels."""
+    for k in range(count):
+        d0, d1 = D0[k], D1[k]
+        for p in range(begin[k], end[k]):
+            i, x = indices[p], number(D0, data[p]) * scale
+            G0[i] += x * d0
+            G1[i] += x * d1
+
+
+@kernel
+def csr_update(d, G0, G1, W0, W1, step, state, rate, decay):
+    """W takes its step with the gradients G, which are 0 again afterwards, for two panels."""
+    for j in range(d):
+        step(W0, j, G0[j], state, rate, decay)
+        step(W1, j, G1[j], state, rate, decay)
+        G0[j] = splat(G0, 0)
+        G1[j] = splat(G1, 0)
+
+
+@kernel
 def copy_dense(k, d, lanes, stride, raw, base, scale, X):
     """Sample k's features, normalised, into row k of the panels X, `stride` rows from panel to panel."""
     for q in range((d + lanes - 1) // lanes):

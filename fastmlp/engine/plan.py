@@ -8,7 +8,7 @@ import numpy as np
 from fastmlp.engine.processor import lanes
 
 
-def panel_widths(widths, kind):
+def panel_widths(widths, kind, form):
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
     A panel of four registers is the fastest; a narrower one where padding would cost more than it gains.
@@ -24,10 +24,12 @@ def panel_widths(widths, kind):
         return out, out
 
     def cost(row):
-        # A load of the other factor and the walk along the masks cost about two registers' work a step.
+        # A step takes as long as an addition's latency, four cycles, or as its registers' additions do.
         padded = [-(-h // row) for h in hidden]
-        work = [widths[0] * (padded[0] + padded[0] % 2), *(m * p for m, p in zip(hidden, padded[1:], strict=False))]
-        return sum(work) * (row / register + 2)
+        if form != "dense":
+            padded[0] = -(-padded[0] // 4) * 4  # two threads with pairs of panels
+        work = [widths[0] * padded[0], *(m * p for m, p in zip(hidden, padded[1:], strict=False))]
+        return sum(work) * (max(4, row // register) + row / register / 4)
 
     return min((4 * register, 2 * register, register), key=cost), out
 

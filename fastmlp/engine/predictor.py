@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from fastmlp.engine.features import read_rows, readable, split_features
+from fastmlp.engine.features import read_entries, read_rows, readable, split_features
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
 from fastmlp.engine.spec import S, make_spec
@@ -39,13 +39,17 @@ class Predictor:
 
     def reads(self, X):
         """Whether X (a checked feature matrix) can be read as the training data were, by a cast at most."""
-        return isinstance(X, np.ndarray) and (X.dtype == self._raw or self._raw != np.uint8)
+        return isinstance(X, np.ndarray) == (self._spec.form != "csr") and self._raw in (
+            X.dtype,
+            np.float32,
+            np.float64,
+        )
 
     def logits(self, params, X):
         """Return the logits (n, k) of X (n, d) under a flat parameter vector that nobody changes."""
-        scores = np.empty((len(X), self._widths[-1]), self._dtype)
+        scores = np.empty((X.shape[0], self._widths[-1]), self._dtype)
         with self._lock:
-            if len(X) <= S:
+            if X.shape[0] <= S and isinstance(X, np.ndarray):
                 self._predict_few(params, X, scores)
             else:
                 self._predict_many(params, X, scores)
@@ -64,10 +68,12 @@ class Predictor:
         workspace.run(self._program)
 
     def _predict_many(self, params, X, scores):
-        threads = max(1, min(usable_cores(), len(X) // ROWS_PER_THREAD))
+        n = X.shape[0]
+        threads = max(1, min(usable_cores(), n // ROWS_PER_THREAD))
         workspace = self._workspace(params, threads, batch=4 * S * threads)
-        rows, order = read_rows(readable(X.astype(self._raw, copy=False), self._raw)), np.arange(len(X))
-        workspace.set_rows(rows)
+        X, order = X.astype(self._raw, copy=False), np.arange(n)
+        data = read_rows(readable(X, self._raw)) if isinstance(X, np.ndarray) else read_entries(X, self._raw)
+        workspace.set_data(data)
         workspace.set(order=order, scores=scores)
         workspace.run(self._program)
 

@@ -24,6 +24,7 @@ from fastmlp.engine.simd import (
     kernel,
     least,
     low_bits,
+    number,
     pointer,
     prefetch,
     spin,
@@ -150,6 +151,8 @@ def make_program(spec):
     step = STEPS[spec.optimizer]
     list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
+    by_unit = spec.by_unit
+    csr = spec.form == "csr"
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
     @kernel
@@ -163,14 +166,17 @@ def make_program(spec):
         position = k0 * words_ * 64
         for k in range(k0, k1):
             o = t.order[s + k]
+            if t.learn:
+                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
+            if csr:
+                address[k], t.end[turn * T * S + k] = t.indptr[o], t.indptr[o + 1]
+                continue
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
             if s + B + k < t.n:
                 ahead = bytes_(t.X + t.order[s + B + k] * t.stride)
                 for byte in range(0, t.stride, 64):
                     prefetch(ahead + byte)
-            if t.learn:
-                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
             i = k // S
             if sparse:
                 cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
@@ -193,15 +199,22 @@ def make_program(spec):
         T, layer = t.tiles, t.layers
         blocks = (t.words + t.block - 1) // t.block
         end = share_of(layer.panels, t.thread + 1, t.threads)
-        if sparse:
+        if sparse or csr:
             for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
                 other = p + 1 if p + 1 < end else layer.panels
+                W0, W1, h0, h1 = layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other
                 for i in range(tiles):
+                    A0, A1 = layer.A + (p * T + i) * S, layer.A + (other * T + i) * S
+                    if csr:
+                        a = (turn * T + i) * S
+                        first_layer.csr_product(
+                            tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), t.scale[0],
+                            W0, W1, h0, h1, A0, A1,
+                        )  # fmt: skip
+                        continue
                     first_layer.sparse_product(
-                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value,
-                        layer.W + p * layer.in_rows, layer.W + other * layer.in_rows, t.h + p, t.h + other,
-                        layer.A + (p * T + i) * S, layer.A + (other * T + i) * S,
-                    )  # fmt: skip
+                        tile_size(B, i), blocks, t.cut + i * S * (blocks + 1), t.index, t.value, W0, W1, h0, h1, A0, A1
+                    )
         else:
             for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for i in range(tiles):
@@ -251,12 +264,53 @@ def make_program(spec):
                 backward(i, first, count, T, row, t.layers + level, t.zero, t.layers + (level - 1), slope)
 
     @kernel
+    def dense_update(t, p, q, tiles, turn, rate):
+        """The weights from the features of panel q to the units of panel p."""
+        T, layer = t.tiles, t.layers
+        W = layer.W + (p * layer.in_rows + q * row)
+        WT = layer.WT + (q * layer.panels + p) * row
+        for i in range(tiles):
+            d = (p * T + i) * S
+            D, X = layer.D + d, t.panels + ((turn * layer.in_panels + q) * T + i) * S
+            if by_unit:
+                samples = layer.C + d if t.hidden else t.valid + i * S
+                gradient(row, samples, D, X, WT, t.G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay)
+            else:
+                features = least(row, (layer.in_units - q * row + 1) & ~1)
+                gradient(
+                    features, t.valid + i * S, X, D, W, t.G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay
+                )
+        if by_unit:
+            transpose(WT, row, W, row)
+
+    @kernel
+    def csr_update_panels(t, B, tiles, turn, rate, p, other):
+        """The weights of two panels from CSR features."""
+        T, layer = t.tiles, t.layers
+        W0, W1 = layer.W + p * layer.in_rows, layer.W + other * layer.in_rows
+        # Plain SGD adds -lr·g straight to the weights; others first need the whole gradient.
+        scale = -t.lr * t.scale[0] if t.lazy else t.scale[0] * 1.0
+        G0, G1 = (W0, W1) if t.lazy else (t.whole, t.whole + layer.in_rows)
+        for i in range(tiles):
+            a = (turn * T + i) * S
+            D0, D1 = layer.D + (p * T + i) * S, layer.D + (other * T + i) * S
+            first_layer.csr_gradient(
+                tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), number(t.G, scale), D0, D1, G0, G1
+            )
+        if not t.lazy:
+            first_layer.csr_update(t.d, G0, G1, W0, W1, step, layer.state, rate, t.decay)
+        t.h[p], t.h[other] = layer.b[p], layer.b[other]
+
+    @kernel
     def first_update(t, B, tiles, turn, rate):
         """The first layer's part of phase 3."""
         T, layer = t.tiles, t.layers
         update_biases(B, tiles, T, layer, t.thread, t.threads, step, rate)
         end = share_of(layer.panels, t.thread + 1, t.threads)
-        if sparse:
+        if csr:
+            for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
+                csr_update_panels(t, B, tiles, turn, rate, p, p + 1 if p + 1 < end else layer.panels)
+        elif sparse:
             for p in range(share_of(layer.panels, t.thread, t.threads), end, 2):
                 # Two panels share the walk along the masks. A panel without a partner is paired with the spare one.
                 other = p + 1 if p + 1 < end else layer.panels
@@ -278,14 +332,7 @@ def make_program(spec):
         else:
             for p in range(share_of(layer.panels, t.thread, t.threads), end):
                 for q in range(layer.in_panels):
-                    W = layer.W + (p * layer.in_rows + q * row)
-                    units = least(row, (layer.in_units - q * row + 1) & ~1)
-                    for i in range(tiles):
-                        X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        gradient(
-                            units, t.valid + i * S, X, layer.D + (p * T + i) * S, W, t.G, i == 0, i == tiles - 1,
-                            step, layer.state, rate, t.decay,
-                        )  # fmt: skip
+                    dense_update(t, p, q, tiles, turn, rate)
 
     @kernel
     def update(t, s, B, tiles, turn, rate):

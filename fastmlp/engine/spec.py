@@ -28,6 +28,8 @@ class Spec(NamedTuple):
     activation: str
     loss: str
     optimizer: str
+    by_unit: bool
+    """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
 
 
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
@@ -35,11 +37,11 @@ KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 
 def make_spec(architecture, reading, dtype):
     """Return the spec of the program that trains an architecture, and predicts with it."""
-    kind = KINDS[dtype.name]
-    row, out = panel_widths(architecture.widths, kind)
-    form = "dense" if reading.base is None else "sparse"
+    kind, form = KINDS[dtype.name], reading.form
+    row, out = panel_widths(architecture.widths, kind, form)
+    by_unit = reading.by_unit and form == "dense" and architecture.activation == "relu"
     raw = KINDS[reading.raw]
-    return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer)
+    return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer, by_unit)
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
@@ -66,6 +68,8 @@ RUN = {
     **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
     **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
+    "indices": "i32",
+    "indptr": "i64",
     "order": "i64",
     "labels": "i64",
     "share": "f64",
@@ -79,7 +83,8 @@ RUN = {
     "layers": "hidden",
     "last": "last",
     # the present and the next batch, by sample; (2, ...) where both are in use at a time
-    "address": "i64",  # (2, T·S)
+    "address": "i64",  # (2, T·S) where a sample lies; in CSR the number of its first entry
+    "end": "i64",  # (2, T·S) in CSR, the number after its last entry
     "code": "i64",  # (2, T·S)
     "mask": "i64",  # (2, T, words·64) the samples in which each feature is not zero
     "panels": "row",  # (2, P_in, T, S, R) dense features
@@ -96,5 +101,6 @@ RUN = {
     "stop": "i64",
     "thread": "int",
     "valid": "i64",  # (T, 64)
-    "G": "row",
+    "G": "row",  # the gradients of a chunk of rows, while the tiles of a batch are added up
+    "whole": "row",  # (2, in_rows, R) in CSR, the gradient of two panels of the first layer; 0 between batches
 }

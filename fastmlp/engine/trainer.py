@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastmlp.engine.features import find_base, read_rows, readable, split_features
+from fastmlp.engine.features import find_base, read_entries, read_rows, readable, split_features
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
@@ -16,6 +16,9 @@ from fastmlp.reference.backpropagation import row_shares
 
 MADDS_PER_THREAD = 1 << 20
 """Multiply-adds a batch below which another thread costs more than it brings."""
+
+TRANSPOSE_FROM = 48
+"""Samples in a batch from which skipping inactive units in a dense first layer outweighs a transpose of its weights."""
 
 
 class Engine:
@@ -29,15 +32,21 @@ class Engine:
     """
 
     def __init__(self, problem, params):
-        architecture, dtype = problem.architecture, problem.dtype
-        X = readable(problem.X, dtype)
+        architecture, dtype, X = problem.architecture, problem.dtype, problem.X
         n, d = X.shape
         self._problem = problem
-        self._rows = read_rows(X)
         self._batch = min(problem.batch_size, n)
-        base, density = find_base(X, dtype)
+        base = None
+        if isinstance(X, np.ndarray):
+            X = readable(X, dtype)
+            base, density = find_base(X, dtype)
+            form, raw, self._data = ("dense" if base is None else "sparse"), X.dtype.name, read_rows(X)
+        else:
+            self._data = read_entries(X, dtype)
+            form, raw, density = "csr", self._data.data.dtype.name, X.nnz / (n * d)
         split = split_features(base, problem.normalization, d)
-        reading = Reading(X.dtype.name, base, problem.optimizer.name)
+        by_unit = self._batch >= TRANSPOSE_FROM
+        reading = Reading(form, raw, base, problem.optimizer.name, by_unit)
         spec = make_spec(architecture, reading, dtype)
         threads = problem.num_threads or default_threads(
             architecture.widths, self._batch, density if spec.form != "dense" else 1
@@ -50,7 +59,7 @@ class Engine:
         self._batch_loss = np.zeros(-(-n // self._batch))
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else dtype)
         optimizer = problem.optimizer
-        self._workspace.set_rows(self._rows)
+        self._workspace.set_data(self._data)
         self._workspace.set(
             learn=1,
             lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
@@ -102,5 +111,7 @@ def default_threads(widths, batch, density):
 def _describe(spec, split, density):
     if spec.form == "dense":
         return "dense first layer"
+    if spec.form == "csr":
+        return f"CSR first layer ({density:.2g} non-zero)"
     rank_one = " plus rank one" if np.any(split.shift) else ""
     return f"sparse{rank_one} first layer ({density:.0%} of the features differ from the commonest value)"

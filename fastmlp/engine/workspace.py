@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from fastmlp.engine.arena import Arena
+from fastmlp.engine.features import Rows
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
 from fastmlp.engine.spec import CHUNK, LAYER, RUN, S
 from fastmlp.reference.parameters import flatten, layer_views
@@ -38,8 +39,9 @@ class Workspace:
         self._plans = plan_layers(widths, spec.row, spec.out)
         self._arena = Arena()
         self._tiles = -(-batch // S)
-        # The sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
-        self._spare = int(spec.form == "sparse")
+        # A sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
+        self._spare = int(spec.form != "dense")
+        self._by_unit = spec.by_unit
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -52,9 +54,12 @@ class Workspace:
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
-        panels = [plan.panels for plan in self._plans]
-        panels[0] += self._spare
-        shapes = [((P, p.in_rows, p.lanes), (P, p.lanes)) for P, p in zip(panels, self._plans, strict=True)]
+        shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
+        first = self._plans[0]
+        if self._by_unit:
+            shapes[0] = (first.in_panels, first.panels * first.lanes, first.in_lanes), shapes[0][1]
+        if self._spare:
+            shapes[0] = (first.panels + 1, first.in_rows, first.lanes), (first.panels + 1, first.lanes)
         widest = max(self.spec.row, self.spec.out)
         count = sum(int(np.prod(shape)) for pair in shapes for shape in pair)
         self._count = -(-count // widest) * widest
@@ -73,6 +78,10 @@ class Workspace:
         """What the table of a layer holds."""
         plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
         P, T, R = len(b), self._tiles, plan.lanes
+        if i == 0 and self._by_unit:
+            W, WT = zeros((plan.panels, plan.in_rows, plan.lanes), self._dtype), W
+        else:
+            WT = zeros((plan.in_panels, plan.panels * R, plan.in_lanes) if i else 0, self._dtype)
         layer = {
             "units": plan.units,
             "panels": plan.panels,
@@ -82,7 +91,7 @@ class Workspace:
             "state": self._count // R,
             "W": W,
             "b": b,
-            "WT": zeros((plan.in_panels, P * R, plan.in_lanes) if i else 0, self._dtype),
+            "WT": WT,
             "A": zeros((P, T, S, R), self._dtype),
             "D": zeros((P, T, S, R), self._dtype),
             "M": zeros((P, T, S), np.int64),
@@ -124,6 +133,8 @@ class Workspace:
             shared["panels"] = zeros((2, in_panels, T, S, spec.row), dtype)
             shared["features"] = zeros((in_panels, S), np.int64)
             shared["features"][...] = _real_units(d, in_panels, spec.row)[:, None]
+        elif spec.form == "csr":
+            shared["end"] = zeros((2, T * S), np.int64)
         else:
             shared["mask"] = zeros((2, T, words * 64), np.int64)
             shared["nonzero"] = zeros((T, words, 64), np.int64)
@@ -134,17 +145,19 @@ class Workspace:
 
     def _thread(self, thread):
         """What the table of one thread holds besides."""
+        rows = self._plans[0].in_rows if self.spec.form == "csr" else 0
         return {
             "thread": thread,
             "valid": self._arena.zeros((self._tiles, 64), np.int64),
             "G": self._arena.zeros((2 * CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
+            "whole": self._arena.zeros((2, rows, self.spec.row), self._dtype),
         }
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
         kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "stop"}
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
-        arrays += [array for own in self._own for array in own.values() if isinstance(array, np.ndarray)]
+        arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
             arrays += [layer[name] for name in ("A", "D", "C")]
         return arrays + [layer["M"] for layer in self._layers[:-1]]
@@ -152,9 +165,10 @@ class Workspace:
     def load(self, params):
         """Pack a flat parameter vector."""
         layers = layer_views(np.asarray(params, self._dtype), self._widths)
-        for (W, b), plan, (packed, biases), layer in zip(layers, self._plans, self._weights, self._layers, strict=True):
-            packed[: plan.panels] = pack_weights(W, plan)
-            biases[: plan.panels] = pack_biases(b, plan)
+        for (W, b), plan, layer in zip(layers, self._plans, self._layers, strict=True):
+            packed = pack_weights(W, plan)
+            layer["W"][: plan.panels] = packed
+            layer["b"][: plan.panels] = pack_biases(b, plan)
             if layer["WT"].size:
                 P, _, R = packed.shape
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
@@ -168,8 +182,8 @@ class Workspace:
     def params(self):
         """The flat parameter vector, a copy."""
         return flatten(
-            (unpack_weights(W[: plan.panels], plan), b.ravel()[: plan.units])
-            for (W, b), plan in zip(self._weights, self._plans, strict=True)
+            (unpack_weights(layer["W"][: plan.panels], plan), layer["b"].ravel()[: plan.units])
+            for layer, plan in zip(self._layers, self._plans, strict=True)
         )
 
     def set(self, **values):
@@ -179,10 +193,13 @@ class Workspace:
             for table in self._tables:
                 table[slot] = bits
 
-    def set_rows(self, rows):
-        """Let the programs read these rows; the caller keeps them."""
-        matrix = rows.matrix
-        self.set(n=len(matrix), X=matrix.ctypes.data, stride=matrix.strides[0], safe=rows.safe, tail=rows.tail)
+    def set_data(self, data):
+        """Let the programs read these `Rows` or `Entries`; the caller keeps them."""
+        if isinstance(data, Rows):
+            matrix = data.matrix
+            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], safe=data.safe, tail=data.tail)
+        else:
+            self.set(n=len(data.indptr) - 1, X=data.data, indices=data.indices, indptr=data.indptr)
 
     def run(self, program):
         """Run the program on all threads; one thread runs in the caller's.

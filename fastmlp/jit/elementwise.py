@@ -20,6 +20,7 @@ CROSS_ENTROPY, BINARY_CROSS_ENTROPY, MEAN_SQUARED_ERROR = range(3)
 _LOG2_E = 1 / math.log(2)
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # high: 21 zero bits at the end
 _ROUND = 1.5 * 2.0**52  # x + _ROUND has no bits left for a fraction: the last ones hold the integer nearest to x
+# (so "reassoc" must never reach `_split_exp`: it would cancel the two roundings)
 _LOWEST = -708.0  # e^x is a normal number from here on
 
 
@@ -98,7 +99,7 @@ def _softmax(Z, i):
 
 @compiled
 def finish_layer(Z, b, kind):
-    """Turn products Z (n, w) into activation(Z + b) in place, with b (w,)."""
+    """Turn products Z (n, w) into activation(Z + b) in place, with b (w,); of TANH only Z + b, see the caller."""
     n, w = Z.shape
     for i in range(n):
         if kind == RELU:

@@ -60,19 +60,19 @@ def _vectors(predictions: ArrayLike, y: ArrayLike) -> tuple[tuple[int, ...], Arr
 def mse_loss(y_pred: Array, y: Array) -> float:
     """Compiled form of `fastmlp.reference.mse_loss`: one pass, summed in float64."""
     _, y_pred, y = _vectors(y_pred, y)
-    return reductions.squared_error(y_pred, y) / y.size
+    return float(reductions.squared_error(y_pred, y) / y.size)
 
 
 def binary_cross_entropy(A: Array, y: Array) -> float:
     """Compiled form of `fastmlp.reference.binary_cross_entropy`: one pass, one logarithm where y is 0 or 1."""
     _, A, y = _vectors(A, y)
-    return reductions.binary_entropy(A, y) / y.size
+    return float(reductions.binary_entropy(A, y) / y.size)
 
 
 def cross_entropy(A: Array, y: Array) -> float:
     """Compiled form of `fastmlp.reference.cross_entropy`: one pass, one logarithm for a one-hot row."""
     (n, _), A, y = _vectors(A, y)
-    return reductions.entropy(A, y) / n
+    return float(reductions.entropy(A, y) / n)
 
 
 def normalize(X: Array) -> Array:
@@ -91,7 +91,7 @@ def _finish_layer(Z: Array, b: Array, kind: int) -> Array:
     matrix = Z.reshape(-1, Z.shape[-1])
     elementwise.finish_layer(matrix, _row(b, matrix.shape[1], dtype), kind)
     if kind == elementwise.TANH:
-        np.tanh(Z, out=Z)  # NumPy's own is vectorised, and faster than a fused one built on e^x
+        np.tanh(Z, out=Z)  # with the pass above 0.23 ns an element; fused, on e^x, 0.72 (float64: 0.91, 0.66)
     return Z
 
 
@@ -199,7 +199,7 @@ def loss_and_gradients(
     scale = LOSSES[loss].slope(k) * _share(n, sample_weight)
     value = elementwise.finish_output(delta, _row(b, k, dtype), shaped(y, (n, k), dtype), scale, _LOSSES[loss], grad_b)
     weights = [W for W, _ in params[1:]]
-    return value, _like(_chain(inputs, delta, grad_b, weights, inputs[1:], kind), params)
+    return float(value), _like(_chain(inputs, delta, grad_b, weights, inputs[1:], kind), params)
 
 
 def forward_perceptron(X: Array, W: Array, b: Array) -> Array:

@@ -23,8 +23,9 @@ def normalize(X: Array) -> Array:
     """
     X = np.asarray(X)
     X = X if np.issubdtype(X.dtype, np.floating) else X.astype(np.float64)
-    varies = np.max(X, axis=0) > np.min(X, axis=0)  # the std of a constant 0.1 is not 0: its mean is not exactly 0.1
-    return (X - np.mean(X, axis=0)) / np.where(varies, np.std(X, axis=0), 1)
+    mean, std = np.mean(X, axis=0), np.std(X, axis=0)
+    constant = np.max(X, axis=0) == np.min(X, axis=0)  # the mean of many 0.1 is not exactly 0.1, nor their std 0
+    return (X - mean) / np.where(constant | (std == 0), 1, std)
 
 
 def matrix_multiply(X: Array, W: Array) -> Array:
