@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastmlp.history import History
     from fastmlp.network import MLP
     from fastmlp.training import train
+    from fastmlp.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -20,8 +21,9 @@ _NAMES = {
     "History": "fastmlp.history",
     "MLP": "fastmlp.network",
     "train": "fastmlp.training",
+    "warmup": "fastmlp.warmup",
 }
-__all__ = ["MLP", "History", "datasets", "jit", "reference", "train"]
+__all__ = ["MLP", "History", "datasets", "jit", "reference", "train", "warmup"]
 
 
 def __getattr__(name: str) -> object:

@@ -25,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastmlp {fastmlp.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_train(commands)
+    _add_warmup(commands)
     return parser
 
 
@@ -70,6 +71,34 @@ def _add_train(commands: Any) -> None:
     results.add_argument("--figure", type=Path, default=Path("fastmlp-train.png"))
     results.add_argument("--model", type=Path, default=Path("fastmlp-model.npz"))
     train.set_defaults(run=_train)
+
+
+def _add_warmup(commands: Any) -> None:
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile ahead, for containers and continuous integration",
+        description="Compile the programs that training such networks needs and keep them on disk, in "
+        "$FASTMLP_CACHE_DIR or the user's cache folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    warmup.add_argument("--features", type=int, default=784)
+    warmup.add_argument("--hidden", default="256,128", help="widths of the hidden layers, '' for none")
+    warmup.add_argument("--outputs", type=int, default=10)
+    warmup.add_argument("--optimizer", choices=("sgd", "momentum", "nesterov", "adam"), default="sgd")
+    warmup.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    warmup.set_defaults(run=_warmup)
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    seconds = fastmlp.warmup(
+        num_features=arguments.features,
+        hidden=_widths(arguments.hidden),
+        num_outputs=arguments.outputs,
+        optimizer=arguments.optimizer,
+        dtype=arguments.dtype,
+    )
+    print(f"compiled programs are ready after {seconds:.2f} s")
+    return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -2,9 +2,9 @@
 
 import numpy as np
 from aligned_arrays import aligned
-from fastmlp.engine.simd.machine import COMPILED
 from numba import njit
 
+from fastmlp.engine import simd
 from fastmlp.engine.simd import (
     COMPRESS,
     LANES,
@@ -29,7 +29,7 @@ from fastmlp.engine.simd import (
     transpose_bits,
     where,
 )
-from fastmlp.jit import simd
+from fastmlp.engine.simd.compiler import COMPILED
 
 D, B, H = 64, 64, 128  # features, samples, units
 ROW = 4 * LANES

@@ -9,7 +9,6 @@ import threading
 import numpy as np
 import pytest
 from aligned_arrays import aligned
-from fastmlp.engine.simd.machine import COMPILED
 from numba import njit
 from numba.core.errors import TypingError
 from simd_twins import in_python, twin_of, twins
@@ -56,6 +55,7 @@ from fastmlp.engine.simd import (
     transpose_block,
     where,
 )
+from fastmlp.engine.simd.compiler import COMPILED
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
@@ -689,7 +689,7 @@ def test_lanes_must_be_known():
         text=True,
         check=False,
     )
-    assert "4, 8 or 16, not '5'" in done.stderr
+    assert "4, 8 or 16, got '5'" in done.stderr
 
 
 def test_lanes():

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from fastmlp.engine.simd.machine import COMPILED
 from llvmlite import binding
 from numba import njit
 
 from fastmlp.engine.simd import exp, kernel, maximum, pointer, splat
+from fastmlp.engine.simd.compiler import COMPILED
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled code")
 

@@ -6,7 +6,7 @@ from numba.core.compiler_machinery import PassManager
 from numba.core.typed_passes import NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.untyped_passes import DeadBranchPrune, FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 
-COMPILED = not config.DISABLE_JIT  # False: NUMBA_DISABLE_JIT=1, kernels run as plain Python functions
+COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]  # False: NUMBA_DISABLE_JIT=1, kernels run as plain Python functions
 
 PASSES = (
     TranslateByteCode,

@@ -1,0 +1,71 @@
+"""Compiling ahead of time, for containers and continuous integration."""
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+import numpy as np
+
+from fastmlp.problem import Architecture, Reading
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.validation import check_choice, check_hidden, check_integer
+
+RAW_TYPES = ("uint8", "float32", "float64")
+
+
+def warmup(
+    *,
+    num_features: int = 784,
+    hidden: int | Sequence[int] = (256, 128),
+    num_outputs: int = 10,
+    activation: str = "relu",
+    loss: str = "cross_entropy",
+    optimizer: str = "sgd",
+    input_dtypes: Iterable[str] = ("uint8", "float32"),
+    dtype: str = "float32",
+) -> float:
+    """Compile the programs of such trainings and keep them on disk; return the seconds it took.
+
+    A program serves any number of samples, batch sizes and depths; widths matter only where they change how units are
+    laid out in vector registers. One program for each type of input, sparse and dense, is made ready.
+
+    Parameters
+    ----------
+    num_features, num_outputs : int
+    hidden : sequence of int
+    activation, loss, dtype : str
+        As in `fastmlp.train`.
+    optimizer : {"sgd", "momentum", "nesterov", "adam"}
+    input_dtypes : iterable of {"uint8", "float32", "float64"}
+        Types of the features in memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unfit; the message names it.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
+    """
+    from fastmlp.engine.programs import find_program
+    from fastmlp.engine.spec import make_spec
+
+    widths = (
+        check_integer("num_features", num_features),
+        *check_hidden(hidden),
+        check_integer("num_outputs", num_outputs),
+    )
+    architecture = Architecture(
+        widths, check_choice("activation", activation, ACTIVATIONS), check_choice("loss", loss, LOSSES)
+    )
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    numbers = np.dtype(check_choice("dtype", dtype, ("float32", "float64")))
+    raws = [check_choice("input_dtypes", raw, RAW_TYPES) for raw in input_dtypes]
+    started = time.perf_counter()
+    for raw, form in product(raws, ("sparse", "dense")):
+        find_program(make_spec(architecture, Reading(form, raw, None, optimizer, by_unit=True), numbers))
+    return time.perf_counter() - started
