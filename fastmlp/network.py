@@ -148,7 +148,7 @@ class MLP:
         The file appears whole or not at all: it is written beside `path` first and then renamed.
         """
         path = Path(path)
-        about = {
+        about: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "widths": self.widths,
             "activation": self._architecture.activation,
@@ -164,8 +164,9 @@ class MLP:
         if self.classes_ is not None:
             arrays["classes"] = self.classes_
         if self._predictor is not None:
-            about["reading"] = self._predictor.reading._asdict()
-            base = about["reading"].pop("base")
+            reading = self._predictor.reading._asdict()
+            base = reading.pop("base")
+            about["reading"] = reading
             if base is not None:
                 arrays["base"] = base
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:

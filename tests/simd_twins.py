@@ -40,7 +40,7 @@ def twin_of(cast):
 
 
 def in_python(function, **names):
-    """The function on the twins of fastmlp.engine.simd, of global pointers and structs, and with other names replaced."""
+    """The function on the twins of fastmlp.engine.simd, its pointers and structs, and with other names replaced."""
     own = {
         name: twin_of(x) for name, x in function.__globals__.items() if isinstance(getattr(x, "t", None), Ptr | Struct)
     }

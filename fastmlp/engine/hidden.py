@@ -1,8 +1,8 @@
 """Products and gradients of dense layers that skip the zeros of the activations, and the activation functions.
 
 Letters: a tile holds S = 64 samples k; a panel holds R units, one row of registers. A (S, R) and D (S, R) are a tile's
-activations and deltas in one panel, W (R_in, R) the weights between two panels. Masks are integers: bit i of mask[k] says
-whether A[k, i] takes part. Two rows are walked at a time; where the bits of both are set they share a load.
+activations and deltas in one panel, W (R_in, R) the weights between two panels. Masks are integers: bit i of mask[k]
+says whether A[k, i] takes part. Two rows are walked at a time; where the bits of both are set they share a load.
 """
 
 from fastmlp.engine.simd import (

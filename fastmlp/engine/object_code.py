@@ -1,7 +1,7 @@
 """A program of kernels, compiled once and whole to object code.
 
-Numba optimises and emits every function when it is compiled, and again inside each of its callers. Here the functions are
-only lowered and linked, and LLVM sees the finished program once: a third of the time.
+Numba optimises and emits every function when it is compiled, and again inside each of its callers. Here the functions
+are only lowered and linked, and LLVM sees the finished program once: half of the time.
 """
 
 from contextlib import contextmanager

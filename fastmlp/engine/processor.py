@@ -21,7 +21,7 @@ def _count_lanes():
 #: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4; or the environment variable FASTMLP_LANES.
 LANES = _count_lanes()
 
-#: Whether `keep` of fastmlp.engine.simd is one instruction (AVX-512 VBMI2). Where it is not, prefer a loop over `setbits`.
+#: Whether `keep` of fastmlp.engine.simd is one instruction (AVX-512 VBMI2). Elsewhere a loop over `setbits` wins.
 COMPRESS = LANES == 16 and _has("avx512vbmi2")
 
 

@@ -1,4 +1,4 @@
-"""What Python and the compiled programs agree on: what is compiled in, and the tables through which the rest is passed."""
+"""What Python and the compiled programs agree on: what is compiled in, and the tables that hold all the rest."""
 
 from typing import NamedTuple
 
@@ -44,8 +44,8 @@ def make_spec(architecture, reading, dtype):
     return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer, by_unit)
 
 
-# A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there: numbers of
-# a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
+# A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there:
+# numbers of a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
 
 LAYER = {
     "units": "int",

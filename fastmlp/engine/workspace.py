@@ -187,7 +187,7 @@ class Workspace:
         )
 
     def set(self, **values):
-        """Write integers, floats or the addresses of arrays into the slots of these names; the caller keeps the arrays."""
+        """Write integers, floats or the addresses of arrays into these slots; the caller keeps the arrays."""
         for name, value in values.items():
             slot, bits = _SLOTS[name], _slot(RUN[name], value)
             for table in self._tables:
