@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
@@ -50,7 +51,7 @@ class Case(NamedTuple):
 
 
 def make_features(rng, n, d, raw, data):
-    """Features (n, d) of a type: dense or sparse, sparse before somebody scaled them, or with columns all alike."""
+    """Features (n, d) of a type: dense, sparse, sparse before somebody scaled them, with constant columns, or CSR."""
     mask = rng.random((n, d)) < 0.2
     dtype = np.dtype(raw)
     if data == "dense":
@@ -69,6 +70,8 @@ def make_features(rng, n, d, raw, data):
         X[:, ::3] = rng.integers(1, 5, X[:, ::3].shape[1])
     elif data == "zeros":
         X = np.zeros((n, d))
+    elif data == "csr":
+        return csr_array(make_features(rng, n, d, raw, "sparse"))
     return X.astype(dtype)
 
 

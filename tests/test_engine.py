@@ -1,6 +1,7 @@
 """Whole epochs of the compiled path against the reference, over what is compiled in and what varies at run time."""
 
 import ctypes
+import itertools
 import mmap
 import sys
 import threading
@@ -14,14 +15,14 @@ from hypothesis import strategies as st
 
 from fastmlp import reference
 from fastmlp.descent import Descent
-from fastmlp.engine.plan import panel_widths, plan_layers
+from fastmlp.engine.plan import plan_layers
 from fastmlp.engine.trainer import Engine
 from fastmlp.reference.parameters import layer_views
 
 # Hidden widths that share one panel width, and outputs that do.
 NARROW = [(3,), (), (7, 2, 8, 4, 3), (1,), (5, 1, 3), (8,), (3, 8), (2, 5, 1, 7)], (3, 8, 2)
-MIDDLE = [(17,), (24,)], (10, 16)
-WIDE = [(130, 17), (33,), (), (33, 64, 3, 17), (130,), (64, 64), (130, 60, 3, 1, 17)], (37, 130, 101)
+MIDDLE = [(60,), (40,)], (10, 16)
+WIDE = [(130, 17), (120,), (), (33, 64, 3, 17), (130,), (64, 64), (130, 60, 3, 1, 17)], (37, 130, 101)
 MIXED = [(130, 17), (33, 64, 3, 17), (130,), (130, 60, 3, 1, 17), (64, 64)], (10, 13)
 WIDE32 = [(130,), (100, 33, 17), (), (130, 60, 3, 1, 17), (120, 60)], (101, 64, 37, 130)
 MIXED32 = [(120, 60), (130,), (130, 60, 3, 1, 17), (130, 130, 17)], (10, 5)
@@ -32,9 +33,11 @@ SPARSE = {
 }
 SPARSE["float64"] = SPARSE["float32"]
 DENSE = {"uint8": [("dense", "unit"), ("dense", "zscore")]}
+CSR = {"float32": [("csr", None)], "float64": [("csr", None)], "uint8": [("csr", "unit"), ("csr", None)]}
 DENSE["float32"] = DENSE["float64"] = [("dense", None), ("dense", "zscore")]
 
-# One program each: every pair of activation, loss and optimizer, every combination of types and forms.
+# One program each, but two for dense features and rectifiers: every pair of activation, loss and optimizer, every
+# combination of types and forms.
 PROGRAMS = [
     ("float64", "uint8", SPARSE, "relu", "cross_entropy", "sgd", MIXED),
     ("float64", "float32", DENSE, "relu", "binary_cross_entropy", "momentum", WIDE),
@@ -52,6 +55,8 @@ PROGRAMS = [
     ("float64", "float32", SPARSE, "identity", "binary_cross_entropy", "momentum", MIXED),
     ("float64", "float64", DENSE, "identity", "mean_squared_error", "nesterov", WIDE),
     ("float64", "uint8", SPARSE, "identity", "cross_entropy", "adam", NARROW),
+    ("float64", "float32", CSR, "tanh", "mean_squared_error", "adam", WIDE),
+    ("float32", "uint8", CSR, "relu", "cross_entropy", "sgd", NARROW),
 ]
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
@@ -99,6 +104,10 @@ def names(case):
     return f"{case.activation} {case.loss} {case.optimizer} {case.dtype} {case}"
 
 
+def form_of(case):
+    return {"dense": "dense", "csr": "CSR"}.get(case.data, "sparse")
+
+
 def run(problem, start, orders):
     return train(Engine(problem, start), orders)
 
@@ -109,13 +118,18 @@ def run(problem, start, orders):
 @pytest.mark.parametrize("case", CASES, ids=names)
 def test_the_engine_is_the_reference(case):
     engine = compare(case)
-    assert engine.description.startswith("compiled path, " + ("dense" if case.data == "dense" else "sparse"))
+    assert engine.description.startswith(f"compiled path, {form_of(case)}")
 
 
 def test_the_cases_share_few_programs():
-    kinds = {"float32": "f32", "float64": "f64"}
-    programs = {(c[:2], c[3:6], c.data == "dense", panel_widths((c.d, *c.hidden, c.k), kinds[c.dtype])) for c in CASES}
-    assert len(PROGRAMS) <= len(programs) <= 2 * len(PROGRAMS)
+    specs = {Engine(*make_problem(case)[:2])._workspace.spec for case in CASES}
+    assert len(PROGRAMS) <= len(specs) <= 2 * len(PROGRAMS)
+    assert {spec.form for spec in specs} == {"dense", "sparse", "csr"}
+    assert {(spec.kind, spec.raw, spec.form) for spec in specs} >= set(
+        itertools.product(("f32", "f64"), ("u8", "f32", "f64"), ("dense", "sparse"))
+    )
+    for field in ("activation", "loss", "optimizer"):
+        assert len({getattr(spec, field) for spec in specs}) == {"loss": 3}.get(field, 4)
 
 
 @pytest.mark.parametrize("case", FORMS)
@@ -181,7 +195,8 @@ def test_padding_stays_zero(case):
     workspace = engine._workspace
     plans = plan_layers(problem.architecture.widths, workspace.spec.row, workspace.spec.out)
     padded = 0
-    for (W, b), plan in zip(workspace._weights, plans, strict=True):
+    for layer, plan in zip(workspace._layers, plans, strict=True):
+        W, b = layer["W"], layer["b"]
         panels, rows, lanes = W.shape
         wide = W.transpose(1, 0, 2).reshape(rows, panels * lanes)
         assert np.all(wide[: plan.in_units, : plan.units] != 0)
@@ -357,11 +372,11 @@ def program_of(case, raw):
     """The case on raw features of a type for which a program is compiled anyway."""
     if raw == case.raw:
         return case
-    form = "dense" if case.data == "dense" else "sparse"
+    form = form_of(case)
     return next(
         c._replace(weighted=False, threads=1, epochs=2)
         for c in CASES
-        if c.raw == raw and (c.data == "dense") == (form == "dense") and c.dtype == "float64"
+        if c.raw == raw and form_of(c) == form and c.dtype == "float64"
     )._replace(data=form, normalize="unit" if raw == "uint8" else None)
 
 

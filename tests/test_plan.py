@@ -10,12 +10,14 @@ from fastmlp.engine.processor import lanes, usable_cores
 from fastmlp.engine.trainer import default_threads
 
 NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
+FORMS = ("dense", "sparse", "csr")
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["f32", "f64"])
 @pytest.mark.parametrize("widths", NETWORKS)
-def test_panels_are_one_two_or_four_registers_wide(widths, kind):
-    row, out = panel_widths(widths, kind)
+def test_panels_are_one_two_or_four_registers_wide(widths, kind, form):
+    row, out = panel_widths(widths, kind, form)
     register = lanes(kind)
     for width in (row, out):
         assert width in (register, 2 * register, 4 * register)
@@ -24,12 +26,13 @@ def test_panels_are_one_two_or_four_registers_wide(widths, kind):
         assert row == out
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["f32", "f64"])
-def test_narrow_layers_have_narrow_panels(kind):
+def test_narrow_layers_have_narrow_panels(kind, form):
     register = lanes(kind)
-    assert panel_widths((50, register, 2), kind) == (register, register)
-    assert panel_widths((50, 2 * register, register + 1), kind) == (2 * register, 2 * register)
-    assert panel_widths((50, 40 * register, 40 * register), kind) == (4 * register, 4 * register)
+    assert panel_widths((50, register, 2), kind, form) == (register, register)
+    assert panel_widths((50, 2 * register, register + 1), kind, "dense") == (2 * register, 2 * register)
+    assert panel_widths((50, 40 * register, 40 * register), kind, form) == (4 * register, 4 * register)
 
 
 @pytest.mark.parametrize("row", [8, 32])
