@@ -200,6 +200,8 @@ def test_arrays_that_do_not_fit_are_refused():
         jit.mse_loss(X, X[:2])
     with pytest.raises(ValueError, match="broadcast"):
         jit.sgd(np.ones(3), np.ones(2), lr=0.1)
+    with pytest.raises(KeyError):
+        jit.forward(X, params, activation="swish")
 
 
 def test_the_hand_computed_network():

@@ -42,7 +42,7 @@ def make_list_nonzeros(kind, raw_kind):
         else:
             any_some(value)[0] = x
             p = 0
-            for i in setbits(bits):  # noqa: SIM113 (compiled code can't enumerate bits)
+            for i in setbits(bits):
                 value[p] = value[i]  # p ≤ i: what is read was not overwritten before
                 index[p] = j + i
                 p += 1
