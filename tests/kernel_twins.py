@@ -1,0 +1,101 @@
+"""What each kernel of the compiled path computes, as one plain NumPy formula in float64.
+
+Letters: k counts samples, i and j units or features; masks are Booleans here, (samples, units).
+"""
+
+import numpy as np
+
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
+
+
+def to_bits(mask):
+    """Booleans (..., n) as integers (...), the first in the lowest bit."""
+    weights = np.uint64(1) << np.arange(mask.shape[-1], dtype=np.uint64)
+    return np.bitwise_or.reduce(np.where(mask, weights, np.uint64(0)), axis=-1).view(np.int64)
+
+
+def from_bits(bits, n):
+    """The reverse: (...) as (..., n)."""
+    return (np.asarray(bits, np.int64)[..., None].view(np.uint64) >> np.arange(n, dtype=np.uint64) & np.uint64(1)) != 0
+
+
+# ---- hidden layers
+
+
+def product(A, mask, W, start):
+    return start + np.where(mask, A, 0) @ W
+
+
+def gradient(A, mask, D):
+    return np.where(mask, A, 0).T @ D
+
+
+def activate(Z, activation):
+    return ACTIVATIONS[activation].function(Z)
+
+
+def active(Z, activation):
+    return (Z > 0) | np.isnan(Z) if activation == "relu" else np.full(Z.shape, True)
+
+
+def chain(A, D, activation):
+    return D * ACTIVATIONS[activation].derivative(A)
+
+
+def add_rows(D, g):
+    return g + np.sum(D, axis=0)
+
+
+def sample_masks(M, count):
+    """The masks (k, i) of `count` samples by unit: (i, k)."""
+    return (M & (np.arange(len(M)) < count)[:, None]).T
+
+
+# ---- the first layer
+
+
+def features(v, base, scale):
+    """x, which is 0 wherever v is the column's base."""
+    return (v.astype(np.float64) - base) * scale
+
+
+def list_nonzeros(v, base, scale):
+    """Return (indices, values) of one sample's features that differ from the base."""
+    (index,) = np.nonzero(v != base)
+    return index, features(v, base, scale)[index]
+
+
+def feature_masks(nonzero):
+    """Where samples are not zero (k, words·64), by feature: (words·64, k)."""
+    return nonzero.T
+
+
+def sparse_product(X, W, start):
+    return start + X @ W
+
+
+def sparse_gradient(X, shift, D):
+    """Of the weights of the features x + shift, x being X (k, j)."""
+    return (X + shift).T @ D
+
+
+def constant_part(b, shift, W):
+    """h, what a sample without a non-zero adds up to."""
+    return b + shift @ W
+
+
+# ---- losses and optimizers
+
+
+def head(Z, targets, loss, share):
+    """Return (loss of each sample, ∂(Σ share · loss)/∂Z)."""
+    kind = LOSSES[loss]
+    return kind.of_logits(Z, targets), (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[:, None]
+
+
+def step(optimizer, W, g, state, **settings):
+    """Return the new (W, *state), where state has the arrays that the optimizer keeps."""
+    W, state = OPTIMIZERS[optimizer](W, g, state, **settings)
+    return W, *state

@@ -1,0 +1,554 @@
+"""Each compiled kernel against its formula in NumPy, on counts below, at and above the bits of a mask."""
+
+import functools
+from types import SimpleNamespace
+
+import kernel_twins as twins
+import numpy as np
+import pytest
+from aligned_arrays import aligned
+from numba import njit
+from tolerances import assert_close
+
+from fastmlp.engine import first_layer, hidden, optimizers, simd
+from fastmlp.engine.head import make_head
+from fastmlp.engine.optimizers import Rate
+from fastmlp.engine.program import sample_masks
+from fastmlp.engine.simd import kernel, lanes
+from fastmlp.engine.simd.compiler import COMPILED
+from fastmlp.engine.spec import BETA1, BETA2, S
+
+pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
+
+DTYPES = {"f32": np.float32, "f64": np.float64, "u8": np.uint8, "i64": np.int64, "i32": np.int32, "u16": np.uint16}
+PANELS = [("f32", 1), ("f32", 4), ("f64", 2)]
+"""A kind of numbers, and the registers in a panel."""
+COUNTS = (1, 2, 7, 63, 64)
+"""Samples in a tile."""
+RAW = {"f32": "u8", "f64": "f32"}
+"""The features' type in memory with each kind."""
+UNTOUCHED = 99
+pointer = functools.cache(simd.pointer)  # what takes the same pointers is compiled once
+ACTIVATIONS = tuple(hidden.ACTIVATIONS)
+OPTIMIZERS = tuple(optimizers.STEPS)
+ints, int32s, uint16s, doubles = (pointer(kind) for kind in ("i64", "i32", "u16", "f64"))
+
+
+@pytest.fixture(params=PANELS, ids=[f"{kind}x{registers}" for kind, registers in PANELS])
+def panel(request):
+    """A kind of numbers, its dtype, the units in a panel, and pointers to rows and to numbers."""
+    kind, registers = request.param
+    width = registers * lanes(kind)
+    return SimpleNamespace(kind=kind, dtype=DTYPES[kind], R=width, row=pointer(kind, width), number=pointer(kind))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+@functools.cache
+def _compiled(body, casts):
+    names = [f"a{i}" for i in range(len(casts))]
+    passed = [f"c{i}({name})" if cast else name for i, (name, cast) in enumerate(zip(names, casts, strict=True))]
+    scope = {"body": kernel(body), "njit": njit} | {f"c{i}": cast for i, cast in enumerate(casts) if cast}
+    exec(f"@njit\ndef run({', '.join(names)}): return body({', '.join(passed)})", scope)
+    return scope["run"]
+
+
+def call(body, *arguments):
+    """Compile a body that calls kernels, once for the types of its arguments, and run it.
+
+    arguments: numbers, and (pointer, array) pairs.
+    """
+    pairs = [a if isinstance(a, tuple) and len(a) == 2 else (None, a) for a in arguments]
+    run = _compiled(body, tuple(cast for cast, _ in pairs))
+    return run(*[value.ctypes.data if cast else value for cast, value in pairs])
+
+
+def random(rng, shape, dtype):
+    return aligned(shape, dtype, rng.standard_normal(shape))
+
+
+def masks(rng, shape):
+    """Booleans of which no row is like another: none, all, one, or half of them set."""
+    chosen = rng.random(shape) < rng.choice([0, 0.02, 0.5, 1], size=(shape[0], 1))
+    chosen[0] = rng.random(shape[1]) < 0.5
+    return chosen
+
+
+def integers(mask):
+    bits = twins.to_bits(mask)
+    return aligned(bits.shape, np.int64, bits)
+
+
+def even(count):
+    return count + count % 2
+
+
+# ---- hidden layers
+
+
+def run_product(count, mask, A, W, start, out, first):
+    hidden.product(count, mask, A, W, start, out, first)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_product(panel, rng, first):
+    A, W, start = (random(rng, (rows, panel.R), panel.dtype) for rows in (S, panel.R, 1))
+    mask = masks(rng, (S, panel.R))
+    for count in COUNTS:
+        out = random(rng, (S, panel.R), panel.dtype)
+        before = out.copy()
+        rows = panel.row
+        call(run_product, count, (ints, integers(mask)), (rows, A), (rows, W), (rows, start), (rows, out), first)
+        wanted = twins.product(A[:count], mask[:count], W.astype(float), start if first else before[:count])
+        assert_close(out[:count], wanted, panel.dtype)
+        assert np.any(out[:count] != before[:count])
+        np.testing.assert_array_equal(out[even(count) :], before[even(count) :])
+
+
+def run_gradient(units, mask, A, D, W, G, first, last, state, rate, decay):
+    hidden.gradient(units, mask, A, D, W, G, first, last, optimizers.sgd, state, rate, decay)
+
+
+def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng):
+    A, D = random(rng, (S, panel.R), panel.dtype), random(rng, (S, panel.R), panel.dtype)
+    mask = masks(rng, (panel.R, S)).T
+    for units in {1, 2, panel.R - 1, panel.R}:
+        W, G = random(rng, (panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
+        before, rows = W.copy(), panel.row
+        call(
+            run_gradient, units, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), True, True,
+            0, Rate(0.5, 0.0, 0.0, 0.0), 0.25,
+        )  # fmt: skip
+        n = even(units)
+        g = twins.gradient(A.astype(float), mask, D.astype(float))[:n]
+        wanted = twins.step("sgd", before[:n].astype(float), g, (), lr=0.5, weight_decay=0.25)[0]
+        assert_close(W[:n], wanted, panel.dtype)
+        np.testing.assert_array_equal(W[n:], before[n:])
+        assert np.all(G == UNTOUCHED)
+
+
+def test_gradient_adds_tiles_up(panel, rng):
+    tiles = [(random(rng, (S, panel.R), panel.dtype), random(rng, (S, panel.R), panel.dtype)) for _ in range(3)]
+    mask, rows = masks(rng, (panel.R, S)).T, panel.row
+    W, G = random(rng, (panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
+    before = W.copy()
+    for i, (A, D) in enumerate(tiles):
+        np.testing.assert_array_equal(W, before)
+        call(
+            run_gradient, panel.R, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), i == 0, i == 2,
+            0, Rate(0.5, 0.0, 0.0, 0.0), 0.0,
+        )  # fmt: skip
+    g = sum(twins.gradient(A.astype(float), mask, D.astype(float)) for A, D in tiles)
+    assert_close(W, before - 0.5 * g, panel.dtype, factor=2)
+
+
+def run_activate(count, units, Z, mask):
+    """All activations, each on its own 64 rows of Z and masks."""
+    hidden.activate(count, units, Z, mask, hidden.relu, hidden.positive)
+    hidden.activate(count, units, Z + S, mask + S, hidden.tanh, hidden.all_lanes)
+    hidden.activate(count, units, Z + 2 * S, mask + 2 * S, hidden.sigmoid, hidden.all_lanes)
+    hidden.activate(count, units, Z + 3 * S, mask + 3 * S, hidden.identity, hidden.all_lanes)
+
+
+def run_chain(count, A, D):
+    hidden.chain(count, A, D, hidden.relu_slope)
+    hidden.chain(count, A + S, D + S, hidden.tanh_slope)
+    hidden.chain(count, A + 2 * S, D + 2 * S, hidden.sigmoid_slope)
+    hidden.chain(count, A + 3 * S, D + 3 * S, hidden.identity_slope)
+
+
+NAMES = ("relu", "tanh", "sigmoid", "identity")
+
+
+def test_the_activations_are_the_ones_in_use():
+    assert {
+        "relu": (hidden.relu, hidden.positive, hidden.relu_slope),
+        "tanh": (hidden.tanh, hidden.all_lanes, hidden.tanh_slope),
+        "sigmoid": (hidden.sigmoid, hidden.all_lanes, hidden.sigmoid_slope),
+        "identity": (hidden.identity, hidden.all_lanes, hidden.identity_slope),
+    } == hidden.ACTIVATIONS
+    assert set(NAMES) == set(ACTIVATIONS)
+
+
+def test_activate(panel, rng):
+    Z = random(rng, (S, panel.R), panel.dtype)
+    Z[:, 0] = np.resize([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-30, -1e-30], S)
+    for count in COUNTS:
+        units = panel.R - 1 if count % 2 else panel.R
+        A, mask = aligned((4, S, panel.R), panel.dtype, Z), aligned((4, S), np.int64, UNTOUCHED)
+        call(run_activate, count, int(twins.to_bits(np.arange(64) < units)), (panel.row, A), (ints, mask))
+        for name, mine, bits in zip(NAMES, A, mask, strict=True):
+            with np.errstate(invalid="ignore"):
+                wanted = twins.activate(Z[:count].astype(float), name)
+            finite = np.isfinite(wanted)
+            assert_close(np.where(finite, mine[:count], 0), np.where(finite, wanted, 0), panel.dtype)
+            np.testing.assert_array_equal(np.isnan(mine[:count]), np.isnan(wanted))
+            np.testing.assert_array_equal(mine[count:], Z[count:])
+            active = twins.active(Z[:count], name) & (np.arange(panel.R) < units)
+            np.testing.assert_array_equal(twins.from_bits(bits[:count], panel.R), active)
+            np.testing.assert_array_equal(bits[:count], twins.to_bits(active))
+            assert np.all(bits[count:] == UNTOUCHED)
+
+
+def test_chain(panel, rng):
+    A, D = random(rng, (4, S, panel.R), panel.dtype), random(rng, (4, S, panel.R), panel.dtype)
+    A[0] = np.maximum(A[0], 0)
+    for count in COUNTS:
+        mine = aligned(D.shape, panel.dtype, D)
+        call(run_chain, count, (panel.row, A), (panel.row, mine))
+        for name, a, d, result in zip(NAMES, A, D, mine, strict=True):
+            assert_close(result[:count], twins.chain(a[:count].astype(float), d[:count], name), panel.dtype)
+            np.testing.assert_array_equal(result[count:], d[count:])
+    assert np.any(mine[1] != D[1])
+
+
+def run_add_rows(count, D, g):
+    g[0] = hidden.add_rows(count, D, g[0])
+
+
+def test_add_rows(panel, rng):
+    D = random(rng, (S, panel.R), panel.dtype)
+    for count in (0, *COUNTS):
+        g = random(rng, (1, panel.R), panel.dtype)
+        wanted = twins.add_rows(D[:count].astype(float), g[0])
+        call(run_add_rows, count, (panel.row, D), (panel.row, g))
+        assert_close(g[0], wanted, panel.dtype)
+
+
+def run_sample_masks(B, tiles, M, C):
+    sample_masks(B, tiles, M, C)
+
+
+def test_sample_masks(rng):
+    M = rng.random((3, S, 64)) < 0.4
+    for B, tiles in ((1, 1), (64, 1), (65, 2), (190, 3), (192, 3)):
+        C = aligned((3, 64), np.int64, UNTOUCHED)
+        call(run_sample_masks, B, tiles, (ints, integers(M.reshape(-1, 64))), (ints, C))
+        for i in range(tiles):
+            wanted = twins.sample_masks(M[i], B - S * i)
+            np.testing.assert_array_equal(twins.from_bits(C[i], S), wanted)
+            assert np.any(wanted)
+        assert np.all(C[tiles:] == UNTOUCHED)
+
+
+# ---- the first layer
+
+
+WIDTHS = (1, 2, 9, 63, 64, 65, 130)
+"""Features."""
+
+
+def raw_rows(rng, n, d, kind):
+    """Features in memory (n, d) with a base that most of them take, and (base, scale, shift) in whole words."""
+    dtype, raw = DTYPES[kind], DTYPES[RAW[kind]]
+    words = -(-d // 64) * 64
+    base, scale, shift = (aligned(words + 64, dtype) for _ in range(3))
+    base[:d] = rng.integers(0, 3, d)
+    scale[:d], shift[:d] = rng.random(d) + 0.5, rng.standard_normal(d)
+    values = np.where(rng.random((n, d)) < 0.3, rng.integers(0, 9, (n, d)), base[:d])
+    values[0] = base[:d]  # a sample without a non-zero
+    values[-1] = 10  # and one without a zero
+    # Beyond the features stands what has to be ignored.
+    rows = aligned((n, words), raw, UNTOUCHED)
+    rows[:, :d] = values
+    return rows, base, scale, shift
+
+
+@functools.cache
+def run_list_nonzeros(kind):
+    list_nonzeros = first_layer.make_list_nonzeros(kind, RAW[kind])
+
+    def run(k, d, block, raw, base, scale, index, value, position, cut, nonzero):
+        return list_nonzeros(k, d, block, raw, base, scale, index, value, position, cut, nonzero)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+def test_list_nonzeros(kind, rng):
+    dtype, words_of = DTYPES[kind], pointer("i64", 64)
+    for d in WIDTHS:
+        rows, base, scale, _ = raw_rows(rng, 5, d, kind)
+        groups = -(-d // 64)
+        for block in (1, 2):
+            blocks = -(-groups // block)
+            index, value = aligned(64 * groups * 6, np.uint16, UNTOUCHED), aligned(64 * groups * 6, dtype, UNTOUCHED)
+            nonzero, cut = aligned((groups, 64), np.int64, UNTOUCHED), aligned(blocks + 1, np.int32)
+            position = 3
+            for k, row in enumerate(rows):
+                start = position
+                position = call(
+                    run_list_nonzeros(kind), k, d, block, (pointer(RAW[kind]), row), (pointer(kind), base),
+                    (pointer(kind), scale), (uint16s, index), (pointer(kind), value), start, (int32s, cut),
+                    (words_of, nonzero),
+                )  # fmt: skip
+                wanted, numbers = twins.list_nonzeros(row[:d].astype(dtype), base[:d], scale[:d])
+                np.testing.assert_array_equal(index[start:position], wanted)
+                assert_close(value[start:position], numbers, dtype)
+                bits = np.zeros(64 * groups, bool)
+                bits[wanted] = True
+                np.testing.assert_array_equal(nonzero[:, k], twins.to_bits(bits.reshape(groups, 64)))
+                ends = [np.count_nonzero(wanted < 64 * block * q) for q in range(blocks + 1)]
+                np.testing.assert_array_equal(cut - start, ends)
+            assert position > 3 + d
+            assert np.all(nonzero[:, 5:] == UNTOUCHED)
+
+
+def run_feature_masks(first, last, nonzero, mask):
+    first_layer.feature_masks(first, last, nonzero, mask)
+
+
+def test_feature_masks(rng):
+    nonzero = rng.random((64, 4, 64)) < 0.3  # (k, word, bit)
+    bits, mask = integers(nonzero.transpose(1, 0, 2)), aligned((4, 64), np.int64, UNTOUCHED)
+    call(run_feature_masks, 1, 3, (ints, bits), (ints, mask))
+    wanted = twins.feature_masks(nonzero.reshape(64, 256)).reshape(4, 64, 64)
+    np.testing.assert_array_equal(twins.from_bits(mask[1:3], 64), wanted[1:3])
+    assert np.all(mask[[0, 3]] == UNTOUCHED)
+
+
+def run_sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1):
+    first_layer.sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1)
+
+
+def test_sparse_product(panel, rng):
+    d, groups = 130, 3
+    X = np.where(rng.random((S, d)) < 0.3, rng.standard_normal((S, d)), 0).astype(panel.dtype)
+    X[5] = 0
+    X[:, 64:128] *= rng.random((S, 1)) < 0.5
+    k, j = np.nonzero(X)
+    index, value = aligned(len(j) + 64, np.uint16), aligned(len(j) + 64, panel.dtype)
+    index[: len(j)], value[: len(j)] = j, X[k, j]
+    ends = [[np.count_nonzero((k < row) | ((k == row) & (j < 64 * q))) for q in range(groups + 1)] for row in range(S)]
+    cut = aligned((S, groups + 1), np.int32, ends)
+    W, start, rows = random(rng, (2, d, panel.R), panel.dtype), random(rng, (2, 1, panel.R), panel.dtype), panel.row
+    for count in COUNTS:
+        A = aligned((2, S, panel.R), panel.dtype, UNTOUCHED)
+        call(
+            run_sparse_product, count, groups, (int32s, cut), (uint16s, index), (panel.number, value),
+            (rows, W[0]), (rows, W[1]), (rows, start[0]), (rows, start[1]), (rows, A[0]), (rows, A[1]),
+        )  # fmt: skip
+        for p in range(2):
+            wanted = twins.sparse_product(X[:count].astype(float), W[p].astype(float), start[p])
+            assert_close(A[p, :count], wanted, panel.dtype)
+            assert np.all(A[p, count:] == UNTOUCHED)
+
+
+@functools.cache
+def run_sparse_gradient(kind):
+    raw = pointer(RAW[kind])
+
+    def run(
+        j0, j1, mask, address, base, scale, D0, D1, W0, W1, sums, first, last, G, lazy, shift, h, state, rate, decay
+    ):
+        h[0], h[1] = first_layer.sparse_gradient(
+            j0, j1, mask, address, raw, base, scale, D0, D1, W0, W1, sums[0], sums[1], first, last, G, lazy, shift,
+            h[0], h[1], optimizers.sgd, state, rate, decay,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+@pytest.mark.parametrize("lazy", [0, 1])
+def test_sparse_gradient(panel, rng, lazy, tiles):
+    kind, dtype, rows = panel.kind, panel.dtype, panel.row
+    for d in (1, 2, 64, 65, 127):
+        raw, base, scale, shift = raw_rows(rng, S * tiles, d, kind)
+        if lazy:
+            shift[...] = 0
+            raw[:, 0] = base[0]  # a feature that is 0 in the whole batch
+        decay = 0.0 if lazy else 0.125
+        nonzero = np.zeros((S * tiles, even(d)), bool)
+        nonzero[:, :d] = raw[:, :d] != base[:d]
+        D = random(rng, (2, S * tiles, panel.R), dtype)
+        W = random(rng, (2, even(d), panel.R), dtype)
+        W[:, d:] = 0
+        before = W.astype(float)
+        sums = aligned((2, panel.R), dtype, D.sum(axis=1))
+        b = random(rng, (2, panel.R), dtype)
+        h, G = aligned(b.shape, dtype, b), aligned((256, panel.R), dtype, UNTOUCHED)
+        address = aligned(S * tiles, np.int64, [row.ctypes.data for row in raw])
+        for i in range(tiles):
+            here = slice(S * i, S * (i + 1))
+            call(
+                run_sparse_gradient(kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
+                (panel.number, base), (panel.number, scale), (rows, D[0, here]), (rows, D[1, here]),
+                (rows, W[0]), (rows, W[1]), (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
+                (panel.number, shift), (rows, h), 0, Rate(0.25, 0.0, 0.0, 0.0), decay,
+            )  # fmt: skip
+        X = twins.features(raw[:, :d], base[:d], scale[:d])
+        for p in range(2):
+            g = twins.sparse_gradient(X, shift[:d], D[p].astype(float))
+            wanted = twins.step("sgd", before[p, :d], g, (), lr=0.25, weight_decay=decay)[0]
+            assert_close(W[p, :d], wanted, dtype, factor=2)
+            assert not np.any(W[p, d:])
+            if not lazy:
+                constant = twins.constant_part(b[p].astype(float), shift[:d].astype(float), wanted)
+                assert_close(h[p], constant, dtype, factor=8)
+            else:
+                np.testing.assert_array_equal(W[p, 0], before[p, 0])
+
+
+@functools.cache
+def run_copy_dense(kind, width):
+    raw, row = pointer(RAW[kind], width, aligned=False), pointer(kind, width)
+
+    def run(k, d, width, stride, address, base, scale, X):
+        first_layer.copy_dense(k, d, width, stride, raw(address), row(base), row(scale), X)
+
+    return run
+
+
+def test_copy_dense(panel, rng):
+    for d in WIDTHS:
+        raw, base, scale, _ = raw_rows(rng, 3, d, panel.kind)
+        count = -(-d // panel.R)
+        X = aligned((count + 1, 4, panel.R), panel.dtype, UNTOUCHED)
+        for k in range(3):
+            call(
+                run_copy_dense(panel.kind, panel.R), k, d, panel.R, 4, (pointer(RAW[panel.kind]), raw[k]),
+                (panel.number, base), (panel.number, scale), (panel.row, X),
+            )  # fmt: skip
+        wide = X.transpose(1, 0, 2).reshape(4, -1)
+        assert_close(wide[:3, :d], twins.features(raw[:, :d], base[:d], scale[:d]), panel.dtype)
+        assert not np.any(wide[:3, d : count * panel.R])
+        assert np.all(wide[3] == UNTOUCHED)
+        assert np.all(X[count] == UNTOUCHED)
+
+
+def run_csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1):
+    first_layer.csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1)
+
+
+def run_csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1):
+    first_layer.csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1)
+
+
+def run_csr_update(d, G0, G1, W0, W1, state, rate, decay):
+    first_layer.csr_update(d, G0, G1, W0, W1, optimizers.sgd, state, rate, decay)
+
+
+def test_csr(panel, rng):
+    d, rows = 37, panel.row
+    X = rng.integers(1, 9, (S, d)) * (rng.random((S, d)) < 0.3)
+    X[3] = 0
+    k, j = np.nonzero(X)
+    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(X, axis=1))])
+    begin, end = aligned(S, np.int64, ends[:-1]), aligned(S, np.int64, ends[1:])
+    indices, data = aligned(len(j), np.int32, j), aligned(len(j), DTYPES[RAW[panel.kind]], X[k, j])
+    entries = (ints, begin), (ints, end), (int32s, indices), (pointer(RAW[panel.kind]), data), panel.dtype(0.25)
+    W, start = random(rng, (2, d, panel.R), panel.dtype), random(rng, (2, 1, panel.R), panel.dtype)
+    D = random(rng, (2, S, panel.R), panel.dtype)
+    for count in COUNTS:
+        A, G = aligned((2, S, panel.R), panel.dtype, UNTOUCHED), aligned((2, d, panel.R), panel.dtype, 1)
+        call(
+            run_csr_product, count, *entries, (rows, W[0]), (rows, W[1]), (rows, start[0]), (rows, start[1]),
+            (rows, A[0]), (rows, A[1]),
+        )  # fmt: skip
+        call(run_csr_gradient, count, *entries, (rows, D[0]), (rows, D[1]), (rows, G[0]), (rows, G[1]))
+        new = aligned(W.shape, panel.dtype, W)
+        whole = aligned(G.shape, panel.dtype, G)
+        call(
+            run_csr_update, d, (rows, whole[0]), (rows, whole[1]), (rows, new[0]), (rows, new[1]),
+            0, Rate(0.5, 0.0, 0.0, 0.0), 0.125,
+        )  # fmt: skip
+        assert not np.any(whole)
+        for p in range(2):
+            wide = W[p].astype(float)
+            assert_close(A[p, :count], twins.sparse_product(X[:count] / 4, wide, start[p]), panel.dtype)
+            assert np.all(A[p, count:] == UNTOUCHED)
+            g = 1 + twins.sparse_gradient(X[:count] / 4, 0, D[p, :count].astype(float))
+            assert_close(G[p], g, panel.dtype, factor=2)
+            assert_close(new[p], twins.step("sgd", wide, g, (), lr=0.5, weight_decay=0.125)[0], panel.dtype, factor=2)
+
+
+# ---- losses
+
+
+@functools.cache
+def run_head(loss, kind, width):
+    head = make_head(loss, kind, width)
+
+    def run(first, last, K, panels, stride, A, D, code, share, losses):
+        head(first, last, K, panels, stride, A, D, code, share, losses)
+
+    return run
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "mean_squared_error"])
+def test_head(panel, rng, loss):
+    R, tiles = panel.R, 2
+    for K in {1, 2, R - 1, R, R + 1, 3 * R - 1}:
+        panels = -(-K // R)
+        wide = 4 * rng.standard_normal((S, panels * R))
+        wide[3], wide[4] = 40, -40  # sigmoids of 1 and 0, as far as rounding shows
+        if loss == "cross_entropy":
+            labels = np.append(np.full(9, K - 1), rng.integers(0, K, S - 9))
+            targets, code = np.eye(K)[labels], aligned(S, np.int64, labels)
+        else:
+            targets = rng.integers(0, 2, (S, K)).astype(panel.dtype)
+            code = aligned(S, np.int64, [row.ctypes.data for row in targets])
+        share = aligned(S, np.float64, rng.random(S) / S)
+        share[5] = 0
+        A = aligned((panels, tiles * S, R), panel.dtype)
+        A[:, :S] = wide.reshape(S, panels, R).transpose(1, 0, 2)
+        for first, last in ((0, 1), (0, 64), (6, 63), (8, 8)):
+            D, losses = aligned(A.shape, panel.dtype, UNTOUCHED), aligned(S, np.float64, UNTOUCHED)
+            call(
+                run_head(loss, panel.kind, R), first, last, K, panels, tiles * S, (panel.row, A), (panel.row, D),
+                (ints, code), (doubles, share), (doubles, losses),
+            )  # fmt: skip
+            here = slice(first, last)
+            Z = A[:, :S].transpose(1, 0, 2).reshape(S, -1)[:, :K].astype(float)
+            value, delta = twins.head(Z[here], targets[here].astype(float), loss, share[here])
+            assert_close(losses[here], value, panel.dtype)
+            mine = D[:, :S].transpose(1, 0, 2).reshape(S, -1)
+            assert_close(mine[here, :K], delta, panel.dtype, factor=2)
+            assert not np.any(mine[here, K:])
+            rest = np.r_[0:first, last:S]
+            assert np.all(losses[rest] == UNTOUCHED)
+            assert np.all(mine[rest] == UNTOUCHED)
+            assert np.all(D[:, S:] == UNTOUCHED)
+
+
+# ---- optimizers
+
+
+def run_steps(i, W, g, state, rate, decay):
+    """Every optimizer, on 4 rows each of weights; their states lie `state` rows further on each."""
+    optimizers.sgd(W, i, g[0], state, rate, decay)
+    optimizers.momentum(W + 4, i, g[0], state, rate, decay)
+    optimizers.nesterov(W + 8, i, g[0], state, rate, decay)
+    optimizers.adam(W + 12, i, g[0], state, rate, decay)
+
+
+def test_steps(panel, rng):
+    names, settings = ("sgd", "momentum", "nesterov", "adam"), {"lr": 0.125, "weight_decay": 0.25}
+    assert names == OPTIMIZERS
+    assert [optimizers.STEPS[name].__name__ for name in names] == list(names)
+    memory = random(rng, (3, 16, panel.R), panel.dtype)  # weights and two states
+    memory[1:] = np.abs(memory[1:])
+    g = random(rng, (1, panel.R), panel.dtype)
+    for t in (1, 2, 1000):
+        rate = Rate(0.125, 0.75, 0.125 / (1 - BETA1**t), 1 / (1 - BETA2**t))
+        for i in range(4):
+            mine = aligned(memory.shape, panel.dtype, memory)
+            call(run_steps, i, (panel.row, mine), (panel.row, g), 16, rate, 0.25)
+            for o, name in enumerate(names):
+                row, before = 4 * o + i, memory.astype(float)
+                states = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}[name]
+                state = tuple(before[1 : 1 + states, row])
+                extra = {"momentum": 0.75} if states == 1 else {}
+                if name == "adam":
+                    state = (*state, np.array([t - 1]))
+                wanted = twins.step(name, before[0, row], g[0].astype(float), state, **settings, **extra)
+                for place, result in enumerate(wanted[: 1 + states]):
+                    assert_close(mine[place, row], result, panel.dtype)
+                    assert np.all(mine[place, row] != memory[place, row])
+                np.testing.assert_array_equal(mine[1 + states :, row], memory[1 + states :, row])
+            others = np.arange(16) % 4 != i
+            np.testing.assert_array_equal(mine[:, others], memory[:, others])
