@@ -60,9 +60,9 @@ class Workspace:
             shapes[0] = (first.in_panels, first.panels * first.lanes, first.in_lanes), shapes[0][1]
         if self._spare:
             shapes[0] = (first.panels + 1, first.in_rows, first.lanes), (first.panels + 1, first.lanes)
+        # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
         widest = max(self.spec.row, self.spec.out)
-        count = sum(int(np.prod(shape)) for pair in shapes for shape in pair)
-        self._count = -(-count // widest) * widest
+        self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
         flat = self._arena.zeros((1 + STATES[self.spec.optimizer], self._count), self._dtype)[0]
         weights, start = [], 0
         for pair in shapes:
@@ -70,7 +70,7 @@ class Workspace:
             for shape in pair:
                 size = int(np.prod(shape))
                 views.append(flat[start : start + size].reshape(shape))
-                start += size
+                start += -(-size // widest) * widest
             weights.append(tuple(views))
         return weights
 
