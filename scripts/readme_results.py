@@ -49,14 +49,13 @@ def draw(report: dict[str, Any]) -> None:
     figure = Figure(figsize=(8, 0.5 * len(bars) + 1.2), layout="constrained")
     axes = figure.subplots()
     colors = ["C1" if name == "fastmlp" else "0.65" for name in bars]
-    axes.bar_label(
-        axes.barh(list(bars), list(bars.values()), color=colors), [amount(t) for t in bars.values()], padding=4
-    )
+    drawn = axes.barh(list(bars), list(bars.values()), color=colors)
+    axes.bar_label(drawn, [amount(seconds) for seconds in bars.values()], padding=4)
     floor = ours / row["figures"]["floors"]
     axes.axvline(floor, color="black", linestyle="--", linewidth=1)
     axes.annotate(
-        "dense floor: its FLOPs at\nthe rate of a large matrix product", (floor, 0.98), xycoords=("data", "axes fraction"),
-        xytext=(6, 0), textcoords="offset points", va="top", fontsize=8,
+        "dense floor: its FLOPs at\nthe rate of a large matrix product", (floor, 0.98), (6, 0),
+        xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8,
     )  # fmt: skip
     axes.set(xlabel="seconds an epoch", title=row["case"])
     axes.margins(x=0.12)

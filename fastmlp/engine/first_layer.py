@@ -2,8 +2,8 @@
 
 Every feature j is read as x = (v - base[j]) scale[j], and the network sees x + shift[j]: `base` is the value that the
 column takes most often, so x is mostly 0 where the data are sparse or were sparse before somebody standardised them.
-The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while the weights are updated, and the gradient of
-row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
+The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while the weights are updated, and the gradient
+of row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
 from fastmlp.engine.processor import COMPRESS, lanes
@@ -45,7 +45,7 @@ def make_list_nonzeros(kind, raw_kind):
             for i in setbits(bits):
                 value[p] = value[i]  # p ≤ i: what is read was not overwritten before
                 index[p] = j + i
-                p += 1
+                p += 1  # noqa: SIM113
 
     @kernel
     def list_nonzeros(k, d, block, raw, base, scale, index, value, position, cut, nonzero):

@@ -157,7 +157,7 @@ def make_program(spec):
 
     @kernel
     def prepare(t, s, B, turn):
-        """This thread's samples of the batch that begins at s: where they lie, and their features as they are needed."""
+        """Where this thread's samples of the batch that begins at s lie, and their features as they are needed."""
         T, words_ = t.tiles, t.words
         pairs = (B + 1) // 2
         k0, k1 = 2 * share_of(pairs, t.thread, t.threads), least(B, 2 * share_of(pairs, t.thread + 1, t.threads))
