@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import checked_memory
-import fastmlp
 import numpy as np
 import pytest
 from engine_cases import Case, compare, make_problem, same_bits, train
 from processes import run_python
 
+import fastmlp
 from fastmlp.engine import object_code, programs
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.trainer import Engine
@@ -18,12 +18,8 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled programs
 
 CASE = Case("float64", "float64", "sparse", "sigmoid", "cross_entropy", "momentum", epochs=2, n=70, batch=64)
 WIDE_AND_NARROW = (
-    Case(
-        "float64", "uint8", "sparse", "relu", "cross_entropy", "sgd", (2,), 21, d=70, n=70, batch=64, normalize="zscore"
-    ),
-    Case(
-        "float32", "float32", "dense", "relu", "mean_squared_error", "adam", (9, 3), 2, d=9, n=70, batch=66, threads=2
-    ),
+    Case("float64", "uint8", "sparse", hidden=(2,), k=21, d=70, n=70, batch=64, normalize="zscore"),
+    Case("float32", "float32", optimizer="adam", hidden=(9, 3), k=2, d=9, n=70, batch=66, threads=2),
 )
 """Panels of two widths, and a first layer kept by unit."""
 
