@@ -1,0 +1,209 @@
+"""Compiled programs on disk: a second process loads them without Numba; damage, other processors, and no compiler."""
+
+import shutil
+from pathlib import Path
+
+import checked_memory
+import numpy as np
+import pytest
+from engine_cases import Case, compare, make_problem, same_bits, train
+from processes import run_python
+
+import fastmlp
+from fastmlp.engine import object_code, programs
+from fastmlp.engine.simd.compiler import COMPILED
+from fastmlp.engine.trainer import Engine
+
+pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled programs")
+
+CASE = Case("float64", "float64", "sparse", "sigmoid", "cross_entropy", "momentum", epochs=2, n=70, batch=64)
+WIDE_AND_NARROW = (
+    Case("float64", "uint8", "sparse", hidden=(2,), k=21, d=70, n=70, batch=64, normalize="zscore"),
+    Case("float32", "float32", optimizer="adam", hidden=(9, 3), k=2, d=9, n=70, batch=66, threads=2),
+)
+"""Panels of two widths, and a first layer kept by unit."""
+
+TRAIN = """
+import hashlib, sys
+from engine_cases import Case, make_problem, train
+from fastmlp.engine.trainer import Engine
+
+problem, start, orders = make_problem({case!r})
+engine = Engine(problem, start)
+params, losses = train(engine, orders)
+print(hashlib.sha256(params.tobytes() + losses.tobytes()).hexdigest(), "numba" in sys.modules, engine.compile_seconds)
+"""
+COMPARE = """
+from engine_cases import Case, compare
+from fastmlp.engine.processor import LANES
+
+for case in {cases!r}:
+    compare(case)
+print(LANES)
+"""
+KEY = """
+from fastmlp.engine import programs
+from fastmlp.engine.spec import Spec
+
+print(programs._key({spec!r}))
+"""
+
+
+def train_in_a_process(cache):
+    """Return (digest of the results, whether Numba was imported, compile seconds)."""
+    digest, imported, seconds = run_python(TRAIN.format(case=CASE), FASTMLP_CACHE_DIR=str(cache)).split()
+    return digest, imported == "True", float(seconds)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache folder with one program, and what the process that compiled it found."""
+    cache = tmp_path_factory.mktemp("cache") / "made" / "on demand"
+    return cache, train_in_a_process(cache)
+
+
+@pytest.fixture
+def cache(filled, tmp_path, monkeypatch):
+    """A copy of that folder, in use here."""
+    copy = tmp_path / "cache"
+    shutil.copytree(filled[0], copy)
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", str(copy))
+    return copy
+
+
+@pytest.fixture
+def compiled(filled, monkeypatch):
+    """The programs compiled in a test; each takes no time, its object code being known."""
+    (path,) = filled[0].iterdir()
+    code, calls = path.read_bytes()[programs._CHECKSUM_SIZE :], []
+
+    def compile_object(function):
+        calls.append(function)
+        return code
+
+    monkeypatch.setattr(object_code, "compile_object", compile_object)
+    monkeypatch.setattr(programs, "_find_program", programs._find_program.__wrapped__)
+    return calls
+
+
+# ---- one process after another
+
+
+def test_a_second_process_loads_the_program_without_numba(filled):
+    cache, (digest, compiled_there, seconds) = filled
+    (path,) = cache.iterdir()
+    assert path.suffix == ".o"
+    assert compiled_there
+    written = path.stat().st_mtime_ns
+    again, imported, loaded_in = train_in_a_process(cache)
+    assert again == digest
+    assert not imported
+    assert 0 < loaded_in < seconds
+    assert [path] == list(cache.iterdir())
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_program_is_loaded_once(cache):
+    spec = Engine(*make_problem(CASE)[:2])._workspace.spec
+    assert programs.find_program(spec) is programs.find_program(spec)
+
+
+def spoil(path, damage):
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": data[:middle],
+            "one bit": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "no checksum": data[32:],
+            "something else": b"no program at all" * 100,
+        }[damage]
+    )
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "one bit", "no checksum", "something else"])
+def test_a_damaged_file_is_compiled_again(cache, compiled, damage):
+    wanted = compare(CASE).params
+    assert not compiled
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    spoil(path, damage)
+    assert path.read_bytes() != whole
+    same_bits((compare(CASE).params,), (wanted,))
+    assert len(compiled) == 1
+    assert path.read_bytes() == whole
+    compare(CASE)
+    assert len(compiled) == 1
+
+
+def test_a_missing_file_is_compiled_again(cache, compiled):
+    (path,) = cache.iterdir()
+    path.unlink()
+    compare(CASE)
+    assert len(compiled) == 1
+    assert [path] == list(cache.iterdir())
+
+
+@pytest.mark.parametrize("where", ["in a file", "in no folder of ours"])
+def test_a_folder_that_cannot_be_written_does_not_matter(compiled, where, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", str({"in a file": tmp_path / "file" / "x"}.get(where, Path("/proc/x"))))
+    for count in (1, 2):
+        compare(CASE)
+        assert len(compiled) == count
+
+
+def test_the_folder_of_programs(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", "/chosen")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cached")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert programs.cache_folder() == Path("/chosen")
+    monkeypatch.delenv("FASTMLP_CACHE_DIR")
+    assert programs.cache_folder() == Path("/cached/fastmlp")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert programs.cache_folder() == tmp_path / ".cache" / "fastmlp"
+
+
+# ---- what a program depends on
+
+
+def test_a_program_belongs_to_its_spec_sources_and_processor(tmp_path):
+    spec = Engine(*make_problem(CASE)[:2])._workspace.spec
+    edited = tmp_path / "fastmlp"
+    shutil.copytree(Path(fastmlp.__file__).parent, edited, ignore=shutil.ignore_patterns("__pycache__"))
+    here = run_python(KEY.format(spec=spec))
+    assert here == run_python(KEY.format(spec=spec)) == run_python(KEY.format(spec=spec), edited)
+    with open(edited / "engine" / "hidden.py", "a") as file:
+        file.write("# changed\n")
+    keys = [
+        here,
+        run_python(KEY.format(spec=spec._replace(activation="tanh"))),
+        run_python(KEY.format(spec=spec), edited),
+        *(run_python(KEY.format(spec=spec), FASTMLP_LANES=lanes) for lanes in ("4", "8", "16")),
+    ]
+    assert len(set(keys)) == 5
+    assert here in keys[3:]
+
+
+@pytest.mark.parametrize("lanes", ["4", "8"])
+def test_registers_of_other_widths(lanes, tmp_path):
+    code = COMPARE.format(cases=WIDE_AND_NARROW)
+    assert run_python(code, FASTMLP_LANES=lanes, FASTMLP_CACHE_DIR=str(tmp_path)) == lanes
+    assert len(list(tmp_path.iterdir())) == len(WIDE_AND_NARROW)
+
+
+def test_every_address_is_within_its_array(tmp_path):
+    code = "import checked_memory; checked_memory.main()"
+    checked = run_python(code, NUMBA_DISABLE_JIT="1", FASTMLP_LANES="4", FASTMLP_CACHE_DIR=str(tmp_path))
+    assert checked.splitlines() == [*checked_memory.CASES, "IndexError"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_do_not_depend_on_where_the_program_came_from(filled, cache, compiled):
+    problem, start, orders = make_problem(CASE)
+    loaded = train(Engine(problem, start), orders)
+    next(cache.iterdir()).unlink()
+    same_bits(train(Engine(problem, start), orders), loaded)
+    assert len(compiled) == 1
+    assert np.all(np.isfinite(loaded[1]))
