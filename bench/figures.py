@@ -1,0 +1,226 @@
+"""The figures that aren't an epoch of one training: costs over a grid, predictions, starts of a process, memory."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import Fastmlp, Setup, available, make_classifier, seconds_of
+from report import Row, run_race
+from roofline import Sgemm, forward_flops, training_flops
+from workloads import MNIST_ROWS, Target, make_speckled
+
+import fastmlp
+
+HERE = Path(__file__).resolve().parent
+PACKAGES = Path(fastmlp.__file__).resolve().parents[1]
+
+BATCHES = (16, 32, 64, 256, 1024)
+WIDTHS = (32, 64, 128, 256, 512, 1024)
+DENSITIES = (0.01, 0.1, 0.3, 0.5, 1.0)
+CELL_ROWS = 16_384
+CELL_FLOPS = 8e9
+
+
+def sweep(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
+    """Time epochs of 784-w-w/2-10 over batch size, width and share of non-zero features; report the worst cells."""
+    batches, widths, densities = ((b[0], b[-1]) if quick else b for b in (BATCHES, WIDTHS, DENSITIES))
+    cells, runners = {}, {}
+    for density in densities:
+        X = make_speckled(CELL_ROWS, 784, density)
+        y = np.random.default_rng(1).integers(0, 10, CELL_ROWS)
+        for width in widths:
+            for batch in batches:
+                setup = Setup((width, width // 2), batch, lr=0.01)
+                layers = setup.widths(784)
+                steps = min(CELL_ROWS, max(2 * batch, int(CELL_FLOPS / training_flops(layers, 1)))) // batch
+                n = steps * batch
+                name = f"{width} wide, {density:.0%} non-zero, batch {batch}"
+                cells[name] = (width, density, batch, steps, training_flops(layers, n))
+                runners[name] = partial(Fastmlp(X[:n], y[:n], setup), 2)
+    race = run_race(runners, rounds, sgemm)
+
+    floors, beyond = {}, {}
+    for name, (_, _, _, steps, flops) in cells.items():
+        floors[name] = race.floors(name, flops)
+        beyond[name] = (race.best(name) - flops / max(race.rates)) / steps * 1e6
+    costly = max(floors, key=floors.__getitem__)
+    late = max(beyond, key=beyond.__getitem__)
+    return [
+        Row(
+            f"sweep, most floors: {costly}",
+            race.all(costly),
+            figures={"floors": floors[costly], **{f"floors, {name}": value for name, value in floors.items()}},
+        ),
+        Row(
+            f"sweep, most beyond a floor: {late}",
+            race.all(late),
+            figures={"floors": floors[late], "µs a step beyond 1 floor": beyond[late]}
+            | {f"µs a step beyond 1 floor, {name}": value for name, value in beyond.items()},
+            targets=(Target("µs a step beyond 1 floor", "≤", 5),),
+            note=_format_grid(cells, floors, beyond),
+        ),
+    ]
+
+
+def _format_grid(cells: dict[str, tuple[Any, ...]], floors: dict[str, float], beyond: dict[str, float]) -> str:
+    """Dense floors of each cell, and the µs a step beyond one floor where there are any."""
+    lines: dict[tuple[int, float], list[str]] = {}
+    batches = []
+    for name, (width, density, batch, _, _) in cells.items():
+        text = f"{floors[name]:.2f}" + (f" (+{beyond[name]:.1f} µs)" if beyond[name] > 0 else "")
+        lines.setdefault((width, density), []).append(text)
+        if batch not in batches:
+            batches.append(batch)
+    rows = [["width", "non-zero", *(f"batch {batch}" for batch in batches)]]
+    rows += [[str(width), f"{density:.0%}", *texts] for (width, density), texts in sorted(lines.items())]
+    return "all cells in floors\n" + "\n".join("".join(text.ljust(18) for text in row).rstrip() for row in rows)
+
+
+def predict(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
+    """Time `predict` of 10,000 rows and of one, and the program alone for one row."""
+    X, y = fastmlp.datasets.load_mnist(5_000)
+    model = fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)
+    many = np.concatenate([X, X])
+    calls: dict[str, tuple[int, Callable[[], object]]] = {
+        "10,000 rows": (5, lambda: model.predict(many)),
+        "one row": (1000, lambda: model.predict(X[:1])),
+        "one row, inside": (1000, _program_alone(model, X[:1])),
+    }
+    if peers and available("scikit-learn"):
+        other = make_classifier(Setup()).partial_fit(X.astype(np.float32) / 255, y, classes=np.arange(10))
+        floats = many.astype(np.float32) / 255
+        calls["scikit-learn 10,000 rows"] = (3, lambda: other.predict(floats))
+        calls["scikit-learn one row"] = (100, lambda: other.predict(floats[:1]))
+
+    def timed(repeats: int, call: Callable[[], object]) -> Callable[[], list[float]]:
+        return lambda: [seconds_of(call) for _ in range(repeats)]
+
+    race = run_race({name: timed(*call) for name, call in calls.items()}, rounds, sgemm)
+    flops = forward_flops(model.widths, len(many))
+    rows = []
+    for name, targets in (
+        ("10,000 rows", (Target("floors", "≤", 0.5),)),
+        ("one row", (Target("µs", "≤", 20),)),
+        ("one row, inside", (Target("µs", "≤", 5),)),
+    ):
+        figures = {"µs": race.best(name) * 1e6}
+        if name == "10,000 rows":
+            figures["floors"] = race.floors(name, flops)
+        others = {"scikit-learn": f"scikit-learn {name}"}
+        ratios = {key: race.best(other) / race.best(name) for key, other in others.items() if other in calls}
+        rows.append(Row(f"predict, {name}", race.all(name), ratios=ratios, figures=figures, targets=targets))
+    return rows
+
+
+def _program_alone(model: Any, row: Any) -> Callable[[], object]:
+    """The compiled call that `predict` makes for one row, without what Python does before and after."""
+    model.predict(row)  # from now on the row and the parameters lie where the program reads them
+    predictor = model._predictor
+    [(workspace, _)] = predictor._workspaces.values()
+    program, address = predictor._program, workspace._tables[0].ctypes.data
+    workspace.run(program)
+    return lambda: program(address)
+
+
+FIRST_BATCH = """
+import fastmlp
+X, y = fastmlp.datasets.load_mnist(64)
+fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)
+"""
+PEER_FIRST_BATCH = "import peers; peers.train_first_batch({!r})"
+
+
+def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
+    """Time whole processes: they start, train one batch of 64 rows of MNIST, and end."""
+    with tempfile.TemporaryDirectory() as kept:
+
+        def cold() -> list[float]:
+            with tempfile.TemporaryDirectory() as empty:
+                return [seconds_of(lambda: _run(FIRST_BATCH, empty))]
+
+        def timed(code: str) -> Callable[[], list[float]]:
+            return lambda: [seconds_of(lambda: _run(code, kept)) for _ in range(3)]
+
+        competitors = {
+            "cold compile": cold,
+            "cached": timed(FIRST_BATCH),
+            "import fastmlp": timed("import fastmlp"),
+            "Python alone": timed("pass"),
+        }
+        others = [name for name in ("PyTorch", "JAX") if peers and available(name)]
+        competitors |= {name: timed(PEER_FIRST_BATCH.format(name)) for name in others}
+        race = run_race(competitors, rounds)
+    rows = []
+    for name, what, targets in (
+        ("cold compile", "first batch, cold compile", (Target("min", "≤", 3),)),
+        ("cached", "first batch, cached", (Target("min", "≤", 0.8),)),
+        ("import fastmlp", "import fastmlp", ()),
+        ("Python alone", "Python alone", ()),
+    ):
+        ratios = race.ratios(name, others) if "batch" in what else {}
+        rows.append(Row(f"process: {what}", race.all(name), ratios=ratios, targets=targets))
+    return rows
+
+
+GROWTH = """
+import sys
+import numpy as np
+import fastmlp.training, fastmlp.engine.trainer
+
+def resident(field):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(field))
+
+X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
+before = resident("VmRSS:")
+fastmlp.train(X, y, num_epochs=2, num_threads=2, seed=0, verbose=False)
+print(resident("VmHWM:") - before)
+"""
+
+
+def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
+    """Measure by how much the peak of resident memory exceeds what data and imports take, in fresh processes.
+
+    Linux tells the peak twice: `resource.getrusage` starts from what the parent had, so it is read from /proc, where
+    it is the process's own. The data are loaded straight into their arrays, so that they leave no earlier peak. The
+    compiled programs are in a cache.
+    """
+    n = 5_000 if quick else MNIST_ROWS
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / name) for name in ("X.npy", "y.npy")]
+        for path, array in zip(paths, fastmlp.datasets.load_mnist(n), strict=True):
+            np.save(path, array)
+        _run(GROWTH, folder, *paths)
+        megabytes = [int(_run(GROWTH, folder, *paths)) / 1e6 for _ in range(rounds)]
+    worst = max(megabytes)
+    return [
+        Row(
+            f"memory above the matrix, MNIST {n:,} uint8, 2 threads",
+            megabytes,
+            "MB",
+            figures={"MB": worst},
+            targets=(Target("MB", "≤", 30),),
+            note=f"the target is held against the largest of {rounds} processes, {worst:.3g} MB "
+            f"(median {statistics.median(megabytes):.3g})",
+        )
+    ]
+
+
+def _run(code: str, cache: str, *arguments: str) -> str:
+    """Run code in a fresh interpreter that finds fastmlp and these modules, with compiled programs kept in a folder."""
+    paths = os.pathsep.join(map(str, (PACKAGES, HERE)))
+    environment = {**os.environ, "PYTHONPATH": paths, "FASTMLP_CACHE_DIR": cache}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return run.stdout
+
+
+FIGURES = {"sweep": sweep, "predict": predict, "startup": startup, "memory": memory}

@@ -1,0 +1,171 @@
+"""Rows of measurements, how they are taken by turns, and how they are printed."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from roofline import Sgemm
+from workloads import Target
+
+SETTLE_WINDOW, SETTLE_WINDOWS, IDLE_SHARE = 0.02, 50, 0.05
+COLUMNS = ("case", "floors", "min", "median", "other's minimum ÷ ours", "target")
+LIBRARIES = ("fastmlp", "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax")
+
+
+@dataclass
+class Row:
+    """What was measured for one line of the table."""
+
+    case: str
+    samples: list[float]
+    """In the unit: each epoch, call or process on its own."""
+    unit: str = "s"
+    ratios: dict[str, float] = field(default_factory=dict)
+    """Minima of others in units of this one's."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What targets refer to besides: "floors", "threads", ..."""
+    targets: tuple[Target, ...] = ()
+    note: str = ""
+    rounds: list[float] = field(default_factory=list)
+    """Dense floors of each round, by the best epoch and the matrix products of that round."""
+
+    @property
+    def known(self) -> dict[str, float]:
+        """Every figure by name; "min" is the smallest sample."""
+        return {"min": min(self.samples), **self.ratios, **self.figures}
+
+    def cells(self) -> tuple[str, ...]:
+        """One text a column."""
+        marks = {True: "✓", False: "✗", None: "(not measured)"}
+        floors = self.figures.get("floors")
+        return (
+            self.case,
+            "" if floors is None else f"{floors:.3f}",
+            format_amount(min(self.samples), self.unit),
+            format_amount(statistics.median(self.samples), self.unit),
+            " · ".join(f"{name} {ratio:.3g}" for name, ratio in self.ratios.items()),
+            ", ".join(f"{target} {marks[target.met(self.known)]}" for target in self.targets),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        targets = [{"target": str(target), "met": target.met(self.known)} for target in self.targets]
+        return asdict(self) | {"targets": targets, "min": min(self.samples)}
+
+
+def format_amount(value: float, unit: str) -> str:
+    """A number with a unit; seconds in the multiple that suits them."""
+    if unit != "s":
+        return f"{value:.3g} {unit}"
+    for factor, name in ((1, "s"), (1e3, "ms")):
+        if value * factor >= 1:
+            return f"{value * factor:.3g} {name}"
+    return f"{value * 1e6:.3g} µs"
+
+
+@dataclass
+class Race:
+    """Seconds of every competitor in every round, and the matrix products' rate in each."""
+
+    seconds: dict[str, list[list[float]]]
+    rates: list[float]
+
+    def all(self, name: str) -> list[float]:
+        return [s for samples in self.seconds[name] for s in samples]
+
+    def best(self, name: str) -> float:
+        return min(self.all(name))
+
+    def ratios(self, name: str, others: Iterable[str]) -> dict[str, float]:
+        """Minima of others over this one's."""
+        return {other: self.best(other) / self.best(name) for other in others}
+
+    def floors(self, name: str, flops: float) -> float:
+        """The minimum in dense floors, by the fastest matrix product of all rounds."""
+        return self.best(name) * max(self.rates) / flops
+
+    def floors_of_rounds(self, name: str, flops: float) -> list[float]:
+        pairs = zip(self.seconds[name], self.rates, strict=True)
+        return [min(samples) * rate / flops for samples, rate in pairs]
+
+
+def run_race(competitors: dict[str, Callable[[], list[float]]], rounds: int, sgemm: Sgemm | None = None) -> Race:
+    """Let the competitors run one after the other, round by round: A B C A B C ...
+
+    Each runs once before, not counted: compilers, caches and memory are warm.
+    """
+    for run in competitors.values():
+        run()
+    race = Race({name: [] for name in competitors}, [])
+    for _ in range(rounds):
+        if sgemm is not None:
+            race.rates.append(sgemm.rate())
+        for name, run in competitors.items():
+            settle()
+            race.seconds[name].append(run())
+    return race
+
+
+def settle() -> None:
+    """Wait until this process is idle: threads of BLAS and OpenMP go on spinning for a while after their last task."""
+    idle = 0
+    for _ in range(SETTLE_WINDOWS):
+        used = time.process_time()
+        time.sleep(SETTLE_WINDOW)
+        idle = idle + 1 if time.process_time() - used < IDLE_SHARE * SETTLE_WINDOW else 0
+        if idle == 2:  # one might have been a busy machine's
+            return
+
+
+def print_table(rows: list[Row]) -> None:
+    """All rows, in columns, then what there is to note about them."""
+    table = [COLUMNS, *(row.cells() for row in rows)]
+    sizes = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
+    for cells in table:
+        print(" | ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)).rstrip())
+        if cells is COLUMNS:
+            print("-|-".join("-" * size for size in sizes))
+    for row in rows:
+        if row.note:
+            print(f"\n{row.case}: {row.note}")
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures depend on besides the code."""
+    from threadpoolctl import threadpool_info
+
+    from fastmlp.engine.processor import LANES, usable_cores
+
+    blas = [f"{i['internal_api']} {i['version']} {i.get('architecture', '')}".strip() for i in threadpool_info()]
+    return {
+        "processor": _processor_name(),
+        "usable cores": usable_cores(),
+        "load average": round(os.getloadavg()[0], 2),
+        "float32 in a register": LANES,
+        "BLAS": ", ".join(blas),
+        "OPENBLAS settings": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")},
+        "Python": platform.python_version(),
+        **{name: found for name in LIBRARIES if (found := _version(name))},
+    }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor_name() -> str:
+    from llvmlite import binding
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()} ({binding.get_host_cpu_name()})"
