@@ -1,6 +1,6 @@
 """Measure fastmlp against the time that dense arithmetic takes on this machine, and against other trainers.
 
-    python bench/engine_targets.py [--quick] [--only CASE,...] [--peers] [--json FILE]
+    python bench/engine_targets.py [--quick] [--rounds N] [--only CASE,...] [--peers] [--json FILE]
 
 Everything goes through `fastmlp.train`; an epoch's time is that of the history it returns. Competitors run in one
 process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in units of
@@ -64,6 +64,7 @@ def main() -> None:
     workloads = {workload.name: workload for workload in WORKLOADS}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds on few rows: to see that it runs")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each race; more are steadier")
     parser.add_argument("--only", metavar="CASE,...", help=f"of {', '.join([*workloads, *FIGURES])}")
     parser.add_argument("--peers", action="store_true", help="also scikit-learn, PyTorch, JAX")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
@@ -75,7 +76,7 @@ def main() -> None:
     machine = describe_machine()
     print(", ".join(f"{key}: {value}" for key, value in machine.items()), end="\n\n")
     sgemm = Sgemm()
-    options = (QUICK_ROUNDS if args.quick else ROUNDS, args.quick, args.peers, sgemm)
+    options = (QUICK_ROUNDS if args.quick else args.rounds, args.quick, args.peers, sgemm)
     rows: list[Row] = []
     for name in names:
         print(f"measuring {name} ...", flush=True)
