@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from fastmlp import reference
 from fastmlp.descent import Descent
 from fastmlp.engine.plan import plan_layers
+from fastmlp.engine.processor import LANES
 from fastmlp.engine.trainer import Engine
 from fastmlp.reference.parameters import layer_views
 
@@ -124,7 +125,8 @@ def test_the_engine_is_the_reference(case):
 
 def test_the_cases_share_few_programs():
     specs = {Engine(*make_problem(case)[:2])._workspace.spec for case in CASES}
-    assert len(PROGRAMS) <= len(specs) <= 2 * len(PROGRAMS)
+    assert len(PROGRAMS) <= len(specs)
+    assert len(specs) <= 1.5 * len(PROGRAMS) or LANES < 16
     assert {spec.form for spec in specs} == {"dense", "sparse", "csr"}
     assert {(spec.kind, spec.raw, spec.form) for spec in specs} >= set(
         itertools.product(("f32", "f64"), ("u8", "f32", "f64"), ("dense", "sparse"))
@@ -202,7 +204,7 @@ def test_nothing_is_read_from_scratch_memory_before_it_is_written(case):
 
 @pytest.mark.parametrize("case", TILES, ids=names)
 def test_padding_stays_zero(case):
-    problem, start, orders = make_problem(case)
+    problem, start, orders = make_problem(case._replace(d=case.d | 1))
     engine = Engine(problem, start)
     train(engine, orders)
     workspace = engine._workspace
