@@ -50,7 +50,7 @@ def draw(report: dict[str, Any]) -> None:
     axes = figure.subplots()
     colors = ["C1" if name == "fastmlp" else "0.65" for name in bars]
     drawn = axes.barh(list(bars), list(bars.values()), color=colors)
-    axes.bar_label(drawn, [amount(seconds) for seconds in bars.values()], padding=4)
+    axes.bar_label(drawn, [amount(seconds) for seconds in bars.values()], padding=4, bbox={"color": "white", "pad": 1})
     floor = ours / row["figures"]["floors"]
     axes.axvline(floor, color="black", linestyle="--", linewidth=1)
     axes.annotate(

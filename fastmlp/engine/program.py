@@ -175,7 +175,7 @@ def make_program(spec):
             address[k] = place
             if s + B + k < t.n:
                 ahead = bytes_(t.X + t.order[s + B + k] * t.stride)
-                for byte in range(0, t.stride, 64):
+                for byte in range(0, t.row_bytes, 64):
                     prefetch(ahead + byte)
             i = k // S
             if sparse:

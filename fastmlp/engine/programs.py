@@ -65,7 +65,10 @@ def cache_folder():
     chosen = os.environ.get("FASTMLP_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
+    except RuntimeError:  # a user without a home: nothing is kept
+        return Path(os.devnull)
 
 
 def _key(spec):

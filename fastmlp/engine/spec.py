@@ -67,7 +67,7 @@ RUN = {
     **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "hidden", "learn", "lazy"), "int"),
     **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
-    **dict.fromkeys(("X", "stride", "safe", "tail", "targets", "targets_stride"), "int"),
+    **dict.fromkeys(("X", "stride", "row_bytes", "safe", "tail", "targets", "targets_stride"), "int"),
     "indices": "i32",
     "indptr": "i64",
     "order": "i64",

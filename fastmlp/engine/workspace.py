@@ -197,7 +197,9 @@ class Workspace:
         """Let the programs read these `Rows` or `Entries`; the caller keeps them."""
         if isinstance(data, Rows):
             matrix = data.matrix
-            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], safe=data.safe, tail=data.tail)
+            row_bytes = matrix.shape[1] * matrix.itemsize
+            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], row_bytes=row_bytes)
+            self.set(safe=data.safe, tail=data.tail)
         else:
             self.set(n=len(data.indptr) - 1, X=data.data, indices=data.indices, indptr=data.indptr)
 
