@@ -36,6 +36,12 @@ def make_head(loss, kind, lanes):
     def is_output(A, p, K):
         return iota(A, number(A, p * lanes)) < number(A, K)
 
+    @inline
+    def put_targets(k, K, stride, D, y):
+        """A sample's numbers into its row of D, from where they are read as vectors."""
+        for c in range(K):
+            (D + c // lanes * stride)[k, c % lanes] = y[c]
+
     @kernel
     def cross_entropy(first, last, K, panels, stride, A, D, code, share, loss):
         for k in range(first, last):
@@ -59,9 +65,7 @@ def make_head(loss, kind, lanes):
     @kernel
     def binary_cross_entropy(first, last, K, panels, stride, A, D, code, share, loss):
         for k in range(first, last):
-            y = numbers(code[k])
-            for c in range(K):
-                (D + c // lanes * stride)[k, c % lanes] = y[c]
+            put_targets(k, K, stride, D, numbers(code[k]))
             value = 0.0
             for p in range(panels):
                 outputs = is_output(A, p, K)
@@ -75,9 +79,7 @@ def make_head(loss, kind, lanes):
     @kernel
     def mean_squared_error(first, last, K, panels, stride, A, D, code, share, loss):
         for k in range(first, last):
-            y = numbers(code[k])
-            for c in range(K):
-                (D + c // lanes * stride)[k, c % lanes] = y[c]
+            put_targets(k, K, stride, D, numbers(code[k]))
             value = 0.0
             for p in range(panels):
                 r = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
@@ -85,5 +87,8 @@ def make_head(loss, kind, lanes):
                 (D + p * stride)[k] = r * number(A, 2 * share[k] / K)
             loss[k] = value / K
 
-    kernels = (cross_entropy, binary_cross_entropy, mean_squared_error)
-    return {k.py_func.__name__ if hasattr(k, "py_func") else k.__name__: k for k in kernels}[loss]
+    return {
+        "cross_entropy": cross_entropy,
+        "binary_cross_entropy": binary_cross_entropy,
+        "mean_squared_error": mean_squared_error,
+    }[loss]
