@@ -101,49 +101,74 @@ def two(rows, distance, panels):
     return pair(rows, distance * (panels - 1))
 
 
-def run_product(count, mask, A, W, start, out, first, R, panels):
-    hidden.product(count, mask, A, two(W, R, panels), two(start, 1, panels), two(out, S, panels), first)
+def run_masked_product(count, units, mask, A, W, start, out, first, R, panels):
+    hidden.masked_product(count, units, mask, A, two(W, R, panels), two(start, 1, panels), two(out, S, panels), first)
 
 
+def run_dense_product(count, units, mask, A, W, start, out, first, R, panels):
+    hidden.dense_product(count, units, mask, A, two(W, R, panels), two(start, 1, panels), two(out, S, panels), first)
+
+
+def up_to(multiple, count):
+    return -(-count // multiple) * multiple
+
+
+@pytest.mark.parametrize(("body", "rows_at_once"), [(run_masked_product, 2), (run_dense_product, 4)])
 @pytest.mark.parametrize("first", [True, False])
-def test_product(panel, rng, first, panels):
+def test_product(panel, rng, first, panels, body, rows_at_once):
     A, W, start = (random(rng, shape, panel.dtype) for shape in ((S, panel.R), (2, panel.R, panel.R), (2, panel.R)))
     mask, rows = masks(rng, (S, panel.R)), panel.row
-    for count in COUNTS:
+    for count, units in zip(COUNTS, np.resize([panel.R, 1, panel.R - 1], len(COUNTS)).tolist(), strict=True):
+        used = mask & (np.arange(panel.R) < units)
+        active = aligned(A.shape, panel.dtype, np.where(used, A, 0))
         out = random(rng, (2, S, panel.R), panel.dtype)
         before = out.copy()
         call(
-            run_product, count, (ints, integers(mask)), (rows, A), (rows, W), (rows, start), (rows, out), first,
+            body, count, units, (ints, integers(used)), (rows, active), (rows, W), (rows, start), (rows, out), first,
             panel.R, panels,
         )  # fmt: skip
         for p in range(panels):
             wanted = twins.product(
-                A[:count], mask[:count], W[p].astype(float), start[p] if first else before[p, :count]
+                A[:count], used[:count], W[p].astype(float), start[p] if first else before[p, :count]
             )
             assert_close(out[p, :count], wanted, panel.dtype)
-            assert np.any(out[p, :count] != before[p, :count])
-        np.testing.assert_array_equal(out[:, even(count) :], before[:, even(count) :])
+            assert np.any(out[p, :count] != before[p, :count]) or not np.any(used[:count])
+        written = up_to(rows_at_once, count)
+        np.testing.assert_array_equal(out[:, written:], before[:, written:])
         np.testing.assert_array_equal(out[panels:], before[panels:])
 
 
-def run_gradient(units, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
-    hidden.gradient(
-        units, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state, rate,
-        decay,
+def run_masked_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
+    hidden.masked_gradient(
+        units, count, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
+        rate, decay,
     )  # fmt: skip
 
 
-def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels):
+def run_dense_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
+    hidden.dense_gradient(
+        units, count, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
+        rate, decay,
+    )  # fmt: skip
+
+
+GRADIENTS = pytest.mark.parametrize(("body", "units_at_once"), [(run_masked_gradient, 2), (run_dense_gradient, 4)])
+
+
+@GRADIENTS
+def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels, body, units_at_once):
     A, D = random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)
-    mask = masks(rng, (panel.R, S)).T
-    for units in {1, 2, panel.R - 1, panel.R}:
+    A[:, panel.R - 1] = 0  # not a unit
+    for units, count in ((1, 64), (2, 7), (panel.R - 1, 64), (panel.R, 1)):
+        mask = masks(rng, (panel.R, S)).T & (np.arange(S) < count)[:, None]
+        active = aligned(A.shape, panel.dtype, np.where(mask, A, 0))
         W, G = random(rng, (2, panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
         before, rows = W.copy(), panel.row
         call(
-            run_gradient, units, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), True, True,
+            body, units, count, (ints, integers(mask.T)), (rows, active), (rows, D), (rows, W), (rows, G), True, True,
             0, Rate(0.5, 0.0, 0.0, 0.0), 0.25, panel.R, panels,
         )  # fmt: skip
-        n = even(units)
+        n = up_to(units_at_once, units)
         for p in range(panels):
             g = twins.gradient(A.astype(float), mask, D[p].astype(float))[:n]
             wanted = twins.step("sgd", before[p, :n].astype(float), g, (), lr=0.5, weight_decay=0.25)[0]
@@ -153,15 +178,18 @@ def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels):
         assert np.all(G == UNTOUCHED)
 
 
-def test_gradient_adds_tiles_up(panel, rng, panels):
+@GRADIENTS
+def test_gradient_adds_tiles_up(panel, rng, panels, body, units_at_once):
+    assert panel.R % units_at_once == 0
     tiles = [(random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)) for _ in range(3)]
     mask, rows = masks(rng, (panel.R, S)).T, panel.row
     W, G = random(rng, (2, panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
     before = W.copy()
     for i, (A, D) in enumerate(tiles):
         np.testing.assert_array_equal(W, before)
+        active = aligned(A.shape, panel.dtype, np.where(mask, A, 0))
         call(
-            run_gradient, panel.R, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), i == 0, i == 2,
+            body, panel.R, S, (ints, integers(mask.T)), (rows, active), (rows, D), (rows, W), (rows, G), i == 0, i == 2,
             0, Rate(0.5, 0.0, 0.0, 0.0), 0.0, panel.R, panels,
         )  # fmt: skip
     for p in range(panels):
@@ -203,10 +231,10 @@ def test_activate(panel, rng):
     for count in COUNTS:
         units = panel.R - 1 if count % 2 else panel.R
         A, mask = aligned((4, S, panel.R), panel.dtype, Z), aligned((4, S), np.int64, UNTOUCHED)
-        call(run_activate, count, int(twins.to_bits(np.arange(64) < units)), (panel.row, A), (ints, mask))
+        call(run_activate, count, units, (panel.row, A), (ints, mask))
         for name, mine, bits in zip(NAMES, A, mask, strict=True):
             with np.errstate(invalid="ignore"):
-                wanted = twins.activate(Z[:count].astype(float), name)
+                wanted = np.where(np.arange(panel.R) < units, twins.activate(Z[:count].astype(float), name), 0)
             finite = np.isfinite(wanted)
             assert_close(np.where(finite, mine[:count], 0), np.where(finite, wanted, 0), panel.dtype)
             np.testing.assert_array_equal(np.isnan(mine[:count]), np.isnan(wanted))

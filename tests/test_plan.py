@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastmlp.engine.plan import pack_biases, pack_weights, panel_widths, plan_layers, unpack_weights
-from fastmlp.engine.processor import lanes, usable_cores
+from fastmlp.engine import trainer
+from fastmlp.engine.plan import is_wide, pack_biases, pack_weights, panel_widths, plan_layers, registers, unpack_weights
+from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.trainer import default_threads
 
 NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
@@ -16,23 +17,26 @@ FORMS = ("dense", "sparse", "csr")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["f32", "f64"])
 @pytest.mark.parametrize("widths", NETWORKS)
-def test_panels_are_one_two_or_four_registers_wide(widths, kind, form):
+def test_panels_are_some_registers_wide(widths, kind, form):
     row, out = panel_widths(widths, kind, form)
-    register = lanes(kind)
+    register, most = registers(kind)
+    assert register % 4 == 0
     for width in (row, out):
-        assert width in (register, 2 * register, 4 * register)
-    assert out >= min(widths[-1], 4 * register)
+        assert width in [n * register for n in (1, 2, 4) if n <= most]
+    assert out >= min(widths[-1], most * register)
     if len(widths) == 2:
         assert row == out
+    assert is_wide(most * register, kind)
+    assert not is_wide(register, kind)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["f32", "f64"])
 def test_narrow_layers_have_narrow_panels(kind, form):
-    register = lanes(kind)
-    assert panel_widths((50, register, 2), kind, form) == (register, register)
-    assert panel_widths((50, 2 * register, register + 1), kind, "dense") == (2 * register, 2 * register)
-    assert panel_widths((50, 40 * register, 40 * register), kind, form) == (4 * register, 4 * register)
+    register, most = registers(kind)
+    assert panel_widths((50, 2 * register, 2), kind, "dense") == (register, register)
+    assert panel_widths((50, 4 * register, register + 1), kind, form)[1] == 2 * register
+    assert panel_widths((50, 40 * register, 40 * register), kind, form) == (most * register, most * register)
 
 
 @pytest.mark.parametrize("row", [8, 32])
@@ -63,14 +67,22 @@ def test_the_rows_of_a_layer_fill_the_panels_below(widths):
 
 
 def test_a_tiny_network_runs_on_one_thread():
-    assert default_threads((4, 32, 16, 4), 32, 1.0) == 1
-    assert default_threads((1, 1), 1, 0.0) == 1
+    assert default_threads((4, 32, 16, 4), 32, 1.0, 16) == 1
+    assert default_threads((1, 1), 1, 0.0, 16) == 1
 
 
 def test_a_large_network_uses_every_core():
-    assert default_threads((784, 2048, 2048, 10), 512, 1.0) == usable_cores()
+    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 64) == min(usable_cores(), 16)
 
 
 def test_threads_grow_with_the_batch_and_the_density():
     for few, many in (((1, 1.0), (64, 1.0)), ((64, 0.0), (64, 1.0))):
-        assert default_threads((784, 256, 128, 10), *few) <= default_threads((784, 256, 128, 10), *many)
+        assert default_threads((784, 256, 128, 10), *few, 16) <= default_threads((784, 256, 128, 10), *many, 16)
+
+
+def test_a_thread_needs_a_pair_of_panels_where_the_first_layer_is_most_of_the_work(monkeypatch):
+    monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
+    assert default_threads((784, 256, 128, 10), 512, 1.0, 64) == 2
+    assert default_threads((784, 256, 128, 10), 512, 1.0, 16) == 8
+    assert default_threads((784, 30, 10), 512, 1.0, 16) == 1
+    assert default_threads((784, 30, 2000, 10), 512, 1.0, 16) == 8

@@ -1,13 +1,18 @@
-"""Products and gradients of dense layers that skip the zeros of the activations, and the activation functions.
+"""Products and gradients of dense layers, with and without skipping the zeros of activations, and the activations.
 
 Letters: a tile holds S = 64 samples k; a panel holds R units, one row of registers. A (S, R) and D (S, R) are a tile's
 activations and deltas in one panel, W (R_in, R) the weights between two panels. Masks are integers: bit i of mask[k]
-says whether A[k, i] takes part. Two rows are walked at a time; where the bits of both are set they share a load.
+says whether A[k, i] takes part; where it does not, A[k, i] is 0.
+
+Wide panels have registers enough to skip zeros: two rows are walked along their masks, and share a load where the bits
+of both are set. In narrow panels an addition would wait for the one before it: four rows go together and skip nothing.
 """
 
 from fastmlp.engine.simd import (
     inline,
+    iota,
     kernel,
+    low_bits,
     maximum,
     setbits,
     sigmoid,
@@ -19,7 +24,7 @@ from fastmlp.engine.simd import (
 
 
 @kernel
-def product(count, mask, A, W, start, out, first):
+def masked_product(count, units, mask, A, W, start, out, first):
     """out[k] = Σ_i A[k, i] W[i] over the bits i of mask[k], plus start[0] if first, else plus out[k]; k < count.
 
     An odd count also writes row `count`.
@@ -43,7 +48,25 @@ def product(count, mask, A, W, start, out, first):
 
 
 @kernel
-def gradient(units, mask, A, D, W, G, first, last, step, state, rate, decay):
+def dense_product(count, units, mask, A, W, start, out, first):
+    """The same from all i < units; the count is made a multiple of four."""
+    for k in range(0, count, 4):
+        if first:
+            z0 = start[0]
+            z1, z2, z3 = z0, z0, z0
+        else:
+            z0, z1, z2, z3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+        for i in range(units):
+            w = W[i]
+            z0 += A[k, i] * w
+            z1 += A[k + 1, i] * w
+            z2 += A[k + 2, i] * w
+            z3 += A[k + 3, i] * w
+        out[k], out[k + 1], out[k + 2], out[k + 3] = z0, z1, z2, z3
+
+
+@kernel
+def masked_gradient(units, count, mask, A, D, W, G, first, last, step, state, rate, decay):
     """G[i] = Σ_k A[k, i] D[k] over the bits k of mask[i], i < units (made even); at the last tile W takes its step.
 
     A batch of several tiles adds them up in G; of one tile, the sum never leaves the registers.
@@ -70,12 +93,35 @@ def gradient(units, mask, A, D, W, G, first, last, step, state, rate, decay):
 
 
 @kernel
+def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rate, decay):
+    """The same from all k < count; the units are made a multiple of four."""
+    for i in range(0, units, 4):
+        if first:
+            g0, g1, g2, g3 = splat(D, 0), splat(D, 0), splat(D, 0), splat(D, 0)
+        else:
+            g0, g1, g2, g3 = G[i], G[i + 1], G[i + 2], G[i + 3]
+        for k in range(count):
+            d = D[k]
+            g0 += A[k, i] * d
+            g1 += A[k, i + 1] * d
+            g2 += A[k, i + 2] * d
+            g3 += A[k, i + 3] * d
+        if last:
+            step(W, i, g0, state, rate, decay)
+            step(W, i + 1, g1, state, rate, decay)
+            step(W, i + 2, g2, state, rate, decay)
+            step(W, i + 3, g3, state, rate, decay)
+        else:
+            G[i], G[i + 1], G[i + 2], G[i + 3] = g0, g1, g2, g3
+
+
+@kernel
 def activate(count, units, A, mask, function, active):
-    """A[k] = function(A[k]); mask[k] = the bits of `units` where it is active."""
+    """A[k] = function(A[k]), 0 from the number of units on; mask[k] = the bits where it is active."""
     for k in range(count):
         z = A[k]
-        mask[k] = active(z) & units
-        A[k] = function(z)
+        mask[k] = active(z) & low_bits(units)
+        A[k] = where(iota(A, 0) < units, function(z), 0)
 
 
 @kernel

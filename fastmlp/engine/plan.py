@@ -5,33 +5,49 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp.engine.processor import lanes
+from fastmlp.engine.processor import LANES, lanes
+
+TYPICAL_DENSITY = 0.2
+"""Of sparse features, where a plan has to be the same for all."""
+
+
+def registers(kind):
+    """Return (numbers in a register, registers in a widest panel): sums of two rows of two panels stay in registers.
+
+    Four numbers, where that takes two registers: units are taken in fours.
+    """
+    return max(4, lanes(kind)), 2 if LANES == 8 else 4  # AVX2 has 16 registers, AVX-512 and arm64 have 32
+
+
+def is_wide(row, kind):
+    """Whether a panel of `row` units is a widest one, in which kernels skip zeros."""
+    register, most = registers(kind)
+    return row == most * register
 
 
 def panel_widths(widths, kind, form):
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
-    A panel of four registers is the fastest; a narrower one where padding would cost more than it gains.
+    Wide panels are the fastest; narrower ones where padding would cost more than it gains.
     """
-    register = lanes(kind)
+    register, most = registers(kind)
+    choices = [n * register for n in (4, 2, 1) if n <= most]
     hidden, outputs = widths[1:-1], widths[-1]
-
-    def narrowest(count, widest):
-        return next((n for n in (register, 2 * register, 4 * register) if n >= min(count, widest)), widest)
-
-    out = narrowest(outputs, 4 * register)
+    out = min(row for row in choices if row >= min(outputs, choices[0]))
     if not hidden:
         return out, out
 
     def cost(row):
-        # A step takes as long as an addition's latency, four cycles, or as its registers' additions do.
-        padded = [-(-h // row) for h in hidden]
-        if form != "dense":
-            padded[0] = -(-padded[0] // 4) * 4  # two threads with pairs of panels
-        work = [widths[0] * padded[0], *(m * p for m, p in zip(hidden, padded[1:], strict=False))]
-        return sum(work) * (max(4, row // register) + row / register / 4)
+        # Panels go two at a time, in the first layer for each of two threads: cycles of their multiply-adds.
+        pairs = [(-(-h // row) + 1) // 2 for h in hidden]
+        pairs[0] += pairs[0] % 2
+        each = row // register
+        dense = each * (0.8 if is_wide(row, kind) else 1)
+        # A sparse product waits for each of its additions, four cycles.
+        first = widths[0] * (dense if form == "dense" else TYPICAL_DENSITY * (max(4, each) + 1))
+        return first * pairs[0] + sum(m * p * dense for m, p in zip(hidden, pairs[1:], strict=False))
 
-    return min((4 * register, 2 * register, register), key=cost), out
+    return min(choices, key=cost), out
 
 
 class LayerPlan(NamedTuple):

@@ -17,8 +17,19 @@ Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, 
 
 from fastmlp.engine import first_layer
 from fastmlp.engine.head import make_head
-from fastmlp.engine.hidden import ACTIVATIONS, activate, add_panels, add_rows, chain, gradient, product
+from fastmlp.engine.hidden import (
+    ACTIVATIONS,
+    activate,
+    add_panels,
+    add_rows,
+    chain,
+    dense_gradient,
+    dense_product,
+    masked_gradient,
+    masked_product,
+)
 from fastmlp.engine.optimizers import STEPS, Rate
+from fastmlp.engine.plan import is_wide
 from fastmlp.engine.simd import (
     atomic_add,
     atomic_load,
@@ -66,6 +77,13 @@ def owned(panels, t):
 
 
 @inline
+def share_of_samples(B, t):
+    """(begin, end) of the samples that this thread takes through phase 2, in fours, as kernels may write them."""
+    fours = (B + 3) // 4
+    return 4 * share_of(fours, t.thread, t.threads), least(B, 4 * share_of(fours, t.thread + 1, t.threads))
+
+
+@inline
 def tile_size(B, i):
     """Samples in tile i of a batch of B."""
     return least(S, B - S * i)
@@ -99,11 +117,11 @@ def activate_panels(i, first, count, T, lanes, layer, p0, p1, function, active):
     """Samples first ≤ k < first + count of tile i through the activation of panels p0 ≤ p < p1."""
     for p in range(p0, p1):
         a = (p * T + i) * S + first
-        activate(count, low_bits(least(lanes, layer.units - p * lanes)), layer.A + a, layer.M + a, function, active)
+        activate(count, layer.units - p * lanes, layer.A + a, layer.M + a, function, active)
 
 
 @kernel
-def forward(i, first, count, T, lanes, into, layer):
+def forward(i, first, count, T, lanes, into, layer, product):
     """Samples first ≤ k < first + count of tile i through the products of one layer."""
     P, k = layer.panels, i * S + first
     for p in range(0, P, 2):
@@ -111,11 +129,11 @@ def forward(i, first, count, T, lanes, into, layer):
         for q in range(layer.in_panels):
             a = q * T * S + k
             W = two(layer.W + q * lanes, p, P, layer.in_rows)
-            product(count, into.M + a, into.A + a, W, b, out, q == 0)
+            product(count, least(lanes, layer.in_units - q * lanes), into.M + a, into.A + a, W, b, out, q == 0)
 
 
 @kernel
-def forward_shards(B, tiles, T, lanes, into, layer, zero, shards, begin, end):
+def forward_shards(B, tiles, T, lanes, into, layer, zero, shards, begin, end, product):
     """What the shards begin ≤ r < end of the first layer's units add to the layer above, all samples, into Z[r]."""
     P = layer.panels
     for r in range(begin, end):
@@ -124,9 +142,9 @@ def forward_shards(B, tiles, T, lanes, into, layer, zero, shards, begin, end):
             for i in range(tiles):
                 out = two(layer.Z + (r * P * T + i) * S, p, P, T * S)
                 for q in range(q0, q1):
-                    a = (q * T + i) * S
+                    a, units = (q * T + i) * S, least(lanes, layer.in_units - q * lanes)
                     W = two(layer.W + q * lanes, p, P, layer.in_rows)
-                    product(tile_size(B, i), into.M + a, into.A + a, W, pair(zero, 0), out, q == q0)
+                    product(tile_size(B, i), units, into.M + a, into.A + a, W, pair(zero, 0), out, q == q0)
 
 
 @kernel
@@ -138,7 +156,7 @@ def add_shards(i, first, count, T, layer, shards):
 
 
 @kernel
-def backward(i, first, count, T, lanes, layer, zero, below, begin, end, slope):
+def backward(i, first, count, T, lanes, layer, zero, below, begin, end, slope, product):
     """The deltas of some samples of tile i from a layer to panels begin ≤ q < end of the one below it."""
     k = i * S + first
     for q in range(begin, end, 2):
@@ -146,7 +164,8 @@ def backward(i, first, count, T, lanes, layer, zero, below, begin, end, slope):
         for p in range(layer.panels):
             a = p * T * S + k
             WT = two(layer.WT + p * lanes, q, end, layer.panels * lanes)
-            product(count, layer.M + a, layer.D + a, WT, pair(zero, 0), out, p == 0)
+            units = least(lanes, layer.units - p * lanes)
+            product(count, units, layer.M + a, layer.D + a, WT, pair(zero, 0), out, p == 0)
     for q in range(begin, end):
         chain(count, below.A + (q * T * S + k), below.D + (q * T * S + k), slope)
 
@@ -162,16 +181,19 @@ def update_biases(B, tiles, T, layer, begin, end, step, rate):
 
 
 @kernel
-def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, begin, end, step, rate, decay):
+def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, begin, end, gradient, step, rate, decay):
     """W takes its step and WT follows, for the units of panels begin ≤ q < end below."""
     for q in range(begin, end):
         sample_masks(B, tiles, into.M + q * T * S, into.C + q * T * S)
-        units = least(lanes_in, (layer.in_units - q * lanes_in + 1) & ~1)
+        units = least(lanes_in, layer.in_units - q * lanes_in)
         for p in range(0, layer.panels, 2):
             W = two(layer.W + q * lanes_in, p, layer.panels, layer.in_rows)
             for i in range(tiles):
                 a, D = (q * T + i) * S, two(layer.D + i * S, p, layer.panels, T * S)
-                gradient(units, into.C + a, into.A + a, D, W, G, i == 0, i == tiles - 1, step, layer.state, rate, decay)
+                gradient(
+                    units, tile_size(B, i), into.C + a, into.A + a, D, W, G, i == 0, i == tiles - 1, step, layer.state,
+                    rate, decay,
+                )  # fmt: skip
         for p in range(layer.panels):
             W, WT = layer.W + (p * layer.in_rows + q * lanes_in), layer.WT + (q * layer.panels + p) * lanes
             transpose(W, lanes_in, WT, lanes)
@@ -189,6 +211,8 @@ def make_program(spec):
     list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
     by_unit = spec.by_unit
+    wide = is_wide(row, spec.kind)
+    product, gradient = (masked_product, masked_gradient) if wide else (dense_product, dense_gradient)
     csr = spec.form == "csr"
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
@@ -196,8 +220,7 @@ def make_program(spec):
     def prepare(t, s, B, turn):
         """Where this thread's samples of the batch that begins at s lie, and their features as they are needed."""
         T, words_ = t.tiles, t.words
-        pairs = (B + 1) // 2
-        k0, k1 = 2 * share_of(pairs, t.thread, t.threads), least(B, 2 * share_of(pairs, t.thread + 1, t.threads))
+        k0, k1 = share_of_samples(B, t)
         blocks = (words_ + t.block - 1) // t.block
         address, code = t.address + turn * T * S, t.code + turn * T * S
         position = k0 * words_ * 64
@@ -251,15 +274,15 @@ def make_program(spec):
                 else:
                     for q in range(layer.in_panels):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        product(count, t.features + q * S, X, W + q * row, b, A, q == 0)
+                        product(count, least(row, t.d - q * row), t.features + q * S, X, W + q * row, b, A, q == 0)
         if t.hidden:
             for i in range(tiles):
                 activate_panels(i, 0, tile_size(B, i), T, row, layer, begin, end, function, active)
             r0, r1 = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
             if t.hidden == 1:
-                forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1)
+                forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1, product)
             else:
-                forward_shards(B, tiles, T, row, layer, t.layers + 1, t.zero, t.shards, r0, r1)
+                forward_shards(B, tiles, T, row, layer, t.layers + 1, t.zero, t.shards, r0, r1, product)
         if sparse:
             for i in range(tiles):
                 w = (turn * T + i) * t.words * 64
@@ -272,8 +295,7 @@ def make_program(spec):
     def through(t, s, B, turn):
         """Phase 2: this thread's samples from the second layer to the loss and back."""
         T = t.tiles
-        pairs = (B + 1) // 2
-        k0, k1 = 2 * share_of(pairs, t.thread, t.threads), least(B, 2 * share_of(pairs, t.thread + 1, t.threads))
+        k0, k1 = share_of_samples(B, t)
         for i in range(k0 // S, (k1 + S - 1) // S):
             first = k0 - S * i if k0 > S * i else 0
             count = least(S, k1 - S * i) - first
@@ -282,12 +304,12 @@ def make_program(spec):
                 if level == 1:
                     add_shards(i, first, count, T, layer, t.shards)
                 else:
-                    forward(i, first, count, T, row, t.layers + (level - 1), layer)
+                    forward(i, first, count, T, row, t.layers + (level - 1), layer, product)
                 activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
             if t.hidden == 1:
                 add_shards(i, first, count, T, t.last, t.shards)
             elif t.hidden:
-                forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last)
+                forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, product)
             A, D = t.last.A + i * S, t.last.D + i * S
             if not t.learn:
                 K = t.last.units
@@ -299,26 +321,26 @@ def make_program(spec):
             head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
             below = t.layers + (t.hidden - 1)
             if t.hidden > 1:
-                backward(i, first, count, T, out, t.last, t.zero, below, 0, below.panels, slope)
+                backward(i, first, count, T, out, t.last, t.zero, below, 0, below.panels, slope, product)
             for level in range(t.hidden - 1, 1, -1):
                 below = t.layers + (level - 1)
-                backward(i, first, count, T, row, t.layers + level, t.zero, below, 0, below.panels, slope)
+                backward(i, first, count, T, row, t.layers + level, t.zero, below, 0, below.panels, slope, product)
 
     @kernel
-    def dense_update(t, tiles, turn, rate, begin, end):
+    def dense_update(t, B, tiles, turn, rate, begin, end):
         """The weights from dense features to the units of panels begin ≤ p < end."""
         T, layer = t.tiles, t.layers
         Q, P = layer.in_panels, layer.panels
-        X = t.panels + turn * Q * T * S
+        X, G = t.panels + turn * Q * T * S, two(t.G, 0, 2, CHUNK)
         if by_unit:
             for p in range(begin, end):
                 for q in range(0, Q, 2):
                     WT = two(layer.WT + p * row, q, Q, P * row)
                     for i in range(tiles):
-                        d = (p * T + i) * S
+                        d, inputs = (p * T + i) * S, two(X + i * S, q, Q, T * S)
                         samples = layer.C + d if t.hidden else t.valid + i * S
                         gradient(
-                            row, samples, layer.D + d, two(X + i * S, q, Q, T * S), WT, two(t.G, 0, 2, CHUNK),
+                            row, tile_size(B, i), samples, layer.D + d, inputs, WT, G,
                             i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
                         )  # fmt: skip
                 for q in range(Q):
@@ -326,11 +348,12 @@ def make_program(spec):
             return
         for p in range(begin, end, 2):
             for q in range(Q):
-                W, features = two(layer.W + q * row, p, end, layer.in_rows), least(row, (t.d - q * row + 1) & ~1)
+                W, features = two(layer.W + q * row, p, end, layer.in_rows), least(row, t.d - q * row)
                 for i in range(tiles):
+                    D, valid = two(layer.D + i * S, p, end, T * S), t.valid + i * S
                     gradient(
-                        features, t.valid + i * S, X + (q * T + i) * S, two(layer.D + i * S, p, end, T * S), W,
-                        two(t.G, 0, 2, CHUNK), i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
+                        features, tile_size(B, i), valid, X + (q * T + i) * S, D, W, G,
+                        i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
                     )  # fmt: skip
 
     @kernel
@@ -383,7 +406,7 @@ def make_program(spec):
             for p in range(begin, end, 2):
                 update_panels(t, B, tiles, turn, rate, p, end)
         else:
-            dense_update(t, tiles, turn, rate, begin, end)
+            dense_update(t, B, tiles, turn, rate, begin, end)
 
     @kernel
     def update(t, s, B, tiles, turn, rate):
@@ -399,20 +422,20 @@ def make_program(spec):
         begin, end = owned(t.layers.panels, t)
         for i in range(tiles):
             if t.hidden == 1:
-                backward(i, 0, tile_size(B, i), T, out, t.last, t.zero, t.layers, begin, end, slope)
+                backward(i, 0, tile_size(B, i), T, out, t.last, t.zero, t.layers, begin, end, slope, product)
             elif t.hidden:
-                backward(i, 0, tile_size(B, i), T, row, t.layers + 1, t.zero, t.layers, begin, end, slope)
+                backward(i, 0, tile_size(B, i), T, row, t.layers + 1, t.zero, t.layers, begin, end, slope, product)
         if t.hidden:
             into, G = t.layers + (t.hidden - 1), two(outs(t.G), 0, 2, CHUNK)
             q0, q1 = owned(into.panels, t)
             p0, p1 = owned(t.last.panels, t)
-            update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, step, rate, t.decay)
+            update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, gradient, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, p0, p1, step, rate)
         for level in range(t.hidden - 1, 0, -1):
             into, layer, G = t.layers + (level - 1), t.layers + level, two(t.G, 0, 2, CHUNK)
             q0, q1 = owned(into.panels, t)
             p0, p1 = owned(layer.panels, t)
-            update_weights(B, tiles, T, row, row, into, layer, G, q0, q1, step, rate, t.decay)
+            update_weights(B, tiles, T, row, row, into, layer, G, q0, q1, gradient, step, rate, t.decay)
             update_biases(B, tiles, T, layer, p0, p1, step, rate)
         first_update(t, B, tiles, turn, rate)
 

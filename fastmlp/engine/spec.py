@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from fastmlp.engine.plan import panel_widths
+from fastmlp.engine.plan import is_wide, panel_widths
 
 S = 64
 """Samples in a tile, the bits of a mask."""
@@ -42,7 +42,7 @@ def make_spec(architecture, reading, dtype):
     """Return the spec of the program that trains an architecture, and predicts with it."""
     kind, form = KINDS[dtype.name], reading.form
     row, out = panel_widths(architecture.widths, kind, form)
-    by_unit = reading.by_unit and form == "dense" and architecture.activation == "relu"
+    by_unit = reading.by_unit and form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
     raw = KINDS[reading.raw]
     return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer, by_unit)
 

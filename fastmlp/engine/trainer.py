@@ -49,7 +49,7 @@ class Engine:
         reading = Reading(form, raw, base, problem.optimizer.name, by_unit)
         spec = make_spec(architecture, reading, dtype)
         threads = problem.num_threads or default_threads(
-            architecture.widths, self._batch, density if spec.form != "dense" else 1
+            architecture.widths, self._batch, density if spec.form != "dense" else 1, spec.row
         )
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
@@ -101,11 +101,17 @@ class Engine:
         return float(row_shares(len(starts), sums) @ self._batch_loss)
 
 
-def default_threads(widths, batch, density):
-    """Return how many threads pay for a batch of a network: none sits idle, and none costs more than it brings."""
+def default_threads(widths, batch, density, row):
+    """Return how many threads pay for a batch of a network: none costs more than it brings, and none sits idle.
+
+    Where the first layer is most of the work, each thread needs a pair of its panels, `row` units wide.
+    """
     madds = [m * p for m, p in pairwise(widths)]
     madds[0] = int(madds[0] * density)
-    return max(1, min(usable_cores(), 3 * sum(madds) * batch // MADDS_PER_THREAD))
+    threads = min(usable_cores(), 3 * sum(madds) * batch // MADDS_PER_THREAD)
+    if 2 * madds[0] > sum(madds):
+        threads = min(threads, -(-widths[1] // (2 * row)))
+    return max(1, threads)
 
 
 def _describe(spec, split, density):
