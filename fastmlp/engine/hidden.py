@@ -117,7 +117,7 @@ def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rat
 
 @kernel
 def activate(count, units, A, mask, function, active):
-    """A[k] = function(A[k]), 0 from the number of units on; mask[k] = the bits where it is active."""
+    """A[k] = function(A[k]), 0 from the number of units (≤ R) on; mask[k] = the bits of those that are active."""
     for k in range(count):
         z = A[k]
         mask[k] = active(z) & low_bits(units)

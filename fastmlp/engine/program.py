@@ -117,7 +117,8 @@ def activate_panels(i, first, count, T, lanes, layer, p0, p1, function, active):
     """Samples first ≤ k < first + count of tile i through the activation of panels p0 ≤ p < p1."""
     for p in range(p0, p1):
         a = (p * T + i) * S + first
-        activate(count, layer.units - p * lanes, layer.A + a, layer.M + a, function, active)
+        units = least(lanes, layer.units - p * lanes)
+        activate(count, units, layer.A + a, layer.M + a, function, active)
 
 
 @kernel
@@ -213,6 +214,7 @@ def make_program(spec):
     by_unit = spec.by_unit
     wide = is_wide(row, spec.kind)
     product, gradient = (masked_product, masked_gradient) if wide else (dense_product, dense_gradient)
+    linear, one_hidden, two_hidden, more_hidden = (spec.depth == n for n in range(4))
     csr = spec.form == "csr"
     sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
 
@@ -275,11 +277,11 @@ def make_program(spec):
                     for q in range(layer.in_panels):
                         X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
                         product(count, least(row, t.d - q * row), t.features + q * S, X, W + q * row, b, A, q == 0)
-        if t.hidden:
+        if not linear:
             for i in range(tiles):
                 activate_panels(i, 0, tile_size(B, i), T, row, layer, begin, end, function, active)
             r0, r1 = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
-            if t.hidden == 1:
+            if one_hidden:
                 forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1, product)
             else:
                 forward_shards(B, tiles, T, row, layer, t.layers + 1, t.zero, t.shards, r0, r1, product)
@@ -299,16 +301,17 @@ def make_program(spec):
         for i in range(k0 // S, (k1 + S - 1) // S):
             first = k0 - S * i if k0 > S * i else 0
             count = least(S, k1 - S * i) - first
-            for level in range(1, t.hidden):
-                layer = t.layers + level
-                if level == 1:
-                    add_shards(i, first, count, T, layer, t.shards)
-                else:
-                    forward(i, first, count, T, row, t.layers + (level - 1), layer, product)
-                activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
-            if t.hidden == 1:
+            if one_hidden:
                 add_shards(i, first, count, T, t.last, t.shards)
-            elif t.hidden:
+            elif not linear:
+                second = t.layers + 1
+                add_shards(i, first, count, T, second, t.shards)
+                activate_panels(i, first, count, T, row, second, 0, second.panels, function, active)
+                if more_hidden:
+                    for level in range(2, t.hidden):
+                        layer = t.layers + level
+                        forward(i, first, count, T, row, t.layers + (level - 1), layer, product)
+                        activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
                 forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, product)
             A, D = t.last.A + i * S, t.last.D + i * S
             if not t.learn:
@@ -319,12 +322,13 @@ def make_program(spec):
                 continue
             code, share = t.code + (turn * T + i) * S, t.share + (s + i * S)
             head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
-            below = t.layers + (t.hidden - 1)
-            if t.hidden > 1:
+            if two_hidden or more_hidden:
+                below = t.layers + (t.hidden - 1)
                 backward(i, first, count, T, out, t.last, t.zero, below, 0, below.panels, slope, product)
-            for level in range(t.hidden - 1, 1, -1):
-                below = t.layers + (level - 1)
-                backward(i, first, count, T, row, t.layers + level, t.zero, below, 0, below.panels, slope, product)
+            if more_hidden:
+                for level in range(t.hidden - 1, 1, -1):
+                    below = t.layers + (level - 1)
+                    backward(i, first, count, T, row, t.layers + level, t.zero, below, 0, below.panels, slope, product)
 
     @kernel
     def dense_update(t, B, tiles, turn, rate, begin, end):
@@ -338,7 +342,7 @@ def make_program(spec):
                     WT = two(layer.WT + p * row, q, Q, P * row)
                     for i in range(tiles):
                         d, inputs = (p * T + i) * S, two(X + i * S, q, Q, T * S)
-                        samples = layer.C + d if t.hidden else t.valid + i * S
+                        samples = t.valid + i * S if linear else layer.C + d
                         gradient(
                             row, tile_size(B, i), samples, layer.D + d, inputs, WT, G,
                             i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
@@ -421,22 +425,23 @@ def make_program(spec):
             t.valid[k] = low_bits(tile_size(B, k // S))
         begin, end = owned(t.layers.panels, t)
         for i in range(tiles):
-            if t.hidden == 1:
+            if one_hidden:
                 backward(i, 0, tile_size(B, i), T, out, t.last, t.zero, t.layers, begin, end, slope, product)
-            elif t.hidden:
+            elif not linear:
                 backward(i, 0, tile_size(B, i), T, row, t.layers + 1, t.zero, t.layers, begin, end, slope, product)
-        if t.hidden:
+        if not linear:
             into, G = t.layers + (t.hidden - 1), two(outs(t.G), 0, 2, CHUNK)
             q0, q1 = owned(into.panels, t)
             p0, p1 = owned(t.last.panels, t)
             update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, gradient, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, p0, p1, step, rate)
-        for level in range(t.hidden - 1, 0, -1):
-            into, layer, G = t.layers + (level - 1), t.layers + level, two(t.G, 0, 2, CHUNK)
-            q0, q1 = owned(into.panels, t)
-            p0, p1 = owned(layer.panels, t)
-            update_weights(B, tiles, T, row, row, into, layer, G, q0, q1, gradient, step, rate, t.decay)
-            update_biases(B, tiles, T, layer, p0, p1, step, rate)
+        if two_hidden or more_hidden:
+            for level in range(t.hidden - 1, 0, -1):
+                into, layer, G = t.layers + (level - 1), t.layers + level, two(t.G, 0, 2, CHUNK)
+                q0, q1 = owned(into.panels, t)
+                p0, p1 = owned(layer.panels, t)
+                update_weights(B, tiles, T, row, row, into, layer, G, q0, q1, gradient, step, rate, t.decay)
+                update_biases(B, tiles, T, layer, p0, p1, step, rate)
         first_update(t, B, tiles, turn, rate)
 
     def run(address):

@@ -28,6 +28,8 @@ class Spec(NamedTuple):
     """Units in a panel of a hidden layer."""
     out: int
     """Units in a panel of the last layer, equal to `row` if it is also the first."""
+    depth: int
+    """Hidden layers: 0, 1, 2, or 3 for any more."""
     activation: str
     loss: str
     optimizer: str
@@ -44,7 +46,10 @@ def make_spec(architecture, reading, dtype):
     row, out = panel_widths(architecture.widths, kind, form)
     by_unit = reading.by_unit and form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
     raw = KINDS[reading.raw]
-    return Spec(kind, raw, form, row, out, architecture.activation, architecture.loss, reading.optimizer, by_unit)
+    depth = min(3, len(architecture.widths) - 2)
+    return Spec(
+        kind, raw, form, row, out, depth, architecture.activation, architecture.loss, reading.optimizer, by_unit
+    )
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there:
