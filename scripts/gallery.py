@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = int(0.8 * len(X))
     X_test, y_test = X[split:], y[split:]
 
-    def train(backend: str) -> Any:
+    def train(backend: str, **options: Any) -> Any:
         return fastmlp.train(
             X[:split],
             y[:split],
@@ -53,9 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             backend=backend,
             seed=0,
             verbose=False,
+            **options,
         )
 
     model = train(arguments.backend)
+    calm = train(arguments.backend, init=0.01)
     histories = {backend: train(backend).history for backend in ("reference", "jit")}
     flow = fastmlp.gradient_flow(X, y, num_epochs=1, seed=0, backend=arguments.backend)
     accuracy, (first, *_, last) = model.history.val_accuracy[-1], model.history.gradient_magnitude[-1]
@@ -76,8 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         ("activations", "ActivationHistogramDisplay.from_estimator(model, X_test).plot()",
          f"The activations of each hidden layer; on the last watched batch {zeros} of them were zero.",
          ActivationHistogramDisplay.from_estimator(model, X_test).plot),
-        ("filters", "FiltersDisplay.from_estimator(model).plot()",
-         "The strongest first-layer units, as images.", FiltersDisplay.from_estimator(model).plot),
+        ("filters", "FiltersDisplay.from_estimator(calm).plot()",
+         "The strongest first-layer units, as images; of a network with init=0.01, as the random weights of "
+         "init=\"he\" would hide what was learned.", FiltersDisplay.from_estimator(calm).plot),
         ("confusion", "plot_confusion_matrix(model, X_test, y_test)",
          "Which digits are taken for which.", lambda: plot_confusion_matrix(model, X_test, y_test)),
         ("epoch-time", "EpochTimeDisplay.from_histories(histories).plot()",
