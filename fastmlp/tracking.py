@@ -14,6 +14,8 @@ from fastmlp.reference.backpropagation import deltas, forward, row_shares
 from fastmlp.reference.parameters import layer_views
 
 FIRST_EPOCH = "first_epoch"
+_SMALLEST_SQUARE = 1e-25
+"""Below it, what underflows in a sum of squares in float32 may count."""
 
 
 class Tracker:
@@ -35,13 +37,15 @@ class Tracker:
         self._first_epoch = first_epoch
         self._views: list[_View] = []
 
-    def run_epoch(self, trainer: Trainer, order: NDArray[np.int64], epoch: int) -> float:
-        """Train on the rows in this order like `Trainer.run_epoch`, and keep what is seen; `epoch` counts from 0."""
+    def run_epoch(self, trainer: Trainer, order: NDArray[np.int64], epoch: int, before: NDArray[Any]) -> float:
+        """Train on the rows in this order like `Trainer.run_epoch`, and keep what is seen.
+
+        `epoch` counts from 0; `before` is what `trainer.params` is now.
+        """
         size, weights = self._problem.batch_size, self._problem.sample_weight
         watched = range(0, len(order), size) if self._first_epoch and epoch == 0 else range(1)
         pieces = [order[start : start + size] for start in watched]
         self._views, losses = [], []
-        before = trainer.params
         for rows in pieces:
             losses.append(trainer.run_epoch(rows))
             if not np.isfinite(losses[-1]):
@@ -91,14 +95,15 @@ def _look(problem: Problem, rows: NDArray[np.int64], before: NDArray[Any], after
         activations = forward(X, layers, activation, loss)
         δ = deltas(activations, y, layers, activation, loss, weights)
         hidden = activations[:-1]
-        gradients = [_mean_and_rms(A.T @ d) for A, d in zip([X, *hidden], δ, strict=True)]
-        steps = [(_mean_and_rms(dW)[1], _mean_and_rms(W)[1]) for (dW, _), (W, _) in zip(moved, layers, strict=True)]
+        gradients = [A.T @ d for A, d in zip([X, *hidden], δ, strict=True)]
+        gradient_rms = [_rms(gradient) for gradient in gradients]
+        steps = [(_rms(dW), _rms(W)) for (dW, _), (W, _) in zip(moved, layers, strict=True)]
     zeros = [hidden_layer == 0 for hidden_layer in hidden]
     return _View(
-        gradient_mean=[mean for mean, _ in gradients],
-        gradient_rms=[rms for _, rms in gradients],
+        gradient_mean=[_mean_size(gradient) for gradient in gradients],
+        gradient_rms=gradient_rms,
         update_ratio=[step / size if size else math.nan for step, size in steps],
-        delta_mean=[len(rows) * _mean_and_rms(d)[0] for d in δ],  # each row has its share, 1/n, in it
+        delta_mean=[len(rows) * _mean_size(d) for d in δ],  # each row has its share, 1/n, in it
         zeros=[float(np.mean(zero)) for zero in zeros],
         silent=[np.all(zero, axis=0) for zero in zeros],
     )
@@ -112,14 +117,20 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def _mean_and_rms(values: NDArray[Any]) -> tuple[float, float]:
-    """Return mean |v| and the root mean square, neither losing small values: float32 has no square of 1e-25."""
-    sizes = np.abs(values)
-    largest = float(np.max(sizes))
-    if not 0 < largest < math.inf:
-        return largest, largest
-    sizes /= largest
-    return largest * float(np.mean(sizes)), largest * math.sqrt(float(np.mean(np.square(sizes, out=sizes))))
+def _mean_size(values: NDArray[Any]) -> float:
+    """Return mean |v|; the values are overwritten."""
+    return float(np.mean(np.abs(values, out=values)))
+
+
+def _rms(values: NDArray[Any]) -> float:
+    """Return the root mean square."""
+    flat = values.ravel()
+    square, unit = float(flat @ flat), 1.0
+    if not _SMALLEST_SQUARE < square < math.inf:  # float32 has no square of 1e-25: measure in units of the largest
+        unit = float(np.max(np.abs(flat))) or 1.0
+        flat = flat / unit
+        square = float(flat @ flat)
+    return unit * math.sqrt(square / flat.size)
 
 
 def _means(rows: list[list[float]]) -> list[float]:

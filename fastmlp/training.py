@@ -197,7 +197,7 @@ def train(
                 order = orders.permutation(n) if shuffle else np.arange(n)
                 lr = trainer.lr = training.lr
                 started = time.perf_counter()
-                value = trainer.run_epoch(order) if tracker is None else tracker.run_epoch(trainer, order, epoch)
+                value = trainer.run_epoch(order) if tracker is None else tracker.run_epoch(trainer, order, epoch, good)
                 seconds = time.perf_counter() - started
                 params_now = trainer.params
                 model = network(params_now)
