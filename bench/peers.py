@@ -45,7 +45,7 @@ class Fastmlp:
         self._params: Any = None
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             self._train(1, verbose=True)
-        self.path = printed.getvalue().splitlines()[0].partition(" samples: ")[2]
+        self.path = printed.getvalue().partition(" samples: ")[2].splitlines()[0]
         """What the first line of a training says about the path it takes."""
 
     @property

@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastmlp import datasets, jit, reference
+    from fastmlp import callbacks, datasets, display, jit, reference
+    from fastmlp.flow import gradient_flow
     from fastmlp.history import History
     from fastmlp.network import MLP
     from fastmlp.training import train
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = {"datasets", "jit", "reference"}
+_MODULES = {"callbacks", "datasets", "display", "jit", "reference"}
 _NAMES = {
     "History": "fastmlp.history",
     "MLP": "fastmlp.network",
+    "gradient_flow": "fastmlp.flow",
     "train": "fastmlp.training",
     "warmup": "fastmlp.warmup",
 }
-__all__ = ["MLP", "History", "datasets", "jit", "reference", "train", "warmup"]
+__all__ = ["MLP", "History", "callbacks", "datasets", "display", "gradient_flow", "jit", "reference", "train", "warmup"]
 
 
 def __getattr__(name: str) -> object:

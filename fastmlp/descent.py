@@ -13,23 +13,26 @@ from fastmlp.reference.optimizers import initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
+def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return normalised features, target rows and sample weights of these rows of the training set."""
+    X = problem.normalization.apply(problem.X[rows], problem.dtype)
+    codes = problem.codes[rows]
+    if codes.ndim == 1:
+        y = np.zeros((len(rows), problem.architecture.widths[-1]), problem.dtype)
+        y[np.arange(len(rows)), codes] = 1
+    else:
+        y = codes.astype(problem.dtype)
+    return X, y, None if problem.sample_weight is None else problem.sample_weight[rows]
+
+
 def batch_gradients(
     problem: Problem, params: NDArray[Any], rows: NDArray[np.int64], functions: ModuleType
 ) -> tuple[float, Layers]:
     """Return the mean loss over these rows of the training set, and its gradients at the flat vector `params`."""
     architecture = problem.architecture
-    targets = problem.codes[rows]
-    if targets.ndim == 1:
-        targets = np.eye(architecture.widths[-1])[targets]
-    loss, gradients = functions.loss_and_gradients(
-        problem.normalization.apply(problem.X[rows], problem.dtype),
-        targets.astype(problem.dtype),
-        layer_views(params, architecture.widths),
-        architecture.activation,
-        architecture.loss,
-        None if problem.sample_weight is None else problem.sample_weight[rows],
-    )
-    return loss, gradients
+    X, y, weights = batch_of(problem, rows)
+    layers = layer_views(params, architecture.widths)
+    return functions.loss_and_gradients(X, y, layers, architecture.activation, architecture.loss, weights)
 
 
 class Descent:
@@ -54,7 +57,8 @@ class Descent:
         self._params = params.astype(problem.dtype)
         self._state = initial_state(optimizer.name, self._params)
         self._step = getattr(functions, optimizer.name)
-        self._settings: dict[str, Any] = {"lr": optimizer.lr}
+        self.lr = optimizer.lr
+        self._settings: dict[str, Any] = {}
         if optimizer.name in ("momentum", "nesterov"):
             self._settings["momentum"] = optimizer.momentum
         if optimizer.weight_decay:
@@ -78,7 +82,9 @@ class Descent:
                 if not np.isfinite(loss):
                     return loss
                 losses.append(loss)
-                self._params, self._state = self._step(self._params, flatten(gradients), self._state, **self._settings)
+                self._params, self._state = self._step(
+                    self._params, flatten(gradients), self._state, lr=self.lr, **self._settings
+                )
         return float(row_shares(len(batches), sizes) @ losses)
 
     def _thread_limit(self) -> AbstractContextManager[Any]:

@@ -98,6 +98,12 @@ class MLP:
             blocks.append(logits(rows, self.layers, self._architecture.activation)[1])
         return np.concatenate(blocks)
 
+    def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
+        """Return what each hidden layer makes of X, [(n, h1), (n, h2), ...]; `X` and errors as in `logits`."""
+        features = check_features(X, num_features=self.widths[0])
+        rows = self._normalization.apply(features, self.params.dtype)
+        return logits(rows, self.layers, self._architecture.activation)[0]
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return predictions in the terms of the training targets.
 

@@ -70,10 +70,15 @@ class Trainer(Protocol):
     """Which path runs and why, in a few words for the user."""
     predictor: Any
     """The compiled path's `Predictor` for networks of this architecture, or None."""
+    lr: float
+    """The learning rate, which may be set between two runs."""
 
     @property
     def params(self) -> NDArray[Any]:
         """A copy of the flat parameter vector."""
 
     def run_epoch(self, order: NDArray[np.int64]) -> float:
-        """Train on the rows in this order, batch by batch, and return the weighted mean of the batches' losses."""
+        """Train on the rows in this order, batch by batch, and return the weighted mean of the batches' losses.
+
+        An epoch may be run in pieces of whole batches: the parameters come out the same to the bit.
+        """

@@ -1,34 +1,93 @@
 """What a training prints while it runs."""
 
+import sys
+import warnings
+from types import TracebackType
+from typing import Any
+
 from fastmlp.history import History
 from fastmlp.problem import Architecture, Trainer
 
 
 class Progress:
-    """One line about the path taken, then one line an epoch; nothing at all with ``verbose=False``."""
+    """The path taken, then the epochs: a bar on a terminal and in a notebook, elsewhere a line each.
+
+    Nothing at all is printed with ``verbose=False``. As a context manager it leaves the bar finished.
+    """
 
     def __init__(self, num_epochs: int, verbose: bool) -> None:
         self._num_epochs = num_epochs
         self._verbose = verbose
+        self._num_samples = 0
+        self._compiling = False
+        self._bar: Any = None
 
-    def _print(self, line: str) -> None:
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _print(self, text: str, end: str = "\n") -> None:
         if self._verbose:
-            print(line, flush=True)
+            print(text, end=end, flush=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def compiling(self) -> None:
+        """Say what takes the seconds before the first epoch."""
+        self._compiling = True
+        self._print("compiling, first run only ...", end=" ")
 
     def begin(self, architecture: Architecture, n: int, trainer: Trainer) -> None:
         """Say what is about to be trained, and how."""
+        if self._compiling:
+            self._print(f"{trainer.compile_seconds:.1f} s")
         self._print(f"training {architecture} on {n:,} samples: {trainer.description}")
+        self._num_samples = n
+        if self._verbose and (_in_notebook() or sys.stdout.isatty()):
+            self._bar = _make_bar(self._num_epochs)
 
     def epoch(self, history: History) -> None:
         """Report the epoch that `history` ends with."""
-        done = len(history)
-        line = f"epoch {done:{len(str(self._num_epochs))}d}/{self._num_epochs}  loss {history.loss[-1]:.4f}"
+        done, seconds = len(history), history.seconds[-1]
+        results = f"loss {history.loss[-1]:.4f}"
         if history.val_loss:
-            line += f"  val loss {history.val_loss[-1]:.4f}"
+            results += f"  val loss {history.val_loss[-1]:.4f}"
         if history.val_accuracy:
-            line += f"  val accuracy {history.val_accuracy[-1]:.4f}"
-        self._print(f"{line}  {history.seconds[-1]:.3f} s")
+            results += f"  val accuracy {history.val_accuracy[-1]:.4f}"
+        if self._bar is None:
+            self._print(f"epoch {done:{len(str(self._num_epochs))}d}/{self._num_epochs}  {results}  {seconds:.3f} s")
+            return
+        self._bar.set_postfix_str(f"{results}  {self._num_samples / seconds:,.0f} samples/s", refresh=False)
+        self._bar.update()
 
-    def interrupted(self, history: History) -> None:
-        """Say that the user stopped the training."""
-        self._print(f"interrupted: the network after {len(history)} whole epochs is kept")
+    def stopped(self, epochs: int, kept: int) -> None:
+        """Say that a callback ended the training after so many epochs, and of which one the network is kept."""
+        self._close()
+        self._print(f"stopped after epoch {epochs}: the network of epoch {kept} is kept")
+
+    def interrupted(self, kept: int) -> None:
+        """Say that the user stopped the training, and after how many epochs the network is kept."""
+        self._close()
+        self._print(f"interrupted: the network after {kept} whole epochs is kept")
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; one that never imported IPython is none."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _make_bar(num_epochs: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm's, about a notebook without widgets: it then draws with characters
+        from tqdm.auto import tqdm
+
+    layout = "epoch {n_fmt}/{total_fmt} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    return tqdm(total=num_epochs, file=sys.stdout, bar_format=layout, dynamic_ncols=True)

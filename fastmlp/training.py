@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmlp.descent import Descent, batch_gradients
+from fastmlp.callbacks import Callback, Training
+from fastmlp.descent import Descent
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.normalization import learn_normalization
@@ -17,6 +18,7 @@ from fastmlp.progress import Progress
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.parameters import flatten, initialize
 from fastmlp.targets import Coding, learn_coding
+from fastmlp.tracking import FIRST_EPOCH, Tracker
 from fastmlp.validation import (
     Features,
     check_choice,
@@ -29,8 +31,6 @@ from fastmlp.validation import (
     check_params,
     check_sample_weight,
 )
-
-Callback = Callable[[MLP, History], object]
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     seed: int | None = None,
     params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
     epoch_loss: str = "running",
-    track_gradients: bool = False,
+    track_gradients: bool | str = False,
     callbacks: Iterable[Callback] = (),
     verbose: bool = True,
 ) -> MLP:
@@ -115,12 +115,14 @@ def train(
     epoch_loss : {"running", "full"}
         History's training loss: the weighted mean of the minibatch losses, or the loss of the whole training set after
         the epoch.
-    track_gradients : bool
-        Record the mean |∂loss/∂W| of every layer on each epoch's first batch.
+    track_gradients : bool or "first_epoch"
+        Record gradients, updates and activations of every layer, see `History`: on the first batch of each epoch, or
+        on every batch of the first epoch and the first one of the others.
     callbacks : iterable of callable
         Each is called as ``callback(model, history)`` after every epoch; a return value of True stops the training.
+        See `fastmlp.callbacks` for early stopping, checkpoints and learning-rate schedules.
     verbose : bool
-        Whether to print a line about the path taken and one line an epoch.
+        Whether to print the path taken and, on a terminal or in a notebook, a progress bar; elsewhere a line an epoch.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def train(
     check_choice("backend", backend, ("jit", "reference"))
     check_choice("epoch_loss", epoch_loss, ("running", "full"))
     check_flag("shuffle", shuffle)
-    check_flag("track_gradients", track_gradients)
+    _check_tracking(track_gradients)
     check_flag("verbose", verbose)
     callbacks = _check_callbacks(callbacks)
     validation = None if validation_data is None else _check_validation(validation_data, d, coding)
@@ -175,69 +177,79 @@ def train(
         start = flatten(check_params(params, architecture.widths))
     orders = np.random.default_rng(order_seed)
 
-    trainer = _make_trainer(problem, start, backend)
-    history = History(compile_seconds=trainer.compile_seconds)
-    progress = Progress(num_epochs, verbose)
-    progress.begin(architecture, n, trainer)
+    training = Training(num_epochs, problem.optimizer.lr, _monitors(validation is not None, coding))
+    for callback in callbacks:
+        if hasattr(callback, "begin"):
+            callback.begin(training)
+    tracker = Tracker(problem, track_gradients == FIRST_EPOCH) if track_gradients else None
+    with Progress(num_epochs, verbose) as progress:
+        trainer = _make_trainer(problem, start, backend, progress.compiling)
+        history = History(compile_seconds=trainer.compile_seconds)
+        progress.begin(architecture, n, trainer)
 
-    def network(params: NDArray[Any]) -> MLP:
-        return MLP(params, architecture, problem.normalization, coding, history, trainer.predictor)
+        def network(params: NDArray[Any]) -> MLP:
+            return MLP(params, architecture, problem.normalization, coding, history, trainer.predictor)
 
-    good = trainer.params
-    try:
-        for _ in range(num_epochs):
-            order = orders.permutation(n) if shuffle else np.arange(n)
-            if track_gradients:
-                magnitudes = gradient_magnitudes(problem, good, order[: problem.batch_size])
-            started = time.perf_counter()
-            value = trainer.run_epoch(order)
-            seconds = time.perf_counter() - started
-            params_now = trainer.params
-            model = network(params_now)
-            if epoch_loss == "full" and np.isfinite(value):
-                value = _loss(model, features, problem)
-            if not (np.isfinite(value) and np.all(np.isfinite(params_now))):
-                warnings.warn(
-                    f"training diverged in epoch {len(history) + 1}; the network of epoch {len(history)} is kept "
-                    f"(a smaller lr than {problem.optimizer.lr:g} may help)",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-                break
-            results = () if validation is None else _evaluate(model, *validation)
-            good = params_now
-            history.loss.append(value)
-            history.seconds.append(seconds)
-            if track_gradients:
-                history.gradient_magnitude.append(magnitudes)
-            if results:
-                history.val_loss.append(results[0])
-                history.val_accuracy.extend(results[1:])
-            progress.epoch(history)
-            stops = [callback(model, history) is True for callback in callbacks]
-            if any(stops):
-                break
-    except KeyboardInterrupt:
-        progress.interrupted(history)
-    return network(good)
-
-
-def gradient_magnitudes(problem: Problem, params: NDArray[Any], rows: NDArray[np.int64]) -> list[float]:
-    """Return the mean |∂loss/∂W| of every layer on these rows."""
-    from fastmlp import reference
-
-    _, gradients = batch_gradients(problem, params, rows, reference)
-    return [float(np.mean(np.abs(dW), dtype=np.float64)) for dW, _ in gradients]
+        good = trainer.params
+        diverged = False
+        try:
+            for epoch in range(num_epochs):
+                order = orders.permutation(n) if shuffle else np.arange(n)
+                lr = trainer.lr = training.lr
+                started = time.perf_counter()
+                value = trainer.run_epoch(order) if tracker is None else tracker.run_epoch(trainer, order, epoch, good)
+                seconds = time.perf_counter() - started
+                params_now = trainer.params
+                model = network(params_now)
+                if epoch_loss == "full" and np.isfinite(value):
+                    value = _loss(model, features, problem)
+                diverged = not (np.isfinite(value) and bool(np.all(np.isfinite(params_now))))
+                if diverged:
+                    break
+                results = () if validation is None else _evaluate(model, *validation)
+                good = params_now
+                history.loss.append(value)
+                history.seconds.append(seconds)
+                history.lr.append(lr)
+                if tracker is not None:
+                    tracker.record(history)
+                if results:
+                    history.val_loss.append(results[0])
+                    history.val_accuracy.extend(results[1:])
+                progress.epoch(history)
+                stops = [callback(model, history) is True for callback in callbacks]
+                if any(stops):
+                    progress.stopped(len(history), training.kept_epoch or len(history))
+                    break
+        except KeyboardInterrupt:
+            progress.interrupted(training.kept_epoch or len(history))
+    if diverged:
+        warnings.warn(
+            f"training diverged in epoch {len(history) + 1}; the network of epoch "
+            f"{training.kept_epoch or len(history)} is kept (a smaller lr than {lr:g} may help)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return network(good) if training.kept is None else training.kept
 
 
-def _make_trainer(problem: Problem, params: NDArray[Any], backend: str) -> Trainer:
+def _monitors(validates: bool, coding: Coding) -> tuple[str, ...]:
+    """Return by which figures of an epoch this training can be judged."""
+    if not validates:
+        return ("loss",)
+    return ("loss", "val_loss") if coding.loss == "mean_squared_error" else ("loss", "val_loss", "val_accuracy")
+
+
+def _make_trainer(
+    problem: Problem, params: NDArray[Any], backend: str, before_compiling: Callable[[], None]
+) -> Trainer:
     if backend == "reference":
         from fastmlp import reference
 
         return Descent(problem, params, reference)
     from fastmlp.engine.trainer import Engine
 
-    return Engine(problem, params)
+    return Engine(problem, params, before_compiling)
 
 
 def _loss(model: MLP, features: Features, problem: Problem) -> float:
@@ -267,6 +279,13 @@ def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weig
         name = "nesterov" if nesterov else "momentum"
     lr = check_number("lr", lr, 0.0, low_open=True)
     return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
+
+
+def _check_tracking(track_gradients: bool | str) -> None:
+    if not isinstance(track_gradients, str):
+        check_flag("track_gradients", track_gradients)
+    elif track_gradients != FIRST_EPOCH:
+        raise ValueError(f"track_gradients must be True, False or {FIRST_EPOCH!r}, got {track_gradients!r}")
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:

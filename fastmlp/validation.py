@@ -65,11 +65,11 @@ def check_hidden(hidden: Any) -> tuple[int, ...]:
     return tuple(check_integer(f"hidden[{i}]", width) for i, width in enumerate(hidden))
 
 
-def check_init(init: Any) -> str | float:
+def check_init(init: Any, name: str = "init") -> str | float:
     """Return the initialisation: "he", "xavier", or a standard deviation."""
     if isinstance(init, str):
-        return check_choice("init", init, ("he", "xavier"))
-    return check_number("init", init, 0.0, low_open=True)
+        return check_choice(name, init, ("he", "xavier"))
+    return check_number(name, init, 0.0, low_open=True)
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:

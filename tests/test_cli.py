@@ -41,7 +41,7 @@ def test_a_small_training(backend, capsys, folder):
     assert main([*SMALL, "--backend", backend]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    lines = out.splitlines()
+    lines = [line for line in out.splitlines() if not line.startswith("compiling, first run only")]
     assert lines[0] == "MNIST: 240 training rows, 60 test rows, 784 features"
     assert lines[1].startswith("training 784-16-10, relu, cross_entropy on 240 samples: ")
     assert [line[:9] for line in lines[2:4]] == ["epoch 1/2", "epoch 2/2"]
@@ -66,7 +66,7 @@ def test_the_defaults_are_the_recipes_network(capsys):
 
 def test_the_recipe(backend, capsys):
     assert main(["train", "--recipe", "--samples", "300", "--epochs", "3", "--backend", backend]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("compiling")]
     X, y = fastmlp.datasets.load_mnist(300)
     from sklearn.model_selection import train_test_split
 
@@ -252,6 +252,36 @@ def test_help(arguments, capsys):
         main(arguments)
     assert caught.value.code == 0
     assert "usage: fastmlp" in capsys.readouterr().out
+
+
+def test_gradients(folder, capsys):
+    options = ["--depths", "1,3", "--activations", "sigmoid", "--inits", "0.01, he", "--width", "8", "--epochs", "1"]
+    assert main(["gradients", "--samples", "200", "--backend", "reference", *options]) == 0
+    first, _, *rows, reading, last = capsys.readouterr().out.splitlines()
+    assert first == "MNIST: 200 rows; 4 networks of 8 units a layer, 1 epochs each"
+    assert [row.split()[:5] for row in rows] == [
+        ["sigmoid", "init", init, depth, "hidden"] for init in ("0.01", "he") for depth in "13"
+    ]
+    assert [len(row.split()) - 5 for row in rows] == [2, 4, 2, 4]
+    assert reading.startswith("from 1 to 3 hidden layers the first layer's gradient falls most in sigmoid with init ")
+    assert last.startswith("wrote fastmlp-gradients.png and fastmlp-gradients.csv; ")
+    assert len((folder / "fastmlp-gradients.csv").read_text().splitlines()) == 1 + 2 * 2 + 2 * 4
+    assert np.ptp(plt.imread("fastmlp-gradients.png")) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--depths", "two"], "--depths must be numbers such as 2,4,8, got 'two'"),
+        (["--inits", "big"], "--inits must be 'he', 'xavier' or a number, got 'big'"),
+        (["--csv", "missing/a.csv"], "--csv must be a file in an existing folder, got missing/a.csv"),
+        (["--depths", ""], "depths must hold at least one value, got none"),
+    ],
+)
+def test_unfit_options_of_gradients(arguments, message, folder, capsys):
+    assert main(["gradients", "--samples", "50", "--backend", "reference", *arguments]) == 2
+    assert capsys.readouterr().err == f"fastmlp: error: {message}\n"
+    assert os.listdir(folder) == []
 
 
 def test_a_network_that_diverged_at_once_is_not_written(folder, capsys):

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+import fastmlp
 from fastmlp import History
-from fastmlp.display import HistoryDisplay
+from fastmlp.display import (
+    ActivationHistogramDisplay,
+    EpochTimeDisplay,
+    FiltersDisplay,
+    GradientFlowDisplay,
+    HistoryDisplay,
+    WeightHistogramDisplay,
+    plot_confusion_matrix,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +97,110 @@ History(loss=[2.0, 1.0], seconds=[0.1, 0.1]).plot().figure_.savefig({str(tmp_pat
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
     pixels = plt.imread(tmp_path / "figure.png")
     assert np.ptp(pixels) > 0.5
+
+
+# --- gradients, times
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A small network on pixels, trained with every figure recorded."""
+    X, y = fastmlp.datasets.load_mnist(300)
+    model = fastmlp.train(
+        X, y, hidden=(16, 12), num_epochs=3, track_gradients="first_epoch", seed=0, backend="reference", verbose=False
+    )
+    return model, X, y
+
+
+def test_gradients_over_epochs(digits):
+    history = digits[0].history
+    display = GradientFlowDisplay.from_history(history).plot()
+    assert display.ax_.get_yscale() == "log"
+    for layer, line in enumerate(display.ax_.lines):
+        assert_array_equal(line.get_xdata(), [1, 2, 3])
+        assert_array_equal(line.get_ydata(), [row[layer] for row in history.gradient_magnitude])
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["layer 1", "layer 2", "layer 3"]
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in display.ax_.lines}) == 3
+    assert len({(line.get_marker(), line.get_linestyle()) for line in display.ax_.lines}) == 3
+
+
+def test_gradients_through_the_first_epoch(digits):
+    figure, ax = plt.subplots()
+    display = GradientFlowDisplay.from_history(digits[0].history, first_epoch=True).plot(ax)
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert len(ax.lines[0].get_xdata()) == 5
+    assert ax.get_xlabel() == "batch of the first epoch"
+
+
+@pytest.mark.parametrize("first_epoch", [False, True])
+def test_gradients_that_nobody_tracked(first_epoch, history):
+    with pytest.raises(ValueError, match=r"^history must be of a training with track_gradients="):
+        GradientFlowDisplay.from_history(history, first_epoch=first_epoch)
+
+
+def test_gradients_of_zero_are_drawn():
+    ax = GradientFlowDisplay([[0.0, 0.0]]).plot().ax_
+    assert ax.get_yscale() == "linear"
+    assert len(ax.lines) == 2
+
+
+def test_epoch_times():
+    histories = {"slow": History(seconds=[2.5, 2.0]), "fast": History(seconds=[0.01])}
+    ax = EpochTimeDisplay.from_histories(histories).plot().ax_
+    assert [bar.get_width() for bar in ax.patches] == [2.0, 0.01]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["slow", "fast"]
+    assert {"2 s", "10 ms"} <= {text.get_text() for text in ax.texts}
+    with pytest.raises(ValueError, match=r"^seconds must hold at least one epoch time"):
+        EpochTimeDisplay({})
+
+
+# --- networks
+
+
+def test_weight_histograms(digits):
+    display = WeightHistogramDisplay.from_estimator(digits[0]).plot()
+    assert [ax.get_title() for ax in display.axes_] == ["layer 1: 784 → 16", "layer 2: 16 → 12", "layer 3: 12 → 10"]
+    for ax in display.axes_:
+        assert len(ax.patches) == 50
+        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"^axes must be 3 Axes, one for each layer, got 1$"):
+        display.plot(plt.subplots()[1])
+
+
+def test_activation_histograms(digits):
+    model, X, _ = digits
+    display = ActivationHistogramDisplay.from_estimator(model, X).plot()
+    (W1, b1), (W2, b2), _ = model.layers
+    A1 = np.maximum(X.astype(np.float32) / 255 @ W1 + b1, 0)
+    A2 = np.maximum(A1 @ W2 + b2, 0)
+    for A, found, ax in zip((A1, A2), display.values, display.axes_, strict=True):
+        np.testing.assert_allclose(found, A, rtol=1e-4, atol=1e-5)
+        assert f"{np.mean(found == 0):.0%} zero" in ax.get_title()
+    linear = fastmlp.train(X, digits[2], hidden=(), num_epochs=1, backend="reference", verbose=False)
+    with pytest.raises(ValueError, match=r"^model must have a hidden layer, got MLP\("):
+        ActivationHistogramDisplay.from_estimator(linear, X)
+
+
+def test_filters_are_the_strongest_units(digits):
+    model = digits[0]
+    W = model.layers[0][0]
+    display = FiltersDisplay.from_estimator(model, count=4)
+    strongest = sorted(sorted(range(16), key=lambda unit: -np.linalg.norm(W[:, unit]))[:4])
+    assert_array_equal(display.filters, [W[:, unit].reshape(28, 28) for unit in strongest])
+    (image,) = display.plot().ax_.images
+    assert image.get_array().shape == (28, 4 * 29 - 1)
+    assert FiltersDisplay.from_estimator(model, image_shape=(14, 56)).filters.shape == (16, 14, 56)
+    with pytest.raises(ValueError, match=r"^image_shape must be a \(height, width\) of 784 pixels, got 28 × 20$"):
+        FiltersDisplay.from_estimator(model, image_shape=(28, 20))
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_confusion_matrix(digits, one_hot):
+    model, X, y = digits
+    display = plot_confusion_matrix(model, X, np.eye(10)[y] if one_hot else y)
+    assert display.confusion_matrix.sum() == 300
+    assert np.trace(display.confusion_matrix) == pytest.approx(300 * model.score(X, y))
+    regression = fastmlp.train([[0.0], [1.0]], [0.5, 1.5], hidden=(), num_epochs=1, backend="reference", verbose=False)
+    with pytest.raises(ValueError, match=r"^model must have been trained on class labels, got MLP"):
+        plot_confusion_matrix(regression, [[0.0]], [0.5])

@@ -71,6 +71,13 @@ def cache(filled, tmp_path, monkeypatch):
     return copy
 
 
+class Forgetful(dict):
+    """Programs in memory, of which none stays."""
+
+    def __setitem__(self, spec, program):
+        pass
+
+
 @pytest.fixture
 def compiled(filled, monkeypatch):
     """The programs compiled in a test; each takes no time, its object code being known."""
@@ -82,7 +89,7 @@ def compiled(filled, monkeypatch):
         return code
 
     monkeypatch.setattr(object_code, "compile_object", compile_object)
-    monkeypatch.setattr(programs, "_find_program", programs._find_program.__wrapped__)
+    monkeypatch.setattr(programs, "_programs", Forgetful())
     return calls
 
 

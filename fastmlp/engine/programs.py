@@ -19,6 +19,7 @@ ENTRY = "fastmlp_program"
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _lock = threading.Lock()
+_programs: dict = {}
 
 
 class Program:
@@ -36,14 +37,16 @@ class Program:
         self._function(self._result, self._result, address)
 
 
-def find_program(spec):
-    """Return the program of a spec; the first time it is loaded from disk or compiled."""
+def find_program(spec, before_compiling=None):
+    """Return the program of a spec; the first time it is loaded from disk, or compiled after a call that says so."""
     with _lock:
-        return _find_program(spec)
+        program = _programs.get(spec)
+        if program is None:
+            program = _programs[spec] = _load_or_compile(spec, before_compiling)
+        return program
 
 
-@functools.cache
-def _find_program(spec):
+def _load_or_compile(spec, before_compiling):
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         from fastmlp.engine.program import make_program
 
@@ -54,6 +57,8 @@ def _find_program(spec):
         from fastmlp.engine.object_code import compile_object
         from fastmlp.engine.program import make_program
 
+        if before_compiling is not None:
+            before_compiling()
         object_code = compile_object(make_program(spec))
         with contextlib.suppress(OSError):
             _write(path, object_code)

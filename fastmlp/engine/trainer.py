@@ -29,9 +29,11 @@ class Engine:
     problem : Problem
     params : (size,) array
         Where to start; copied.
+    before_compiling : callable, optional
+        Called without arguments when the program has to be compiled first.
     """
 
-    def __init__(self, problem, params):
+    def __init__(self, problem, params, before_compiling=None):
         architecture, dtype, X = problem.architecture, problem.dtype, problem.X
         n, d = X.shape
         self._problem = problem
@@ -63,7 +65,6 @@ class Engine:
         self._workspace.set(
             learn=1,
             lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
-            lr=optimizer.lr,
             momentum=optimizer.momentum,
             decay=optimizer.weight_decay,
             labels=self._codes,
@@ -72,8 +73,9 @@ class Engine:
             share=self._share,
             batch_loss=self._batch_loss,
         )
+        self.lr = optimizer.lr
         started = time.perf_counter()
-        self._program = find_program(spec)
+        self._program = find_program(spec, before_compiling)
         self.compile_seconds = time.perf_counter() - started
         self.description = f"compiled path, {_describe(spec, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
@@ -81,6 +83,16 @@ class Engine:
     def params(self):
         """A copy of the flat parameter vector."""
         return self._workspace.params
+
+    @property
+    def lr(self):
+        """The learning rate; it may change between two runs."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr):
+        self._lr = lr
+        self._workspace.set(lr=lr)
 
     def run_epoch(self, order):
         """Train on the rows in this order; return the weighted mean of the batches' losses."""
@@ -90,15 +102,15 @@ class Engine:
         counts = np.diff(np.append(starts, n))
         if weights is None:
             sums = counts
-            np.divide(1.0, np.repeat(counts, counts), out=self._share)
+            np.divide(1.0, np.repeat(counts, counts), out=self._share[:n])
         else:
             ordered = weights[order]
             sums = np.add.reduceat(ordered, starts)
-            np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share)
-        self._workspace.set(order=order, power1=BETA1**self._steps, power2=BETA2**self._steps)
+            np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share[:n])
+        self._workspace.set(n=n, order=order, power1=BETA1**self._steps, power2=BETA2**self._steps)
         self._workspace.run(self._program)
         self._steps += len(starts)
-        return float(row_shares(len(starts), sums) @ self._batch_loss)
+        return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)])
 
 
 def default_threads(widths, batch, density, row):

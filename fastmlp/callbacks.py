@@ -1,0 +1,296 @@
+"""What `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning-rate schedules, a log.
+
+A callback is anything callable as ``callback(model, history)``; `model` is the network as the epoch left it, with
+parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True
+ends the training. All callbacks are called after every epoch, in the order in which they were given.
+
+One that wants to steer the training has a method ``begin(training)`` besides. It is called once, before anything is
+compiled, with a `Training`: there a callback checks that it can work, reads what it needs, sets the learning rate
+and says which network is to be returned.
+
+>>> class Warmup:
+...     '''Raise the learning rate evenly over the first epochs.'''
+...
+...     def __init__(self, epochs):
+...         self.epochs = epochs
+...
+...     def begin(self, training):
+...         self.training, self.full = training, training.lr
+...         training.lr = self.full / self.epochs
+...
+...     def __call__(self, model, history):
+...         self.training.lr = self.full * min(1, (len(history) + 1) / self.epochs)
+>>> import fastmlp
+>>> X, y = fastmlp.datasets.load_mnist(100)
+>>> fastmlp.train(X, y, num_epochs=3, lr=0.2, callbacks=[Warmup(2)], verbose=False).history.lr
+[0.1, 0.2, 0.2]
+"""
+
+import csv
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from fastmlp.history import History
+from fastmlp.network import MLP
+from fastmlp.validation import check_choice, check_flag, check_integer, check_number
+
+Callback = Callable[[MLP, History], object]
+
+MONITORS = ("loss", "val_loss", "val_accuracy")
+"""Lists of `History` by which a callback can judge an epoch."""
+
+
+class Training:
+    """A training, as callbacks steer it.
+
+    Parameters
+    ----------
+    num_epochs : int
+        How many epochs it has unless it is stopped.
+    lr : float
+    monitors : tuple of str
+        Which of `MONITORS` it records.
+
+    Attributes
+    ----------
+    kept : MLP or None
+        The network that `train` is going to return in place of the last one.
+    kept_epoch : int or None
+        The epoch after which it was kept.
+    """
+
+    def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
+        self.num_epochs = num_epochs
+        self.monitors = monitors
+        self.lr = lr
+        self.kept: MLP | None = None
+        self.kept_epoch: int | None = None
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next epoch, which may be set to a number of at least 0."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self._lr = check_number("lr", lr, 0.0)
+
+    def keep(self, model: MLP) -> None:
+        """Have `train` return this network, which a callback got for the epoch that has just ended."""
+        self.kept, self.kept_epoch = model, len(model.history)
+
+
+class _Best:
+    """The best value so far of a monitored list; an accuracy is better when higher, a loss when lower."""
+
+    def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
+        self.monitor = check_choice("monitor", monitor, MONITORS)
+        self.min_delta = check_number("min_delta", min_delta, 0.0)
+
+    def begin(self, training: Training, owner: object) -> None:
+        """Forget other trainings, and make sure that this one records what is monitored."""
+        if self.monitor not in training.monitors:
+            raise ValueError(
+                f"{type(owner).__name__} must monitor one of {', '.join(map(repr, training.monitors))}, which this "
+                f"training records, got {self.monitor!r}"
+            )
+        self._value = math.inf
+        self._epochs = 0
+
+    def epochs_since(self, history: History) -> int:
+        """Return how many epochs ago the best was seen, 0 when it is this one."""
+        value = getattr(history, self.monitor)[-1] * (-1 if self.monitor == "val_accuracy" else 1)
+        if value < self._value - self.min_delta:
+            self._value, self._epochs = value, 0
+        else:
+            self._epochs += 1
+        return self._epochs
+
+    def wait_again(self) -> None:
+        """Count from this epoch on."""
+        self._epochs = 0
+
+
+class EarlyStopping:
+    """End the training when a figure stops improving.
+
+    Parameters
+    ----------
+    monitor : {"val_loss", "val_accuracy", "loss"}
+    patience : int
+        How many epochs in a row without an improvement end the training.
+    min_delta : float
+        By how much an epoch must be better than the best to count as an improvement.
+    restore_best : bool
+        Whether `train` returns the network of the best epoch, however the training ends; else that of the last one.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.load_mnist(500)
+    >>> stop = fastmlp.callbacks.EarlyStopping("val_accuracy", patience=2)
+    >>> model = fastmlp.train(
+    ...     X[:400], y[:400], validation_data=(X[400:], y[400:]), num_epochs=50, seed=0, callbacks=[stop], verbose=False
+    ... )
+    >>> len(model.history) < 50
+    True
+    >>> model.score(X[400:], y[400:]) == max(model.history.val_accuracy)
+    True
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", *, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True
+    ) -> None:
+        self._best = _Best(monitor, min_delta)
+        self.patience = check_integer("patience", patience)
+        self.restore_best = check_flag("restore_best", restore_best)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self._best.begin(training, self)
+        self._training = training
+
+    def __call__(self, model: MLP, history: History) -> bool:
+        epochs = self._best.epochs_since(history)
+        if epochs == 0 and self.restore_best:
+            self._training.keep(model)
+        return epochs >= self.patience
+
+
+class ModelCheckpoint:
+    """Write the network to a file after each epoch, or after each that is the best so far.
+
+    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it.
+
+    Parameters
+    ----------
+    path : path
+        Of a ``.npz`` file in an existing folder.
+    monitor : {"val_loss", "val_accuracy", "loss"}, optional
+        Write only when this improves.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
+        self.path = _check_path(path)
+        self._best = None if monitor is None else _Best(monitor)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        if self._best is not None:
+            self._best.begin(training, self)
+
+    def __call__(self, model: MLP, history: History) -> None:
+        if self._best is None or self._best.epochs_since(history) == 0:
+            model.save(self.path)
+
+
+class StepDecay:
+    """Multiply the learning rate by a factor every so many epochs."""
+
+    def __init__(self, every: int, factor: float = 0.1) -> None:
+        self.every = check_integer("every", every)
+        self.factor = check_number("factor", factor, 0.0, 1.0, low_open=True)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self._training = training
+
+    def __call__(self, model: MLP, history: History) -> None:
+        if len(history) % self.every == 0:
+            self._training.lr *= self.factor
+
+
+class CosineDecay:
+    """Lower the learning rate along half a cosine, from what `train` was given to `final` after the last epoch.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, without the restarts.
+    """
+
+    def __init__(self, final: float = 0.0) -> None:
+        self.final = check_number("final", final, 0.0)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self._training, self._initial = training, training.lr
+
+    def __call__(self, model: MLP, history: History) -> None:
+        progress = len(history) / self._training.num_epochs
+        self._training.lr = self.final + (self._initial - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class ReduceOnPlateau:
+    """Multiply the learning rate by a factor whenever a figure has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : {"val_loss", "val_accuracy", "loss"}
+    factor : float
+        Between 0 and 1.
+    patience : int
+        How many epochs in a row without an improvement lower the rate.
+    min_delta : float
+        By how much an epoch must be better than the best to count as an improvement.
+    min_lr : float
+        The rate is never lowered below this.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 3,
+        min_delta: float = 0.0,
+        min_lr: float = 0.0,
+    ) -> None:
+        self._best = _Best(monitor, min_delta)
+        self.factor = check_number("factor", factor, 0.0, 1.0, low_open=True)
+        self.patience = check_integer("patience", patience)
+        self.min_lr = check_number("min_lr", min_lr, 0.0)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self._best.begin(training, self)
+        self._training = training
+
+    def __call__(self, model: MLP, history: History) -> None:
+        if self._best.epochs_since(history) >= self.patience:
+            self._best.wait_again()
+            lr = self._training.lr
+            self._training.lr = min(lr, max(self.min_lr, lr * self.factor))
+
+
+class CSVLog:
+    """Write one line an epoch to a ``.csv`` file: epoch, learning rate, the monitored figures, seconds.
+
+    A file that is there already is replaced when the first epoch ends; every line is on disk when its epoch has ended.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = _check_path(path)
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self._columns = ("lr", *training.monitors, "seconds")
+
+    def __call__(self, model: MLP, history: History) -> None:
+        first = len(history) == 1
+        with open(self.path, "w" if first else "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if first:
+                writer.writerow(("epoch", *self._columns))
+            writer.writerow((len(history), *(getattr(history, name)[-1] for name in self._columns)))
+
+
+def _check_path(path: str | os.PathLike[str]) -> Path:
+    try:
+        checked = Path(path)
+    except TypeError:
+        raise TypeError(f"path must be the path of a file, got {path!r}") from None
+    if not checked.parent.is_dir():
+        raise ValueError(f"path must be a file in an existing folder, got {checked}")
+    return checked

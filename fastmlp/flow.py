@@ -1,0 +1,207 @@
+"""The experiment behind "why do deeper networks stall?": how large gradients are in each layer of many networks."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.training import train
+from fastmlp.validation import check_choice, check_init, check_integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Row(NamedTuple):
+    """The gradient of one layer of one network at the beginning of one epoch."""
+
+    activation: str
+    init: str | float
+    depth: int
+    """Hidden layers."""
+    layer: int
+    """From 1, the first, to depth + 1."""
+    epoch: int
+    """From 1; there the network is as it was initialised."""
+    gradient_magnitude: float
+    """Mean |∂loss/∂W| on the epoch's first batch."""
+
+
+class GradientFlow:
+    """What `gradient_flow` measured.
+
+    Attributes
+    ----------
+    rows : list of Row
+        A table for `pandas.DataFrame(flow.rows)`: activation, init, depth, layer, epoch, gradient_magnitude.
+    axes_ : array of matplotlib Axes
+        After `plot`: a row of panels for each activation, a column for each initialisation.
+    figure_ : matplotlib Figure
+    """
+
+    axes_: Any
+    figure_: "Figure"
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
+
+    def magnitudes(self, activation: str, init: str | float, depth: int, epoch: int = 1) -> list[float]:
+        """Return the mean |gradient| of each layer of one network, first layer first."""
+        wanted = (activation, init, depth, epoch)
+        found = [row for row in self.rows if (row.activation, row.init, row.depth, row.epoch) == wanted]
+        return [row.gradient_magnitude for row in sorted(found, key=lambda row: row.layer)]
+
+    @property
+    def reading(self) -> str:
+        """One sentence that says in which network the untrained first layer's gradient falls most with depth."""
+        depths = sorted({row.depth for row in self.rows})
+        shallow, deep = depths[0], depths[-1]
+        networks = dict.fromkeys((row.activation, row.init) for row in self.rows)
+        falls = {network: [self.magnitudes(*network, depth)[0] for depth in (shallow, deep)] for network in networks}
+        if shallow == deep:
+            worst, best = (limit(falls, key=lambda network: falls[network][1]) for limit in (min, max))
+            reading = f"with {deep} hidden layers the first layer's gradient is {falls[worst][1]:.1e} in "
+            reading += _name(*worst)
+            return reading if worst == best else f"{reading}, and {falls[best][1]:.1e} in {_name(*best)}"
+        worst, best = (limit(falls, key=lambda network: _ratio(*falls[network])) for limit in (min, max))
+        change = "from {:.1e} to {:.1e}"
+        reading = f"from {shallow} to {deep} hidden layers the first layer's gradient "
+        if worst == best:
+            return f"{reading}goes {change.format(*falls[worst])} in {_name(*worst)}"
+        return (
+            f"{reading}falls most in {_name(*worst)} ({change.format(*falls[worst])}) and holds best in "
+            f"{_name(*best)} ({change.format(*falls[best])})"
+        )
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to a ``.csv`` file with a header."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(Row._fields)
+            writer.writerows(self.rows)
+
+    def plot(self, *, epoch: int = 1) -> "GradientFlow":
+        """Draw the mean |gradient| over the layers on a log axis: a panel a network, a line a depth."""
+        from fastmlp.display.style import count_on_x, line_style, make_axes
+
+        chosen = [row for row in self.rows if row.epoch == epoch]
+        if not chosen:
+            raise ValueError(f"epoch must be one from 1 to {max(row.epoch for row in self.rows)}, got {epoch}")
+        activations, inits, depths = (
+            list(dict.fromkeys(getattr(row, name) for row in chosen)) for name in ("activation", "init", "depth")
+        )
+        axes = make_axes(len(activations), len(inits), (3.4, 3.0), squeeze=False, sharex=True, sharey=True)
+        for panels, activation in zip(axes, activations, strict=True):
+            for ax, init in zip(panels, inits, strict=True):
+                for i, depth in enumerate(depths):
+                    values = np.array(self.magnitudes(activation, init, depth, epoch))
+                    layers = np.arange(1, len(values) + 1)
+                    shown = values > 0  # a log axis has no 0, which a vanished gradient may come to
+                    ax.plot(layers[shown], values[shown], **line_style(i), label=f"{depth} hidden layers")
+                ax.set(title=_name(activation, init), yscale="log")
+                ax.grid(alpha=0.3)
+                count_on_x(ax)
+            panels[0].set_ylabel("mean |∂loss/∂W|")
+        for ax in axes[-1]:
+            ax.set_xlabel("layer")
+        axes[0, 0].legend(fontsize="small")
+        when = "before training" if epoch == 1 else f"at the beginning of epoch {epoch}"
+        axes[0, 0].figure.suptitle(f"Gradient of each layer, {when}")
+        self.axes_, self.figure_ = axes, axes[0, 0].figure
+        return self
+
+
+def gradient_flow(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    depths: Iterable[int] = (2, 4, 8),
+    activations: Iterable[str] = ("sigmoid", "relu"),
+    inits: Iterable[str | float] = (0.01, "xavier", "he"),
+    width: int = 64,
+    num_epochs: int = 3,
+    **options: Any,
+) -> GradientFlow:
+    """Train a network for every combination of depth, activation and initialisation, and record every gradient.
+
+    Parameters
+    ----------
+    X, y : arrays
+        As in `fastmlp.train`.
+    depths : iterable of int
+        Numbers of hidden layers.
+    activations : iterable of {"relu", "sigmoid", "tanh", "identity"}
+    inits : iterable of {"he", "xavier"} or float
+        As in `fastmlp.train`.
+    width : int
+        Of each hidden layer.
+    num_epochs : int
+        Gradients are recorded on the first batch of each; on that of the first epoch, the network is untrained.
+    **options
+        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; ``verbose`` is False by default.
+
+    Returns
+    -------
+    GradientFlow
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unfit; the message names it.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a training diverged; later epochs are missing then.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.load_mnist(500)
+    >>> flow = fastmlp.gradient_flow(
+    ...     X, y, depths=(2, 6), activations=["sigmoid"], inits=[0.01], num_epochs=1, seed=0, backend="reference"
+    ... )
+    >>> len(flow.rows)  # layers of both networks
+    10
+    >>> flow.magnitudes("sigmoid", 0.01, depth=6)[0] < 1e-10 < flow.magnitudes("sigmoid", 0.01, depth=2)[0]
+    True
+    """
+    chosen_depths = [check_integer("depths", depth) for depth in _listed("depths", depths)]
+    names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
+    chosen_inits = [check_init(init, "inits") for init in _listed("inits", inits)]
+    width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
+    rows = []
+    for activation in names:
+        for init in chosen_inits:
+            for depth in chosen_depths:
+                settings = {"verbose": False} | options
+                settings |= {"hidden": (width,) * depth, "activation": activation, "init": init}
+                settings |= {"num_epochs": num_epochs, "track_gradients": True}
+                history = train(X, y, **settings).history
+                rows += [
+                    Row(activation, init, depth, layer, epoch, magnitude)
+                    for epoch, magnitudes in enumerate(history.gradient_magnitude, 1)
+                    for layer, magnitude in enumerate(magnitudes, 1)
+                ]
+    return GradientFlow(rows)
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of values, got {values!r}")
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"{name} must hold at least one value, got none")
+    return listed
+
+
+def _name(activation: str, init: str | float) -> str:
+    return f"{activation} with init {init}"
+
+
+def _ratio(before: float, after: float) -> float:
+    return after / before if before else 1.0

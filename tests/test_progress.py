@@ -1,0 +1,86 @@
+"""The bar of a terminal, the lines elsewhere, and the step that compiling is."""
+
+import io
+from contextlib import redirect_stdout
+
+import pytest
+from processes import run_python
+
+import fastmlp
+from fastmlp.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def fit(X, y, **options):
+    defaults = {"hidden": (6,), "num_epochs": 3, "seed": 5, "backend": "reference", "validation_data": (X, y)}
+    return fastmlp.train(X, y, **(defaults | options))
+
+
+def test_a_terminal_shows_a_bar(blobs):
+    with redirect_stdout(Terminal()) as terminal:
+        history = fit(*blobs).history
+    first, *rest = terminal.getvalue().splitlines()
+    assert first.startswith("training 4-6-3, relu, cross_entropy on 60 samples: ")
+    last = terminal.getvalue().rpartition("\r")[2]
+    assert last.startswith("epoch 3/3 100%|")
+    assert f"loss {history.loss[-1]:.4f}  val loss {history.val_loss[-1]:.4f}" in last
+    assert f"val accuracy {history.val_accuracy[-1]:.4f}" in last
+    assert "samples/s" in last
+    assert "00:00<00:00" in last
+    assert last.endswith("\n")
+    assert not any(line.startswith("epoch 1/3  loss") for line in rest)
+
+
+def test_silence_on_a_terminal(blobs):
+    with redirect_stdout(Terminal()) as terminal:
+        fit(*blobs, verbose=False)
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+def test_the_bar_is_left_before_anything_else_is_printed(error, blobs):
+    def fail(model, history):
+        raise error
+
+    with redirect_stdout(Terminal()) as terminal:
+        try:
+            fit(*blobs, callbacks=[fail])
+        except LookupError:
+            print("caught")
+    last = terminal.getvalue().splitlines()[-1]
+    assert last == ("caught" if error is LookupError else "interrupted: the network after 1 whole epochs is kept")
+
+
+def test_compiling_is_a_step_of_its_own(capsys):
+    class Compiled:
+        compile_seconds, description = 3.21, "compiled path"
+
+    progress = Progress(2, verbose=True)
+    progress.compiling()
+    assert capsys.readouterr().out == "compiling, first run only ... "
+    progress.begin("4-6-3", 60, Compiled)
+    assert capsys.readouterr().out == "3.2 s\ntraining 4-6-3 on 60 samples: compiled path\n"
+
+
+def test_compiling_is_told_only_when_something_is_compiled(tmp_path):
+    script = """
+import fastmlp
+for _ in range(2):
+    fastmlp.train([[0.0], [1.0]], [0, 1], hidden=(), num_epochs=1)
+"""
+    first, second = (run_python(script, FASTMLP_CACHE_DIR=str(tmp_path)).splitlines() for _ in range(2))
+    assert [line.startswith("compiling, first run only ... ") for line in first] == [True, False, False, False, False]
+    assert [line[:8] for line in second] == ["training", "epoch 1/"] * 2
+
+
+def test_lines_need_no_tqdm():
+    script = """
+import sys, fastmlp
+fastmlp.train([[0.0], [1.0]], [0, 1], hidden=(), num_epochs=1, backend="reference")
+print("tqdm" in sys.modules, "IPython" in sys.modules)
+"""
+    assert run_python(script).splitlines()[-1] == "False False"
