@@ -3,7 +3,6 @@
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +12,8 @@ from typing import Any
 from roofline import Sgemm
 from workloads import Target
 
-SETTLE_WINDOW, SETTLE_WINDOWS, IDLE_SHARE = 0.02, 50, 0.05
+from fastmlp.comparison import settle
+
 COLUMNS = ("case", "floors", "min", "median", "other's minimum ÷ ours", "target")
 LIBRARIES = ("fastmlp", "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax")
 
@@ -110,17 +110,6 @@ def run_race(competitors: dict[str, Callable[[], list[float]]], rounds: int, sge
             settle()
             race.seconds[name].append(run())
     return race
-
-
-def settle() -> None:
-    """Wait until this process is idle: threads of BLAS and OpenMP go on spinning for a while after their last task."""
-    idle = 0
-    for _ in range(SETTLE_WINDOWS):
-        used = time.process_time()
-        time.sleep(SETTLE_WINDOW)
-        idle = idle + 1 if time.process_time() - used < IDLE_SHARE * SETTLE_WINDOW else 0
-        if idle == 2:  # one might have been a busy machine's
-            return
 
 
 def print_table(rows: list[Row]) -> None:

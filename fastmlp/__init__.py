@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastmlp import datasets, jit, reference
+    from fastmlp.comparison import Comparison, compare
     from fastmlp.history import History
     from fastmlp.network import MLP
     from fastmlp.training import train
@@ -18,12 +19,14 @@ __version__ = "0.1.0"
 
 _MODULES = {"datasets", "jit", "reference"}
 _NAMES = {
+    "Comparison": "fastmlp.comparison",
     "History": "fastmlp.history",
     "MLP": "fastmlp.network",
+    "compare": "fastmlp.comparison",
     "train": "fastmlp.training",
     "warmup": "fastmlp.warmup",
 }
-__all__ = ["MLP", "History", "datasets", "jit", "reference", "train", "warmup"]
+__all__ = ["MLP", "Comparison", "History", "compare", "datasets", "jit", "reference", "train", "warmup"]
 
 
 def __getattr__(name: str) -> object:
