@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from peers import Competitor
 from roofline import Sgemm
@@ -14,25 +15,25 @@ from fastmlp.comparison import settle
 class Race:
     """Seconds of every competitor in every round, and the matrix products' rate in each."""
 
-    seconds: dict[str, list[list[float]]]
+    seconds: dict[Any, list[list[float]]]
     rates: list[float]
 
-    def all(self, name: str) -> list[float]:
+    def all(self, name: Any) -> list[float]:
         return [s for samples in self.seconds[name] for s in samples]
 
-    def best(self, name: str) -> float:
+    def best(self, name: Any) -> float:
         return min(self.all(name))
 
-    def ratios(self, name: str, others: Iterable[str]) -> dict[str, float]:
+    def ratios(self, name: Any, others: Iterable[Any]) -> dict[Any, float]:
         """Minima of others over this one's."""
         return {other: self.best(other) / self.best(name) for other in others}
 
-    def floors(self, name: str, flops: float) -> float:
+    def floors(self, name: Any, flops: float) -> float:
         """The minimum in dense floors, by the fastest matrix product of all rounds."""
         return self.best(name) * max(self.rates) / flops
 
 
-def run_race(competitors: dict[str, Callable[[], list[float]]], rounds: int, sgemm: Sgemm | None = None) -> Race:
+def run_race(competitors: dict[Any, Callable[[], list[float]]], rounds: int, sgemm: Sgemm | None = None) -> Race:
     """Let the competitors run one after the other, round by round: A B C A B C ...
 
     Each runs once before, not counted: compilers, caches and memory are warm.

@@ -17,7 +17,7 @@ MNIST_ROWS = 60_000 if os.environ.get("FASTMLP_MNIST_DIR") else 5_000
 """The rows that come with the package, where no folder with all of them is named."""
 
 
-CHECKED_BATCHES, CHECKED_GAP = 4, 0.01
+CHECKED_BATCHES, CHECKED_GAP = 4, 0.05
 REFERENCE = {"backend": "reference"}
 
 

@@ -23,11 +23,16 @@ def _compiled(body, casts):
 def prepare_call(body, *arguments):
     """Return a function without arguments that runs a body which calls kernels.
 
-    arguments: numbers, and (pointer, array) pairs, whose arrays the caller keeps.
+    arguments: numbers, and (pointer, array) pairs; the function keeps the arrays.
     """
     pairs = [a if isinstance(a, tuple) and len(a) == 2 else (None, a) for a in arguments]
     run = _compiled(body, tuple(cast for cast, _ in pairs))
-    return functools.partial(run, *[value.ctypes.data if cast else value for cast, value in pairs])
+    passed = [value.ctypes.data if cast else value for cast, value in pairs]
+
+    def run_body(kept=arguments):
+        return run(*passed)
+
+    return run_body
 
 
 def call(body, *arguments):
