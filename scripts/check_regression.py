@@ -5,8 +5,8 @@
 Every tracked case, whole epochs and single kernels, runs by turns with its NumPy reference in this process, all on one
 thread. Two ratios of minima are held against the baseline: jit ÷ reference, and jit ÷ floor, the time that the same
 floating-point operations take in a large matrix product measured in between. A ratio may be worse by three times the
-noise seen when the baseline was taken, but by 10% at least and 20% at most; what is beyond is measured twice more before
-it counts. The baseline of another machine tells little: then only jit ÷ reference is held, with a margin of 50%.
+noise seen when the baseline was taken, but by 10% at least and 20% at most; what is beyond is measured twice more
+before it counts. The baseline of another machine tells little: then only jit ÷ reference is held, with a margin of 50%.
 --update takes a new baseline from several runs.
 """
 
