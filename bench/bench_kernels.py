@@ -18,5 +18,5 @@ def case(request):
 def test_kernel(measure, case, who):
     title, kernel = case
     function = kernel.call if who == "fastmlp" else kernel.twin
-    work = {"work": kernel.work, "unit": kernel.unit}
+    work = {"work": float(kernel.work), "unit": kernel.unit}
     measure(function, group=f"kernels: {title}", name=who, ours=who == "fastmlp", iterations=20, rounds=50, **work)

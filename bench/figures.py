@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import processes
-from peers import JAX, Fastmlp, PyTorch, Setup, available
+from peers import PEERS, Fastmlp, Setup, available
 from predictions import prediction_calls
 from race import epochs, run_race, seconds_of
 from report import Row
@@ -126,7 +126,7 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
             "import fastmlp": timed("import fastmlp"),
             "Python alone": timed("pass"),
         }
-        others = [kind.__name__ for kind in (PyTorch, JAX) if peers and available(kind)]
+        others = [name for name, kind in PEERS.items() if peers and available(kind)]
         competitors |= {name: timed(processes.PEER_FIRST_EPOCH.format(name=name, n=64)) for name in others}
         race = run_race(competitors, rounds)
     rows = []

@@ -232,6 +232,7 @@ class JAX:
         return flatten(layers)
 
 
+PEERS = {"scikit-learn": ScikitLearn, "PyTorch": PyTorch, "JAX": JAX}
 _MODULES = {PyTorch: "torch", JAX: "jax"}
 
 
@@ -246,6 +247,5 @@ def train_first_epoch(name: str, n: int) -> None:
 
     X, y = load_mnist(n)
     setup = Setup()
-    peer = {kind.__name__: kind for kind in (ScikitLearn, PyTorch, JAX)}[name]
-    competitor = peer(np.divide(X, 255, dtype=np.float32), y, setup, setup.start(X.shape[1]))
+    competitor = PEERS[name](np.divide(X, 255, dtype=np.float32), y, setup, setup.start(X.shape[1]))
     competitor.train(competitor.order())

@@ -77,13 +77,14 @@ def describe_machine() -> dict[str, Any]:
 
     from fastmlp.engine.processor import LANES, usable_cores
 
-    blas = [f"{i['internal_api']} {i['version']} {i.get('architecture', '')}".strip() for i in threadpool_info()]
+    pools = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    blas = next((info for info in pools if "numpy" in info["filepath"]), pools[0])  # SciPy may have another
     return {
         "processor": _processor_name(),
         "usable cores": usable_cores(),
         "load average": round(os.getloadavg()[0], 2),
         "float32 in a register": LANES,
-        "BLAS": ", ".join(blas),
+        "BLAS": f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}".strip(),
         "OPENBLAS settings": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")},
         "Python": platform.python_version(),
         **{name: found for name in LIBRARIES if (found := _version(name))},

@@ -87,6 +87,7 @@ def tables(groups: dict[str, Group], machine: dict[str, Any]) -> str:
             else:
                 floors = f"{row['floors']:.2f}" if "floors" in row else ""
                 what = name if row["name"] == "fastmlp" else f"{name}: {row['name']}"
+                what += f", peak of memory {row['peak MB']:.0f} MB" if "peak MB" in row else ""
                 cases.append((what.removeprefix(EPOCH), *times, floors, versus(group, row)))
     lines = markdown(("case", "best", "median", "dense floors", "others' best ÷ ours"), cases)
     lines += markdown(("kernel", "best", "median", "rate", "others' best ÷ ours"), kernels)
@@ -116,11 +117,9 @@ def draw_epoch(axes: Axes, name: str, group: Group) -> None:
     bars = axes.barh(labels, [row["min"] for row in rows], color=["C1" if row["ours"] else "0.65" for row in rows])
     axes.bar_label(bars, [amount(row["min"]) for row in rows], padding=4, bbox={"color": "white", "pad": 1})
     floor = statistics.median(row["floor"] for row in rows)
-    axes.axvline(floor, color="black", linestyle="--", linewidth=1)
-    axes.annotate(
-        "dense floor: its FLOPs at\nthe rate of a large matrix product", (floor, 0.98), (6, 0),
-        xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8,
-    )  # fmt: skip
+    label = "dense floor: the epoch's FLOPs at\nthe rate of a large matrix product"
+    axes.axvline(floor, color="black", linestyle="--", linewidth=1, label=label)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
     axes.set(xlabel="seconds an epoch", title=name.removeprefix(EPOCH))
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
@@ -131,19 +130,18 @@ def draw_scaling(axes: Axes, name: str, group: Group) -> None:
     what = name.removeprefix(SHAPES)
     rows = sorted(group, key=lambda row: row["value"])
     values = [row["value"] for row in rows]
-    (left,) = axes.plot(values, [row["floors"] for row in rows], "o-", color="C1", label="dense floors")
+    axes.plot(values, [row["floors"] for row in rows], "o-", color="C1")
     axes.axhline(1, color="black", linestyle="--", linewidth=1)
     other = axes.twinx()
-    (right,) = other.plot(
-        values, [1e6 * row["min"] / row["rows"] for row in rows], "s:", color="C0", label="µs a sample"
-    )
-    axes.set(xlabel=what, xscale=SCALES.get(what, "log"), ylabel="dense floors")
+    times = [1e6 * row["min"] / row["rows"] for row in rows]
+    other.plot(values, times, "s:", color="C0")
+    axes.set(xlabel=what, xscale=SCALES.get(what, "log"))
+    axes.set_ylabel("● dense floors", color="C1")
     axes.set_ylim(0, 1.15 * max(1.0, *(row["floors"] for row in rows)))
-    other.set_ylabel("µs a sample")
-    other.set_ylim(bottom=0)
+    other.set_ylabel("■ µs a sample", color="C0")
+    other.set_ylim(0, 1.15 * max(times))
     axes.set_xticks(values, [row["name"] for row in rows])
     axes.minorticks_off()
-    axes.legend(handles=[left, right], fontsize=8)
 
 
 def draw(groups: dict[str, Group], folder: Path) -> list[Path]:
