@@ -91,6 +91,8 @@ def tables(groups: dict[str, Group], machine: dict[str, Any]) -> str:
                 cases.append((what.removeprefix(EPOCH), *times, floors, versus(group, row)))
     lines = markdown(("case", "best", "median", "dense floors", "others' best ÷ ours"), cases)
     lines += markdown(("kernel", "best", "median", "rate", "others' best ÷ ours"), kernels)
+    if any(name.startswith(SHAPES) for name in groups):
+        lines += ["![What an epoch costs over batch, width, depth, samples, density, threads](bench/scaling.png)", ""]
     facts = [f"{key} {value}" for key, value in machine.items() if value not in ({}, None)]
     return "\n".join([*lines, f"Measured on: {', '.join(facts)}. Every thread that pays is used where none is named."])
 

@@ -68,6 +68,8 @@ def test_the_report(write, readme, tmp_path, capsys):
         "| ReLU, 64 × 256 | 1 µs | 2 µs | 200 GB/s | NumPy 10 |",
         "| NumPy's product 2 × 2 × 2 float32 | 500 ms | 1 s | 400 GFLOP/s |  |",
         "",
+        "![What an epoch costs over batch, width, depth, samples, density, threads](bench/scaling.png)",
+        "",
         "Measured on: processor a chip, usable cores 2, numpy 2.0. Every thread that pays is used where none is named.",
         bench_report.END,
         "after",
@@ -80,6 +82,7 @@ def test_the_report(write, readme, tmp_path, capsys):
 def test_without_epochs_and_shapes_nothing_is_drawn(write, readme, tmp_path):
     bench_report.main([str(write("b.json", OTHERS)), "--readme", str(readme), "--figures", str(tmp_path)])
     assert "ReLU" in readme.read_text()
+    assert "scaling.png" not in readme.read_text()
     assert not list(tmp_path.glob("*.png"))
 
 
