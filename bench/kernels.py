@@ -1,6 +1,7 @@
 """The one table of compiled kernels that are checked against their formula in NumPy and timed beside it.
 
-Each case goes through a whole layer as an epoch does, on one tile of S = 64 samples, in float32: all panels of R units.
+Each case goes through a whole layer as an epoch does, on one tile of S = 64 samples, in float32: all panels of R
+units, two at a time.
 Letters: m units or features below, p units above, P panels of those above, Q of those below.
 """
 
@@ -17,7 +18,7 @@ from tolerances import assert_close
 from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
 from fastmlp.engine.optimizers import Rate
-from fastmlp.engine.simd import lanes
+from fastmlp.engine.simd import lanes, pair
 from fastmlp.engine.spec import CHUNK, S
 from fastmlp.engine.workspace import BLOCK_BYTES
 
@@ -73,9 +74,18 @@ def bits(mask):
 
 
 def run_product(P, Q, mask, A, W, start, out):
-    for p in range(P):
+    m = Q * R
+    for p in range(0, P, 2):
         for q in range(Q):
-            hidden.product(S, mask + q * S, A + q * S, W + (p * Q + q) * R, start + p, out + p * S, q == 0)
+            hidden.product(
+                S,
+                mask + q * S,
+                A + q * S,
+                pair(W + (p * m + q * R), m),
+                pair(start + p, 1),
+                pair(out + p * S, S),
+                q == 0,
+            )
 
 
 def product(rng, m, p):
@@ -87,11 +97,13 @@ def product(rng, m, p):
 
 
 def run_gradient(P, Q, mask, A, D, W, G):
+    m = Q * R
     for q in range(Q):
-        for p in range(P):
+        for p in range(0, P, 2):
             hidden.gradient(
-                R, mask + q * R, A + q * S, D + p * S, W + (p * Q + q) * R, G, True, True, optimizers.sgd, 0, RATE, 0.0
-            )
+                R, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R), True, True,
+                optimizers.sgd, 0, RATE, 0.0,
+            )  # fmt: skip
 
 
 def gradient(rng, m, p):
@@ -146,9 +158,8 @@ def listing(rng, d, _):
 def run_sparse_product(P, d, blocks, cut, index, value, W, start, A):
     for p in range(0, P, 2):
         first_layer.sparse_product(
-            S, blocks, cut, index, value, W + p * d, W + (p + 1) * d, start + p, start + (p + 1), A + p * S,
-            A + (p + 1) * S,
-        )  # fmt: skip
+            S, blocks, cut, index, value, pair(W + p * d, d), pair(start + p, 1), pair(A + p * S, S)
+        )
 
 
 def sparse_product(rng, d, p):
@@ -172,11 +183,11 @@ def sparse_product(rng, d, p):
 def run_sparse_gradient(P, d, raw, mask, address, base, scale, D, W, sums, G, shift, h):
     """`address` points into `raw`."""
     for p in range(0, P, 2):
+        both = pair(h + p, 1)
         for j in range(0, d, CHUNK):
-            h[p], h[p + 1] = first_layer.sparse_gradient(
-                j, min(j + CHUNK, d), mask, address, raws, base, scale, D + p * S, D + (p + 1) * S, W + p * d,
-                W + (p + 1) * d, sums[p], sums[p + 1], True, True, G, 1, shift, h[p], h[p + 1], optimizers.sgd, 0, RATE,
-                0.0,
+            both[0] = first_layer.sparse_gradient(
+                j, min(j + CHUNK, d), mask, address, raws, base, scale, pair(D + p * S, S), pair(W + p * d, d),
+                pair(sums + p, 1)[0], True, True, pair(G, CHUNK), 1, shift, both[0], optimizers.sgd, 0, RATE, 0.0,
             )  # fmt: skip
 
 

@@ -48,6 +48,10 @@ def add_rows(D, g):
     return g + np.sum(D, axis=0)
 
 
+def add_panels(Z, start):
+    return start + np.sum(Z, axis=0)
+
+
 def sample_masks(M, count):
     """The masks (k, i) of `count` samples by unit: (i, k)."""
     return (M & (np.arange(len(M)) < count)[:, None]).T

@@ -14,7 +14,7 @@ from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
 from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.program import sample_masks
-from fastmlp.engine.simd import lanes
+from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.spec import BETA1, BETA2, S
 
@@ -69,60 +69,84 @@ def even(count):
 # ---- hidden layers
 
 
-def run_product(count, mask, A, W, start, out, first):
-    hidden.product(count, mask, A, W, start, out, first)
+@pytest.fixture(params=[True, False], ids=["two panels", "one panel twice"])
+def panels(request):
+    """How many panels a kernel that goes two at a time is given."""
+    return 2 if request.param else 1
+
+
+@inline
+def two(rows, distance, panels):
+    """Panels `distance` rows apart as the kernels take them."""
+    return pair(rows, distance * (panels - 1))
+
+
+def run_product(count, mask, A, W, start, out, first, R, panels):
+    hidden.product(count, mask, A, two(W, R, panels), two(start, 1, panels), two(out, S, panels), first)
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_product(panel, rng, first):
-    A, W, start = (random(rng, (rows, panel.R), panel.dtype) for rows in (S, panel.R, 1))
-    mask = masks(rng, (S, panel.R))
+def test_product(panel, rng, first, panels):
+    A, W, start = (random(rng, shape, panel.dtype) for shape in ((S, panel.R), (2, panel.R, panel.R), (2, panel.R)))
+    mask, rows = masks(rng, (S, panel.R)), panel.row
     for count in COUNTS:
-        out = random(rng, (S, panel.R), panel.dtype)
+        out = random(rng, (2, S, panel.R), panel.dtype)
         before = out.copy()
-        rows = panel.row
-        call(run_product, count, (ints, integers(mask)), (rows, A), (rows, W), (rows, start), (rows, out), first)
-        wanted = twins.product(A[:count], mask[:count], W.astype(float), start if first else before[:count])
-        assert_close(out[:count], wanted, panel.dtype)
-        assert np.any(out[:count] != before[:count])
-        np.testing.assert_array_equal(out[even(count) :], before[even(count) :])
+        call(
+            run_product, count, (ints, integers(mask)), (rows, A), (rows, W), (rows, start), (rows, out), first,
+            panel.R, panels,
+        )  # fmt: skip
+        for p in range(panels):
+            wanted = twins.product(
+                A[:count], mask[:count], W[p].astype(float), start[p] if first else before[p, :count]
+            )
+            assert_close(out[p, :count], wanted, panel.dtype)
+            assert np.any(out[p, :count] != before[p, :count])
+        np.testing.assert_array_equal(out[:, even(count) :], before[:, even(count) :])
+        np.testing.assert_array_equal(out[panels:], before[panels:])
 
 
-def run_gradient(units, mask, A, D, W, G, first, last, state, rate, decay):
-    hidden.gradient(units, mask, A, D, W, G, first, last, optimizers.sgd, state, rate, decay)
+def run_gradient(units, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
+    hidden.gradient(
+        units, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state, rate,
+        decay,
+    )  # fmt: skip
 
 
-def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng):
-    A, D = random(rng, (S, panel.R), panel.dtype), random(rng, (S, panel.R), panel.dtype)
+def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels):
+    A, D = random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)
     mask = masks(rng, (panel.R, S)).T
     for units in {1, 2, panel.R - 1, panel.R}:
-        W, G = random(rng, (panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
+        W, G = random(rng, (2, panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
         before, rows = W.copy(), panel.row
         call(
             run_gradient, units, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), True, True,
-            0, Rate(0.5, 0.0, 0.0, 0.0), 0.25,
+            0, Rate(0.5, 0.0, 0.0, 0.0), 0.25, panel.R, panels,
         )  # fmt: skip
         n = even(units)
-        g = twins.gradient(A.astype(float), mask, D.astype(float))[:n]
-        wanted = twins.step("sgd", before[:n].astype(float), g, (), lr=0.5, weight_decay=0.25)[0]
-        assert_close(W[:n], wanted, panel.dtype)
-        np.testing.assert_array_equal(W[n:], before[n:])
+        for p in range(panels):
+            g = twins.gradient(A.astype(float), mask, D[p].astype(float))[:n]
+            wanted = twins.step("sgd", before[p, :n].astype(float), g, (), lr=0.5, weight_decay=0.25)[0]
+            assert_close(W[p, :n], wanted, panel.dtype)
+        np.testing.assert_array_equal(W[:, n:], before[:, n:])
+        np.testing.assert_array_equal(W[panels:], before[panels:])
         assert np.all(G == UNTOUCHED)
 
 
-def test_gradient_adds_tiles_up(panel, rng):
-    tiles = [(random(rng, (S, panel.R), panel.dtype), random(rng, (S, panel.R), panel.dtype)) for _ in range(3)]
+def test_gradient_adds_tiles_up(panel, rng, panels):
+    tiles = [(random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)) for _ in range(3)]
     mask, rows = masks(rng, (panel.R, S)).T, panel.row
-    W, G = random(rng, (panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
+    W, G = random(rng, (2, panel.R, panel.R), panel.dtype), aligned((128, panel.R), panel.dtype, UNTOUCHED)
     before = W.copy()
     for i, (A, D) in enumerate(tiles):
         np.testing.assert_array_equal(W, before)
         call(
             run_gradient, panel.R, (ints, integers(mask.T)), (rows, A), (rows, D), (rows, W), (rows, G), i == 0, i == 2,
-            0, Rate(0.5, 0.0, 0.0, 0.0), 0.0,
+            0, Rate(0.5, 0.0, 0.0, 0.0), 0.0, panel.R, panels,
         )  # fmt: skip
-    g = sum(twins.gradient(A.astype(float), mask, D.astype(float)) for A, D in tiles)
-    assert_close(W, before - 0.5 * g, panel.dtype, factor=2)
+    for p in range(panels):
+        g = sum(twins.gradient(A.astype(float), mask, D[p].astype(float)) for A, D in tiles)
+        assert_close(W[p], before[p] - 0.5 * g, panel.dtype, factor=2)
 
 
 def run_activate(count, units, Z, mask):
@@ -196,6 +220,21 @@ def test_add_rows(panel, rng):
         wanted = twins.add_rows(D[:count].astype(float), g[0])
         call(run_add_rows, count, (panel.row, D), (panel.row, g))
         assert_close(g[0], wanted, panel.dtype)
+
+
+def run_add_panels(count, panels, stride, Z, start, out):
+    hidden.add_panels(count, panels, stride, Z, start, out)
+
+
+def test_add_panels(panel, rng):
+    Z, start = random(rng, (3, 2, S, panel.R), panel.dtype), random(rng, (1, panel.R), panel.dtype)
+    rows = panel.row
+    for count in COUNTS:
+        for panels in (1, 3):
+            out = aligned((S, panel.R), panel.dtype, UNTOUCHED)
+            call(run_add_panels, count, panels, 2 * S, (rows, Z), (rows, start), (rows, out))
+            assert_close(out[:count], twins.add_panels(Z[:panels, 0, :count].astype(float), start), panel.dtype)
+            assert np.all(out[count:] == UNTOUCHED)
 
 
 def run_sample_masks(B, tiles, M, C):
@@ -290,8 +329,8 @@ def test_feature_masks(rng):
     assert np.all(mask[[0, 3]] == UNTOUCHED)
 
 
-def run_sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1):
-    first_layer.sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1)
+def run_sparse_product(count, blocks, cut, index, value, W, start, A, d):
+    first_layer.sparse_product(count, blocks, cut, index, value, pair(W, d), pair(start, 1), pair(A, S))
 
 
 def test_sparse_product(panel, rng):
@@ -309,7 +348,7 @@ def test_sparse_product(panel, rng):
         A = aligned((2, S, panel.R), panel.dtype, UNTOUCHED)
         call(
             run_sparse_product, count, groups, (int32s, cut), (uint16s, index), (panel.number, value),
-            (rows, W[0]), (rows, W[1]), (rows, start[0]), (rows, start[1]), (rows, A[0]), (rows, A[1]),
+            (rows, W), (rows, start), (rows, A), W.shape[1],
         )  # fmt: skip
         for p in range(2):
             wanted = twins.sparse_product(X[:count].astype(float), W[p].astype(float), start[p])
@@ -322,11 +361,12 @@ def run_sparse_gradient(kind):
     raw = pointer(RAW[kind])
 
     def run(
-        j0, j1, mask, address, base, scale, D0, D1, W0, W1, sums, first, last, G, lazy, shift, h, state, rate, decay
+        j0, j1, mask, address, base, scale, D, to_next, W, d, sums, first, last, G, lazy, shift, h, state, rate, decay
     ):
-        h[0], h[1] = first_layer.sparse_gradient(
-            j0, j1, mask, address, raw, base, scale, D0, D1, W0, W1, sums[0], sums[1], first, last, G, lazy, shift,
-            h[0], h[1], optimizers.sgd, state, rate, decay,
+        both = pair(h, 1)
+        both[0] = first_layer.sparse_gradient(
+            j0, j1, mask, address, raw, base, scale, pair(D, to_next), pair(W, d), pair(sums, 1)[0], first, last,
+            pair(G, 128), lazy, shift, both[0], optimizers.sgd, state, rate, decay,
         )  # fmt: skip
 
     return run
@@ -356,8 +396,8 @@ def test_sparse_gradient(panel, rng, lazy, tiles):
             here = slice(S * i, S * (i + 1))
             call(
                 run_sparse_gradient(kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
-                (panel.number, base), (panel.number, scale), (rows, D[0, here]), (rows, D[1, here]),
-                (rows, W[0]), (rows, W[1]), (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
+                (panel.number, base), (panel.number, scale), (rows, D[0, here]), D.shape[1],
+                (rows, W), W.shape[1], (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
                 (panel.number, shift), (rows, h), 0, Rate(0.25, 0.0, 0.0, 0.0), decay,
             )  # fmt: skip
         X = twins.features(raw[:, :d], base[:d], scale[:d])
@@ -400,16 +440,16 @@ def test_copy_dense(panel, rng):
         assert np.all(X[count] == UNTOUCHED)
 
 
-def run_csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1):
-    first_layer.csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1)
+def run_csr_product(count, begin, end, indices, data, scale, W, d, start, A):
+    first_layer.csr_product(count, begin, end, indices, data, scale, pair(W, d), pair(start, 1), pair(A, S))
 
 
-def run_csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1):
-    first_layer.csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1)
+def run_csr_gradient(count, begin, end, indices, data, scale, D, G, d):
+    first_layer.csr_gradient(count, begin, end, indices, data, scale, pair(D, S), pair(G, d))
 
 
-def run_csr_update(d, G0, G1, W0, W1, state, rate, decay):
-    first_layer.csr_update(d, G0, G1, W0, W1, optimizers.sgd, state, rate, decay)
+def run_csr_update(d, G, W, state, rate, decay):
+    first_layer.csr_update(d, pair(G, d), pair(W, d), optimizers.sgd, state, rate, decay)
 
 
 def test_csr(panel, rng):
@@ -425,17 +465,11 @@ def test_csr(panel, rng):
     D = random(rng, (2, S, panel.R), panel.dtype)
     for count in COUNTS:
         A, G = aligned((2, S, panel.R), panel.dtype, UNTOUCHED), aligned((2, d, panel.R), panel.dtype, 1)
-        call(
-            run_csr_product, count, *entries, (rows, W[0]), (rows, W[1]), (rows, start[0]), (rows, start[1]),
-            (rows, A[0]), (rows, A[1]),
-        )  # fmt: skip
-        call(run_csr_gradient, count, *entries, (rows, D[0]), (rows, D[1]), (rows, G[0]), (rows, G[1]))
+        call(run_csr_product, count, *entries, (rows, W), d, (rows, start), (rows, A))
+        call(run_csr_gradient, count, *entries, (rows, D), (rows, G), d)
         new = aligned(W.shape, panel.dtype, W)
         whole = aligned(G.shape, panel.dtype, G)
-        call(
-            run_csr_update, d, (rows, whole[0]), (rows, whole[1]), (rows, new[0]), (rows, new[1]),
-            0, Rate(0.5, 0.0, 0.0, 0.0), 0.125,
-        )  # fmt: skip
+        call(run_csr_update, d, (rows, whole), (rows, new), 0, Rate(0.5, 0.0, 0.0, 0.0), 0.125)
         assert not np.any(whole)
         for p in range(2):
             wide = W[p].astype(float)

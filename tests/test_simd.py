@@ -33,6 +33,7 @@ from fastmlp.engine.simd import (
     maximum,
     minimum,
     number,
+    pair,
     pointer,
     polynomial,
     popcount,
@@ -480,6 +481,27 @@ def test_rows_at_addresses(kind, n, offset):
         np.testing.assert_array_equal(out[:3], x[[2, 1, 3]])
         assert out[3, 1] == x[1 + 3 // n, 3 % n]
         assert np.count_nonzero(out[3]) == (out[3, 1] != 0)
+
+
+def pairs(x, y, out, bits):
+    two = pair(x, 2)
+    both = pair(out, 3)
+    both[0] = two[0] * two[1] + splat(two, 2)
+    (both + 1)[0] = (two + 1)[0]
+    both[2] = 7
+    same = pair(out + 6, 0)
+    same[0] = pair(x, 0)[3]
+
+
+@pytest.mark.parametrize(("kind", "n"), FLOATS)
+def test_pairs_of_rows(kind, n):
+    out, _, twin, _ = both(pairs, kind, n, 7)
+    x = aligned((4, n), DTYPES[kind], np.random.default_rng(0).standard_normal((4, n)) * 3)
+    np.testing.assert_allclose(out, twin, rtol=tolerance(kind))
+    np.testing.assert_allclose(out[[0, 3]], x[[0, 2]] * x[[1, 3]] + 2, rtol=tolerance(kind))
+    np.testing.assert_array_equal(out[[1, 4]], x[[1, 3]])
+    np.testing.assert_array_equal(out[[2, 5]], 7)
+    np.testing.assert_array_equal(out[6], x[3])
 
 
 def test_casts_keep_the_address():

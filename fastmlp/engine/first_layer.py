@@ -82,109 +82,80 @@ def feature_masks(first, last, nonzero, mask):
 
 
 @kernel
-def sparse_product(count, blocks, cut, index, value, W0, W1, start0, start1, A0, A1):
-    """A[k] = start[0] + Σ value[p] W[index[p]] for two panels that share the lists.
-
-    A block of features at a time, so that its weights stay in L1.
-    """
+def sparse_product(count, blocks, cut, index, value, W, start, A):
+    """A[k] = start[0] + Σ value[p] W[index[p]], a block of features at a time, so that its weights stay in L1."""
     for q in range(blocks):
         for k in range(count):
-            z0 = A0[k] if q else start0[0]
-            z1 = A1[k] if q else start1[0]
+            z = A[k] if q else start[0]
             c = k * (blocks + 1) + q
             for p in range(cut[c], cut[c + 1]):
-                i, x = index[p], value[p]
-                z0 += x * W0[i]
-                z1 += x * W1[i]
-            A0[k] = z0
-            A1[k] = z1
+                z += value[p] * W[index[p]]
+            A[k] = z
 
 
 @kernel
 def sparse_gradient(
-    j0, j1, mask, address, raw, base, scale, D0, D1, W0, W1, sum0, sum1, first, last, G, lazy, shift, h0, h1,
-    step, state, rate, decay,
-):  # fmt: skip
-    """The gradients of features j0 ≤ j < j1 in two panels, from one tile; at the last tile their weights take a step.
+    j0, j1, mask, address, raw, base, scale, D, W, sum_D, first, last, G, lazy, shift, h, step, state, rate, decay
+):
+    """The gradients of features j0 ≤ j < j1 from one tile; at the last tile their weights take a step.
 
     G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j]; the step's gradient is G[j] + shift[j] Σ D.
-    Features go two at a time; j1 is made even. G holds the sums over tiles, of both panels in turn.
-    Returns h + Σ shift[j] W[j] of the new weights, for both panels.
+    Features go two at a time; j1 is made even. G holds the sums over tiles. Returns h + Σ shift[j] W[j] of the new W.
     lazy: a feature that is 0 in the whole batch stays as it is, and h is not needed.
     """
     for j in range(j0, j1, 2):
         m0, m1 = mask[j], mask[j + 1]
         if lazy and first and last and not m0 | m1:
             continue
-        g00, g01, g10, g11 = splat(D0, 0), splat(D0, 0), splat(D0, 0), splat(D0, 0)
+        g0, g1 = splat(D, 0), splat(D, 0)
         for k in setbits(m0 & m1):
-            x = raw(address[k])
-            x0, x1 = number(D0, x[j]) - base[j], number(D0, x[j + 1]) - base[j + 1]
-            d0, d1 = D0[k], D1[k]
-            g00 += x0 * d0
-            g01 += x0 * d1
-            g10 += x1 * d0
-            g11 += x1 * d1
+            x, d = raw(address[k]), D[k]
+            g0 += (number(D, x[j]) - base[j]) * d
+            g1 += (number(D, x[j + 1]) - base[j + 1]) * d
         for k in setbits(m0 & ~m1):
-            x0 = number(D0, raw(address[k])[j]) - base[j]
-            g00 += x0 * D0[k]
-            g01 += x0 * D1[k]
+            g0 += (number(D, raw(address[k])[j]) - base[j]) * D[k]
         for k in setbits(m1 & ~m0):
-            x1 = number(D0, raw(address[k])[j + 1]) - base[j + 1]
-            g10 += x1 * D0[k]
-            g11 += x1 * D1[k]
-        g00, g01, g10, g11 = scale[j] * g00, scale[j] * g01, scale[j + 1] * g10, scale[j + 1] * g11
-        i = 2 * (j - j0)
+            g1 += (number(D, raw(address[k])[j + 1]) - base[j + 1]) * D[k]
+        g0, g1 = scale[j] * g0, scale[j + 1] * g1
         if not first:
-            g00, g01, g10, g11 = g00 + G[i], g01 + G[i + 1], g10 + G[i + 2], g11 + G[i + 3]
+            g0, g1 = g0 + G[j - j0], g1 + G[j + 1 - j0]
         if last:
-            step(W0, j, g00 + shift[j] * sum0, state, rate, decay)
-            step(W0, j + 1, g10 + shift[j + 1] * sum0, state, rate, decay)
+            step(W, j, g0 + shift[j] * sum_D, state, rate, decay)
+            step(W, j + 1, g1 + shift[j + 1] * sum_D, state, rate, decay)
             if not lazy:
-                h0 = h0 + shift[j] * W0[j]
-                h0 = h0 + shift[j + 1] * W0[j + 1]
-            step(W1, j, g01 + shift[j] * sum1, state, rate, decay)
-            step(W1, j + 1, g11 + shift[j + 1] * sum1, state, rate, decay)
-            if not lazy:
-                h1 = h1 + shift[j] * W1[j]
-                h1 = h1 + shift[j + 1] * W1[j + 1]
+                h = h + shift[j] * W[j]
+                h = h + shift[j + 1] * W[j + 1]
         else:
-            G[i], G[i + 1], G[i + 2], G[i + 3] = g00, g01, g10, g11
-    return h0, h1
+            G[j - j0], G[j + 1 - j0] = g0, g1
+    return h
 
 
 @kernel
-def csr_product(count, begin, end, indices, data, scale, W0, W1, start0, start1, A0, A1):
-    """A[k] = start[0] + scale Σ data[p] W[indices[p]], begin[k] ≤ p < end[k], for two panels."""
+def csr_product(count, begin, end, indices, data, scale, W, start, A):
+    """A[k] = start[0] + scale Σ data[p] W[indices[p]], begin[k] ≤ p < end[k]."""
     for k in range(count):
-        z0, z1 = start0[0], start1[0]
+        z = start[0]
         for p in range(begin[k], end[k]):
-            i, x = indices[p], number(A0, data[p]) * scale
-            z0 += x * W0[i]
-            z1 += x * W1[i]
-        A0[k] = z0
-        A1[k] = z1
+            z += number(A, data[p]) * scale * W[indices[p]]
+        A[k] = z
 
 
 @kernel
-def csr_gradient(count, begin, end, indices, data, scale, D0, D1, G0, G1):
-    """G[indices[p]] += scale data[p] D[k], begin[k] ≤ p < end[k], for two panels."""
+def csr_gradient(count, begin, end, indices, data, scale, D, G):
+    """G[indices[p]] += scale data[p] D[k], begin[k] ≤ p < end[k]."""
     for k in range(count):
-        d0, d1 = D0[k], D1[k]
+        d = D[k]
         for p in range(begin[k], end[k]):
-            i, x = indices[p], number(D0, data[p]) * scale
-            G0[i] += x * d0
-            G1[i] += x * d1
+            i = indices[p]
+            G[i] += number(D, data[p]) * scale * d
 
 
 @kernel
-def csr_update(d, G0, G1, W0, W1, step, state, rate, decay):
-    """W takes its step with the gradients G, which are 0 again afterwards, for two panels."""
+def csr_update(d, G, W, step, state, rate, decay):
+    """W takes its step with the gradients G, which are 0 again afterwards."""
     for j in range(d):
-        step(W0, j, G0[j], state, rate, decay)
-        step(W1, j, G1[j], state, rate, decay)
-        G0[j] = splat(G0, 0)
-        G1[j] = splat(G1, 0)
+        step(W, j, G[j], state, rate, decay)
+        G[j] = splat(G, 0)
 
 
 @kernel

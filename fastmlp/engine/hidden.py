@@ -86,6 +86,16 @@ def chain(count, A, D, slope):
 
 
 @kernel
+def add_panels(count, panels, stride, Z, start, out):
+    """out[k] = start[0] + Σ_q Z[q·stride + k] over the panels q; k < count."""
+    for k in range(count):
+        z = start[0]
+        for q in range(panels):
+            z = z + Z[q * stride + k]
+        out[k] = z
+
+
+@kernel
 def add_rows(count, D, g):
     """Return g + Σ_k D[k], k < count."""
     for k in range(count):

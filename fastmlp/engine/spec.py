@@ -1,11 +1,14 @@
 """What Python and the compiled programs agree on: what is compiled in, and the tables that hold all the rest."""
 
+import os
 from typing import NamedTuple
 
 from fastmlp.engine.plan import panel_widths
 
 S = 64
 """Samples in a tile, the bits of a mask."""
+SHARDS = max(4, min(16, os.cpu_count() or 1))
+"""Parts of the first layer's units at most, each owned by one thread. Fixed, so that every sum has a fixed order."""
 CHUNK = 128
 """Features whose gradients are finished together when a batch has several tiles."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -57,6 +60,7 @@ LAYER = {
     "W": "panel",  # (P, in_rows, R)
     "WT": "row",  # (P_in, P·R, R_in)
     "b": "panel",  # (P, R)
+    "Z": "panel",  # (shards, P, T, S, R) of the second layer: what each shard of the first adds
     "A": "panel",  # (P, T, S, R) activations
     "D": "panel",  # (P, T, S, R) deltas
     "M": "i64",  # (P, T, S) the active units of each sample
@@ -64,7 +68,7 @@ LAYER = {
 }
 RUN = {
     # the work, and how it is cut up
-    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "hidden", "learn", "lazy"), "int"),
+    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "shards", "hidden", "learn", "lazy"), "int"),
     **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
     **dict.fromkeys(("X", "stride", "row_bytes", "safe", "tail", "targets", "targets_stride"), "int"),

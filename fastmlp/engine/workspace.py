@@ -7,7 +7,7 @@ import numpy as np
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.features import Rows
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
-from fastmlp.engine.spec import CHUNK, LAYER, RUN, S
+from fastmlp.engine.spec import CHUNK, LAYER, RUN, SHARDS, S
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -39,9 +39,8 @@ class Workspace:
         self._plans = plan_layers(widths, spec.row, spec.out)
         self._arena = Arena()
         self._tiles = -(-batch // S)
-        # A sparse first layer goes two panels at a time; a spare one of zeros partners an odd one.
-        self._spare = int(spec.form != "dense")
         self._by_unit = spec.by_unit
+        self._shards = min(SHARDS, self._plans[0].panels)
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -58,8 +57,6 @@ class Workspace:
         first = self._plans[0]
         if self._by_unit:
             shapes[0] = (first.in_panels, first.panels * first.lanes, first.in_lanes), shapes[0][1]
-        if self._spare:
-            shapes[0] = (first.panels + 1, first.in_rows, first.lanes), (first.panels + 1, first.lanes)
         # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
         widest = max(self.spec.row, self.spec.out)
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
@@ -77,7 +74,7 @@ class Workspace:
     def _layer(self, i):
         """What the table of a layer holds."""
         plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
-        P, T, R = len(b), self._tiles, plan.lanes
+        P, T, R = plan.panels, self._tiles, plan.lanes
         if i == 0 and self._by_unit:
             W, WT = zeros((plan.panels, plan.in_rows, plan.lanes), self._dtype), W
         else:
@@ -92,13 +89,14 @@ class Workspace:
             "W": W,
             "b": b,
             "WT": WT,
+            "Z": zeros((self._shards if i == 1 else 0, P, T, S, R), self._dtype),
             "A": zeros((P, T, S, R), self._dtype),
             "D": zeros((P, T, S, R), self._dtype),
             "M": zeros((P, T, S), np.int64),
             "C": zeros((P, T, 64), np.int64),
         }
         if i == len(self._plans) - 1:
-            layer["M"][: plan.panels] = _real_units(plan.units, plan.panels, R)[:, None, None]
+            layer["M"][...] = _real_units(plan.units, plan.panels, R)[:, None, None]
         return layer
 
     def _shared(self, batch, threads):
@@ -114,10 +112,11 @@ class Workspace:
             "tiles": T,
             "words": words,
             "block": block,
+            "shards": self._shards,
             "hidden": len(self._plans) - 1,
             "layers": self._layer_table,
             "last": self._last_table,
-            "h": zeros((self._plans[0].panels + self._spare, spec.row), dtype),
+            "h": zeros((self._plans[0].panels, spec.row), dtype),
             "zero": zeros(max(spec.row, spec.out), dtype),
             "address": zeros((2, T * S), np.int64),
             "code": zeros((2, T * S), np.int64),
@@ -159,7 +158,7 @@ class Workspace:
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
         arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
-            arrays += [layer[name] for name in ("A", "D", "C")]
+            arrays += [layer[name] for name in ("Z", "A", "D", "C")]
         return arrays + [layer["M"] for layer in self._layers[:-1]]
 
     def load(self, params):
@@ -167,8 +166,8 @@ class Workspace:
         layers = layer_views(np.asarray(params, self._dtype), self._widths)
         for (W, b), plan, layer in zip(layers, self._plans, self._layers, strict=True):
             packed = pack_weights(W, plan)
-            layer["W"][: plan.panels] = packed
-            layer["b"][: plan.panels] = pack_biases(b, plan)
+            layer["W"][...] = packed
+            layer["b"][...] = pack_biases(b, plan)
             if layer["WT"].size:
                 P, _, R = packed.shape
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
@@ -176,13 +175,13 @@ class Workspace:
         W, b = layers[0]
         with np.errstate(over="ignore", invalid="ignore"):
             h = b + self._split.shift @ W if np.any(self._split.shift) else b
-        self.shared["h"][: self._plans[0].panels] = pack_biases(h.astype(self._dtype), self._plans[0])
+        self.shared["h"][...] = pack_biases(h.astype(self._dtype), self._plans[0])
 
     @property
     def params(self):
         """The flat parameter vector, a copy."""
         return flatten(
-            (unpack_weights(layer["W"][: plan.panels], plan), layer["b"].ravel()[: plan.units])
+            (unpack_weights(layer["W"], plan), layer["b"].ravel()[: plan.units])
             for layer, plan in zip(self._layers, self._plans, strict=True)
         )
 

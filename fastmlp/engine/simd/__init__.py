@@ -23,6 +23,7 @@ aligned=False; rows of integers start at any multiple of one. Nothing is checked
     W[i] = x   stores a vector, or one number in all lanes
     A[k, i]    number i of row k, to read and to write
     W + i      the address of row i
+    pair(W, r) rows of twice the length: W[i] and W[r + i] side by side, to read and to write
 
 Vectors: + - * / (floats), & | ~ (comparisons and integers), unary -, > < >= <= == != work lane by lane, also with one
 number, which is converted to the vector's kind and spread over the lanes. A product that is only added becomes one fma.
@@ -57,6 +58,7 @@ from fastmlp.engine.simd.primitives import (
     maximum,
     minimum,
     number,
+    pair,
     pointer,
     polynomial,
     popcount,
@@ -98,6 +100,7 @@ __all__ = [
     "maximum",
     "minimum",
     "number",
+    "pair",
     "pointer",
     "polynomial",
     "popcount",

@@ -4,7 +4,7 @@ import operator
 import sys
 
 from llvmlite import binding, ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic
@@ -14,6 +14,7 @@ from fastmlp.engine.simd.types import (
     I32,
     I64,
     KINDS,
+    Pair,
     Ptr,
     Struct,
     Vec,
@@ -23,6 +24,7 @@ from fastmlp.engine.simd.types import (
     llvm_type,
     load,
     narrow,
+    shuffle,
     spread,
     store,
     widen,
@@ -31,6 +33,7 @@ from fastmlp.engine.simd.types import (
 __all__ = [
     "atomic_add",
     "atomic_load",
+    "pair",
     "pointer",
     "prefetch",
     "spin",
@@ -63,7 +66,7 @@ def pointer(kind, n=1, aligned=True):
 def _indexed(args):
     """(type of the index, type of what stands there) for p[i] and p[k, i]."""
     p, i = args[0], args[1]
-    if isinstance(p, Ptr) and isinstance(i, types.Integer):
+    if isinstance(p, (Ptr, Pair)) and isinstance(i, types.Integer):
         return types.intp, p.row
     if isinstance(p, Ptr) and isinstance(i, types.BaseTuple) and len(i) == 2:
         return types.UniTuple(types.intp, 2), KINDS[p.kind].number
@@ -124,7 +127,8 @@ def _move(op, sign):
 
     class Typing(AbstractTemplate):
         def generic(self, args, kws):
-            if len(args) == 2 and isinstance(args[0], (Ptr, Struct)) and isinstance(args[1], types.Integer):
+            movable = (Ptr, Struct, Pair) if op is operator.add else (Ptr, Struct)
+            if len(args) == 2 and isinstance(args[0], movable) and isinstance(args[1], types.Integer):
                 return signature(args[0], args[0], types.intp)
             return None
 
@@ -146,6 +150,51 @@ for _op, _sign in ((operator.add, 1), (operator.iadd, 1), (operator.sub, -1), (o
 @lower_builtin(operator.getitem, Struct, types.Integer)
 def _get_struct(context, b, sig, args):
     return b.gep(args[0], [b.mul(I64(8 * len(sig.args[0].fields)), args[1])])
+
+
+@intrinsic
+def pair(typing_context, p, distance):
+    """Rows of twice the length: row i is p[i] and then p[distance + i], so that one source serves one panel and two.
+
+    With distance 0 both halves are the same row, and writing writes it twice.
+    """
+
+    def generate(context, b, sig, args):
+        value = cgutils.create_struct_proxy(sig.return_type)(context, b)
+        value.first, value.distance = args
+        return value._getvalue()
+
+    return (Pair(p)(p, types.int64), generate) if isinstance(p, Ptr) and p.n > 1 else None
+
+
+def _halves(b, t, value, i):
+    """The addresses of row i's halves."""
+    first, distance = b.extract_value(value, 0), b.extract_value(value, 1)
+    return element(b, t.half, first, i), element(b, t.half, first, b.add(distance, i))
+
+
+@lower_builtin(operator.getitem, Pair, types.Integer)
+def _get_pair(context, b, sig, args):
+    t = sig.args[0]
+    half = llvm_type(t.kind, t.half.n)
+    low, high = (load(b, half, place, t.half.row_alignment) for place in _halves(b, t, *args))
+    return shuffle(b, low, high, list(range(t.n)))
+
+
+@lower_builtin(operator.setitem, Pair, types.Integer, types.Any)
+def _set_pair(context, b, sig, args):
+    t, _, value_type = sig.args
+    value = args[2] if isinstance(value_type, Vec) else spread(b, t.row, args[2])
+    for i, place in enumerate(_halves(b, t, *args[:2])):
+        lanes = list(range(i * t.half.n, (i + 1) * t.half.n))
+        store(b, shuffle(b, value, value, lanes), place, t.half.row_alignment)
+    return context.get_dummy_value()
+
+
+@lower_builtin(operator.add, Pair, types.Integer)
+def _move_pair(context, b, sig, args):
+    first = element(b, sig.args[0].half, b.extract_value(args[0], 0), args[1])
+    return b.insert_value(args[0], first, 0)
 
 
 # ---- tables

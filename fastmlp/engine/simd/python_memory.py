@@ -17,7 +17,7 @@ import numpy as np
 
 from fastmlp.engine.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
 
-__all__ = ["atomic_add", "atomic_load", "memory", "pointer", "prefetch", "spin", "struct"]
+__all__ = ["atomic_add", "atomic_load", "memory", "pair", "pointer", "prefetch", "spin", "struct"]
 
 
 class Memory:
@@ -111,6 +111,34 @@ class Pointer:
         if isinstance(x, Vec) and shape(x) != (self.kind, len(array)):
             raise TypeError(f"{x} is no row of {self}")
         array[...] = spread(self.kind, x)
+
+
+class Pair:
+    """Two pointers as one with rows of twice the length; see memory.pair."""
+
+    __slots__ = ("_halves", "kind", "n")
+
+    def __init__(self, *halves):
+        self._halves = halves
+        self.kind, self.n = halves[0].kind, 2 * halves[0].n
+
+    def __add__(self, rows):
+        return Pair(*[half + rows for half in self._halves])
+
+    def __getitem__(self, i):
+        return Vec(np.concatenate([half._array_at(i) for half in self._halves]))
+
+    def __setitem__(self, i, x):
+        if isinstance(x, Vec) and shape(x) != (self.kind, self.n):
+            raise TypeError(f"{x} is no row of {self.n} {self.kind}")
+        whole = np.empty(self.n, DTYPES[self.kind])
+        whole[...] = spread(self.kind, x)
+        for half, part in zip(self._halves, np.split(whole, 2), strict=True):
+            half._array_at(i)[...] = part
+
+
+def pair(p, distance):
+    return Pair(p, p + distance)
 
 
 def pointer(kind, n=1, aligned=True):

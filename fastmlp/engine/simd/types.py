@@ -37,7 +37,7 @@ CONTRACT = ("contract",)  # the only licence given to LLVM: a product that is on
 
 
 class Vec(types.Type):
-    """n numbers of a kind in registers, as one value (n = 2 … 64, a power of two)."""
+    """n numbers of a kind in registers, as one value (n = 2 … 128, a power of two)."""
 
     def __init__(self, kind, n):
         self.kind, self.n = kind, n
@@ -64,6 +64,18 @@ class Ptr(types.Type):
     def row_alignment(self):
         kind = KINDS[self.kind]
         return min(64, kind.size * self.n) if self.aligned and kind.family == "float" else kind.size
+
+
+class Pair(types.Type):
+    """Two addresses of rows, read and written as rows of twice the length: an address, and how far the other is."""
+
+    def __init__(self, half):
+        self.half, self.kind, self.n = half, half.kind, 2 * half.n
+        super().__init__(f"pair_{half}")
+
+    @property
+    def row(self):
+        return vector(self.kind, self.n)
 
 
 class Struct(types.Type):
@@ -98,6 +110,12 @@ class _AddressModel(models.PrimitiveModel):
         super().__init__(manager, t, BYTE_POINTER)
 
 
+@register_model(Pair)
+class _PairModel(models.StructModel):
+    def __init__(self, manager, t):
+        super().__init__(manager, t, [("first", t.half), ("distance", types.int64)])
+
+
 @register_model(SetBits)
 class _SetBitsModel(models.StructModel):
     def __init__(self, manager, t):
@@ -114,7 +132,7 @@ def vector(kind, n):
 
 def shape(t):
     """(kind, n) of a vector, of the rows at an address, or of a plain number (n = 1)."""
-    if isinstance(t, (Vec, Ptr)):
+    if isinstance(t, (Vec, Ptr, Pair)):
         return t.kind, t.n
     if isinstance(t, types.Float):
         return ("f32" if t == types.float32 else "f64"), 1
