@@ -190,23 +190,23 @@ def main(argv: list[str] | None = None) -> int:
     started = time.perf_counter()
     machine = describe_machine()
     with threadpool_limits(1):
-        cases, references = make_cases()
         sgemm = Sgemm()
         if arguments.update:
-            runs = [measure(cases, references, sgemm) for _ in range(UPDATE_RUNS)]
+            # Each time with new arrays: where they lie in memory is part of the noise.
+            runs = [measure(*make_cases(), sgemm) for _ in range(UPDATE_RUNS)]
             text = json.dumps(make_baseline(runs, machine), indent=1, ensure_ascii=False)
             arguments.baseline.write_text(text + "\n", encoding="utf-8")
             print(f"wrote {arguments.baseline} in {time.perf_counter() - started:.0f} s")
             return 0
         baseline = json.loads(arguments.baseline.read_text(encoding="utf-8"))
         same = same_machine(baseline, machine)
-        now = measure(cases, references, sgemm)
+        now = measure(*make_cases(), sgemm)
         for _ in range(REPEATS):
             suspects = {v.case for v in judge(baseline, now, same) if v.worse}
             if not suspects:
                 break
-            again = {case: cases[case] for case in suspects}
-            now = best_of(now, measure(again, references, sgemm))
+            cases, references = make_cases()
+            now = best_of(now, measure({case: cases[case] for case in suspects}, references, sgemm))
     verdicts = judge(baseline, now, same)
     if not same:
         print(f"the baseline of {baseline['date']} is another machine's: only jit ÷ reference is compared, loosely")
