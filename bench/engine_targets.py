@@ -1,8 +1,8 @@
 """Measure fastmlp against the time that dense arithmetic takes on this machine, and against other trainers.
 
-    python bench/engine_targets.py [--quick] [--rounds N] [--only CASE,...] [--peers] [--json FILE]
+    python bench/engine_targets.py [--quick] [--rounds N] [--only CASE,...] [--peers]
 
-Everything goes through `fastmlp.train`; an epoch's time is that of the history it returns. Competitors run in one
+An epoch's time is what `fastmlp.train` writes into its history. Competitors run in one
 process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in units of
 the time that the epoch's dense floating-point operations would take at the rate of the fastest large float32 matrix
 product that NumPy made in any round. A peer's ratio is its smallest time over ours. The reference is always measured,
@@ -13,13 +13,11 @@ cases say. Nothing else should run meanwhile: what the load average is at the st
 """
 
 import argparse
-import json
 from functools import partial
-from pathlib import Path
 
 from figures import FIGURES
-from peers import PEERS, Fastmlp, available
-from report import Row, describe_machine, print_table, run_race
+from race import epochs, run_race
+from report import Row, describe_machine, print_table
 from roofline import Sgemm, training_flops
 from workloads import WORKLOADS, Workload
 
@@ -27,19 +25,18 @@ ROUNDS, QUICK_ROUNDS = 7, 2
 
 
 def measure(workload: Workload, rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
-    """Time a workload's variants and its peers by turns; return a row a variant."""
+    """Time a workload's entries by turns; return a row for each of fastmlp's own."""
     n = min(workload.rows, workload.quick_rows) if quick else workload.rows
-    X, y = workload.load(n)
-    setup = workload.setup
-    ours = {v.name: Fastmlp(v.prepare(X), y, setup, **v.options) for v in workload.variants}
-    chosen = [p for p in workload.peers if (peers or p in workload.needed_peers) and available(p)]
-    runners = dict(ours) | {name: PEERS[name](workload.for_peers(X), y, setup) for name in chosen}
-    race = run_race({name: partial(run, workload.epochs) for name, run in runners.items()}, rounds, sgemm)
+    needed = {target.what for entry in workload.entries for target in entry.targets} & {"reference", "scikit-learn"}
+    entries = [e for e in workload.available() if peers or e.ours or e.name in needed]
+    competitors = {entry.name: workload.build(entry, n) for entry in entries}
+    race = run_race({name: partial(epochs, c, workload.epochs) for name, c in competitors.items()}, rounds, sgemm)
 
-    flops = training_flops(setup.widths(X.shape[1]), n)
+    ours, others = [e.name for e in entries if e.ours], [e.name for e in entries if not e.ours]
     rows = []
-    for variant in workload.variants:
-        name, trainer = variant.name, ours[variant.name]
+    for entry in filter(lambda entry: entry.ours, entries):
+        name, trainer = entry.name, competitors[entry.name]
+        flops = training_flops(workload.setup.widths(workload.data(entry, n)[0].shape[1]), n)
         versus = {f"÷ {other}": 1 / ratio for other, ratio in race.ratios(name, ours).items() if other != name}
         figures = {"floors": race.floors(name, flops), **versus}
         if trainer.threads is not None:
@@ -48,12 +45,11 @@ def measure(workload: Workload, rounds: int, quick: bool, peers: bool, sgemm: Sg
             Row(
                 f"{workload.title}: {n:,} {name}",
                 race.all(name),
-                ratios=race.ratios(name, chosen),
+                ratios=race.ratios(name, others),
                 figures=figures,
-                targets=variant.targets,
+                targets=entry.targets,
                 note=f"{trainer.path}; matrix products at {min(race.rates) / 1e9:.0f} to "
                 f"{max(race.rates) / 1e9:.0f} GFLOP/s",
-                rounds=race.floors_of_rounds(name, flops),
             )
         )
     return rows
@@ -67,7 +63,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each race; more are steadier")
     parser.add_argument("--only", metavar="CASE,...", help=f"of {', '.join([*workloads, *FIGURES])}")
     parser.add_argument("--peers", action="store_true", help="also scikit-learn, PyTorch, JAX")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else [*workloads, *FIGURES]
     if unknown := sorted({*names} - {*workloads, *FIGURES}):
@@ -83,9 +78,6 @@ def main() -> None:
         rows += measure(workloads[name], *options) if name in workloads else FIGURES[name](*options)
     print()
     print_table(rows)
-    if args.json:
-        report = {"machine": machine, "rows": [row.to_dict() for row in rows]}
-        args.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

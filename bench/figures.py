@@ -1,9 +1,6 @@
 """The figures that aren't an epoch of one training: costs over a grid, predictions, starts of a process, memory."""
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -11,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import Fastmlp, Setup, available, make_classifier, seconds_of
-from report import Row, run_race
+import processes
+from peers import PEERS, Fastmlp, Setup, available
+from predictions import prediction_calls
+from race import epochs, run_race, seconds_of
+from report import Row
 from roofline import Sgemm, forward_flops, training_flops
 from workloads import MNIST_ROWS, Target, make_speckled
 
 import fastmlp
 
-HERE = Path(__file__).resolve().parent
-PACKAGES = Path(fastmlp.__file__).resolve().parents[1]
-
+FIRST_BATCH = processes.FIRST_EPOCH.format(n=64)
 BATCHES = (16, 32, 64, 256, 1024)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 DENSITIES = (0.01, 0.1, 0.3, 0.5, 1.0)
@@ -43,7 +41,7 @@ def sweep(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
                 n = steps * batch
                 name = f"{width} wide, {density:.0%} non-zero, batch {batch}"
                 cells[name] = (width, density, batch, steps, training_flops(layers, n))
-                runners[name] = partial(Fastmlp(X[:n], y[:n], setup), 2)
+                runners[name] = partial(epochs, Fastmlp(X[:n], y[:n], setup, setup.start(784)), 2)
     race = run_race(runners, rounds, sgemm)
 
     floors, beyond = {}, {}
@@ -85,56 +83,30 @@ def _format_grid(cells: dict[str, tuple[Any, ...]], floors: dict[str, float], be
 
 def predict(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
     """Time `predict` of 10,000 rows and of one, and the program alone for one row."""
-    X, y = fastmlp.datasets.load_mnist(5_000)
-    model = fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)
-    many = np.concatenate([X, X])
-    calls: dict[str, tuple[int, Callable[[], object]]] = {
-        "10,000 rows": (5, lambda: model.predict(many)),
-        "one row": (1000, lambda: model.predict(X[:1])),
-        "one row, inside": (1000, _program_alone(model, X[:1])),
-    }
-    if peers and available("scikit-learn"):
-        other = make_classifier(Setup()).partial_fit(X.astype(np.float32) / 255, y, classes=np.arange(10))
-        floats = many.astype(np.float32) / 255
-        calls["scikit-learn 10,000 rows"] = (3, lambda: other.predict(floats))
-        calls["scikit-learn one row"] = (100, lambda: other.predict(floats[:1]))
+    calls = prediction_calls(10_000)
+    if not peers:
+        calls = {name: call for name, call in calls.items() if name[1] == "fastmlp"}
+    repeats = {"10,000 rows": 5, "one row": 1000, "one row, inside": 1000}
 
     def timed(repeats: int, call: Callable[[], object]) -> Callable[[], list[float]]:
         return lambda: [seconds_of(call) for _ in range(repeats)]
 
-    race = run_race({name: timed(*call) for name, call in calls.items()}, rounds, sgemm)
-    flops = forward_flops(model.widths, len(many))
+    race = run_race({name: timed(repeats[name[0]], call) for name, call in calls.items()}, rounds, sgemm)
+    flops = forward_flops(Setup().widths(784), 10_000)
     rows = []
     for name, targets in (
         ("10,000 rows", (Target("floors", "≤", 0.5),)),
         ("one row", (Target("µs", "≤", 20),)),
         ("one row, inside", (Target("µs", "≤", 5),)),
     ):
-        figures = {"µs": race.best(name) * 1e6}
+        mine = (name, "fastmlp")
+        figures = {"µs": race.best(mine) * 1e6}
         if name == "10,000 rows":
-            figures["floors"] = race.floors(name, flops)
-        others = {"scikit-learn": f"scikit-learn {name}"}
-        ratios = {key: race.best(other) / race.best(name) for key, other in others.items() if other in calls}
-        rows.append(Row(f"predict, {name}", race.all(name), ratios=ratios, figures=figures, targets=targets))
+            figures["floors"] = race.floors(mine, flops)
+        others = {who: race.best((what, who)) / race.best(mine) for what, who in calls if what == name}
+        del others["fastmlp"]
+        rows.append(Row(f"predict, {name}", race.all(mine), ratios=others, figures=figures, targets=targets))
     return rows
-
-
-def _program_alone(model: Any, row: Any) -> Callable[[], object]:
-    """The compiled call that `predict` makes for one row, without what Python does before and after."""
-    model.predict(row)  # from now on the row and the parameters lie where the program reads them
-    predictor = model._predictor
-    [(workspace, _)] = predictor._workspaces.values()
-    program, address = predictor._program, workspace._tables[0].ctypes.data
-    workspace.run(program)
-    return lambda: program(address)
-
-
-FIRST_BATCH = """
-import fastmlp
-X, y = fastmlp.datasets.load_mnist(64)
-fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)
-"""
-PEER_FIRST_BATCH = "import peers; peers.train_first_batch({!r})"
 
 
 def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
@@ -143,10 +115,10 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
 
         def cold() -> list[float]:
             with tempfile.TemporaryDirectory() as empty:
-                return [seconds_of(lambda: _run(FIRST_BATCH, empty))]
+                return [seconds_of(lambda: processes.run(FIRST_BATCH, empty))]
 
         def timed(code: str) -> Callable[[], list[float]]:
-            return lambda: [seconds_of(lambda: _run(code, kept)) for _ in range(3)]
+            return lambda: [seconds_of(lambda: processes.run(code, kept)) for _ in range(3)]
 
         competitors = {
             "cold compile": cold,
@@ -154,8 +126,8 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
             "import fastmlp": timed("import fastmlp"),
             "Python alone": timed("pass"),
         }
-        others = [name for name in ("PyTorch", "JAX") if peers and available(name)]
-        competitors |= {name: timed(PEER_FIRST_BATCH.format(name)) for name in others}
+        others = [name for name, kind in PEERS.items() if peers and available(kind)]
+        competitors |= {name: timed(processes.PEER_FIRST_EPOCH.format(name=name, n=64)) for name in others}
         race = run_race(competitors, rounds)
     rows = []
     for name, what, targets in (
@@ -167,22 +139,6 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
         ratios = race.ratios(name, others) if "batch" in what else {}
         rows.append(Row(f"process: {what}", race.all(name), ratios=ratios, targets=targets))
     return rows
-
-
-GROWTH = """
-import sys
-import numpy as np
-import fastmlp.training, fastmlp.engine.trainer
-
-def resident(field):
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith(field))
-
-X, y = np.load(sys.argv[1]), np.load(sys.argv[2])
-before = resident("VmRSS:")
-fastmlp.train(X, y, num_epochs=2, num_threads=2, seed=0, verbose=False)
-print(resident("VmHWM:") - before)
-"""
 
 
 def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
@@ -197,8 +153,8 @@ def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
         paths = [str(Path(folder) / name) for name in ("X.npy", "y.npy")]
         for path, array in zip(paths, fastmlp.datasets.load_mnist(n), strict=True):
             np.save(path, array)
-        _run(GROWTH, folder, *paths)
-        megabytes = [int(_run(GROWTH, folder, *paths)) / 1e6 for _ in range(rounds)]
+        processes.run(processes.GROWTH, folder, *paths)
+        megabytes = [int(processes.run(processes.GROWTH, folder, *paths)) / 1e6 for _ in range(rounds)]
     worst = max(megabytes)
     return [
         Row(
@@ -211,16 +167,6 @@ def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
             f"(median {statistics.median(megabytes):.3g})",
         )
     ]
-
-
-def _run(code: str, cache: str, *arguments: str) -> str:
-    """Run code in a fresh interpreter that finds fastmlp and these modules, with compiled programs kept in a folder."""
-    paths = os.pathsep.join(map(str, (PACKAGES, HERE)))
-    environment = {**os.environ, "PYTHONPATH": paths, "FASTMLP_CACHE_DIR": cache}
-    run = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return run.stdout
 
 
 FIGURES = {"sweep": sweep, "predict": predict, "startup": startup, "memory": memory}

@@ -1,25 +1,22 @@
-"""What a training can be timed with: fastmlp itself, and the trainers it is compared with.
+"""What an epoch can be timed with: fastmlp itself, and the trainers it is compared with.
 
-A competitor is built from training data and a `Setup`, and trains a number of epochs at each call, going on from where
-it was: it returns the seconds that each epoch took. All peers get float32 features that are as they want them (dense
-ones are in the library's own array type before the clock starts), the same network, batch size and update rule, and
-every core. The orders of the rows are drawn outside the clock, except in scikit-learn, which does it itself.
+A competitor is built from training data, a `Setup` and the parameters to start from, and goes on from where it is at
+each `train`. Everybody gets the same network, start, batch size and update rule, and every core. Peers get float32
+features, dense ones in the library's own array type. The order of the rows is drawn outside the clock.
 """
 
-import contextlib
 import importlib.util
-import io
-import time
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
+from fastmlp.normalization import learn_normalization
+from fastmlp.preparation import make_trainer
+from fastmlp.problem import Architecture, Optimizer, Problem
+from fastmlp.reference.parameters import Layers, flatten, initialize, layer_views
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-Competitor = Callable[[int], list[float]]
-"""Trains this many epochs and returns the seconds of each."""
 
 
 class Setup(NamedTuple):
@@ -34,56 +31,96 @@ class Setup(NamedTuple):
     def widths(self, d: int) -> tuple[int, ...]:
         return (d, *self.hidden, self.outputs)
 
+    def start(self, d: int) -> NDArray[Any]:
+        """The flat float64 parameter vector that everybody starts from."""
+        return initialize(self.widths(d), "he", np.random.default_rng(0))
+
+
+class Competitor(Protocol):
+    """A trainer on its data."""
+
+    def order(self) -> Any:
+        """Return the rows of the next epoch in the order in which it takes them."""
+
+    def train(self, order: Any) -> object:
+        """Train one epoch in an order that `order` returned."""
+
+    def params(self) -> NDArray[Any]:
+        """Return the flat parameter vector."""
+
 
 class Fastmlp:
-    """`fastmlp.train`, each call going on from the last call's parameters; the seconds are those of its history."""
+    """fastmlp's trainers, as `fastmlp.train` runs them: what is timed here is what its history calls seconds."""
 
-    def __init__(self, X: Any, y: Any, setup: Setup, **options: Any) -> None:
-        options = {"normalize": "auto", **setup._asdict(), **options}
-        del options["outputs"]
-        self._data, self._options = (X, y), options
-        self._params: Any = None
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            self._train(1, verbose=True)
-        self.path = printed.getvalue().partition(" samples: ")[2].splitlines()[0]
-        """What the first line of a training says about the path it takes."""
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        setup: Setup,
+        start: NDArray[Any],
+        backend: str = "jit",
+        dtype: str = "float32",
+        num_threads: int | None = None,
+    ) -> None:
+        problem = Problem(
+            X=X,
+            codes=y,
+            sample_weight=None,
+            normalization=learn_normalization("auto", X),
+            architecture=Architecture(setup.widths(X.shape[1]), "relu", "cross_entropy"),
+            optimizer=Optimizer(setup.optimizer, setup.lr, 0.0, 0.0),
+            batch_size=setup.batch_size,
+            dtype=np.dtype(dtype),
+            num_threads=num_threads,
+        )
+        self._trainer = make_trainer(problem, start, backend)
+        self.path = self._trainer.description
+        self._rng, self._n = np.random.default_rng(0), len(y)
 
     @property
     def threads(self) -> int | None:
-        """How many threads the training said it uses."""
+        """How many threads the compiled path says it uses."""
         count, _, what = self.path.rpartition(", ")[2].partition(" ")
         return int(count) if what.startswith("thread") else None
 
-    def __call__(self, epochs: int) -> list[float]:
-        return self._train(epochs)
+    def order(self) -> NDArray[np.int64]:
+        return self._rng.permutation(self._n)
 
-    def _train(self, epochs: int, verbose: bool = False) -> list[float]:
-        import fastmlp
+    def train(self, order: NDArray[np.int64]) -> None:
+        loss = self._trainer.run_epoch(order)
+        if not np.isfinite(loss):
+            raise RuntimeError(f"a training diverged: {self.path}")
 
-        model = fastmlp.train(
-            *self._data, num_epochs=epochs, params=self._params, verbose=verbose, seed=0, **self._options
-        )
-        seconds = model.history.seconds
-        if len(seconds) < epochs:
-            raise RuntimeError(f"a training with {self._options} ended after {len(seconds)} of {epochs} epochs")
-        self._params = model.layers
-        return seconds
+    def params(self) -> NDArray[Any]:
+        return self._trainer.params
 
 
-def reference(X: Any, y: Any, setup: Setup) -> Competitor:
-    """fastmlp's own reference, plain NumPy."""
-    return Fastmlp(X, y, setup, backend="reference")
+class ScikitLearn:
+    """`MLPClassifier.partial_fit`, one epoch a call, in the dtype of X; it draws the order itself, within the clock."""
 
+    def __init__(self, X: Any, y: Any, setup: Setup, start: NDArray[Any]) -> None:
+        self._data, self._classes, size = (X, y), np.arange(setup.outputs), setup.batch_size
+        self.model = make_classifier(setup).partial_fit(X[:size], y[:size], classes=self._classes)
+        for (W, b), W0, b0 in zip(
+            layer_views(start, setup.widths(X.shape[1])), self.model.coefs_, self.model.intercepts_, strict=True
+        ):
+            W0[...], b0[...] = W, b
+        if setup.optimizer == "adam":
+            rule = self.model._optimizer
+            rule.t = 0
+            for moment in (*rule.ms, *rule.vs):
+                moment[...] = 0
 
-def scikit_learn(X: Any, y: Any, setup: Setup) -> Competitor:
-    """`MLPClassifier.partial_fit`, one epoch a call, in the dtype of X."""
-    model = make_classifier(setup)
-    classes = np.arange(setup.outputs)
+    def order(self) -> NDArray[np.int64]:
+        from sklearn.utils import shuffle
 
-    def train_epoch() -> float:
-        return seconds_of(lambda: model.partial_fit(X, y, classes=classes))
+        return shuffle(np.arange(len(self._data[1])), random_state=0)
 
-    return lambda epochs: [train_epoch() for _ in range(epochs)]
+    def train(self, order: object) -> None:
+        self.model.partial_fit(*self._data, classes=self._classes)
+
+    def params(self) -> NDArray[Any]:
+        return flatten(zip(self.model.coefs_, self.model.intercepts_, strict=True))
 
 
 def make_classifier(setup: Setup) -> Any:
@@ -102,117 +139,113 @@ def make_classifier(setup: Setup) -> Any:
     )
 
 
-def pytorch(X: Any, y: Any, setup: Setup) -> Competitor:
-    """The usual loop over batches that are gathered from a tensor, with the fused optimizer."""
-    import torch
+class PyTorch:
+    """The usual loop over batches that are gathered from a tensor, with the plain or the fused optimizer."""
 
-    torch.manual_seed(0)
-    features, labels = torch.from_numpy(X), torch.from_numpy(y)
-    layers: list[Any] = []
-    widths = setup.widths(X.shape[1])
-    for m, p in pairwise(widths):
-        layers += [torch.nn.Linear(m, p), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1])
-    rule = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setup.optimizer]
-    optimizer = rule(network.parameters(), lr=setup.lr, fused=True)
+    def __init__(self, X: Any, y: Any, setup: Setup, start: NDArray[Any], fused: bool = True) -> None:
+        import torch
 
-    def train_epoch(order: Any) -> None:
-        for rows in order.split(setup.batch_size):
-            loss = torch.nn.functional.cross_entropy(network(features[rows]), labels[rows])
-            optimizer.zero_grad()
+        self._torch = torch
+        self._features, self._labels, self._size = torch.from_numpy(X), torch.from_numpy(y), setup.batch_size
+        layers: list[Any] = []
+        for W, b in layer_views(start, setup.widths(X.shape[1])):
+            linear = torch.nn.Linear(*W.shape)
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(W.T.copy()))
+                linear.bias.copy_(torch.from_numpy(b.copy()))
+            layers += [linear, torch.nn.ReLU()]
+        self._network = torch.nn.Sequential(*layers[:-1])
+        rule = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setup.optimizer]
+        self._optimizer = rule(self._network.parameters(), lr=setup.lr, fused=fused)
+
+    def order(self) -> Any:
+        return self._torch.randperm(len(self._labels))
+
+    def train(self, order: Any) -> None:
+        for rows in order.split(self._size):
+            loss = self._torch.nn.functional.cross_entropy(self._network(self._features[rows]), self._labels[rows])
+            self._optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            self._optimizer.step()
 
-    def train(epochs: int) -> list[float]:
-        orders = [torch.randperm(len(labels)) for _ in range(epochs)]
-        return [seconds_of(lambda order=order: train_epoch(order)) for order in orders]
-
-    return train
+    def params(self) -> NDArray[Any]:
+        linears = self._network[::2]
+        return flatten((linear.weight.detach().numpy().T, linear.bias.detach().numpy()) for linear in linears)
 
 
-def jax(X: Any, y: Any, setup: Setup) -> Competitor:
+class JAX:
     """One compiled call an epoch: a scan over the batches, which updates the parameters in place."""
-    import jax
-    import jax.numpy as jnp
 
-    rng = np.random.default_rng(0)
-    n, size = len(y), setup.batch_size
-    whole = n // size * size
-    widths = setup.widths(X.shape[1])
-    params = [
-        (jnp.asarray(rng.standard_normal((m, p), np.float32) * (2 / m) ** 0.5), jnp.zeros(p, jnp.float32))
-        for m, p in pairwise(widths)
-    ]
-    moments = jax.tree.map(jnp.zeros_like, (params, params)) if setup.optimizer == "adam" else None
+    def __init__(self, X: Any, y: Any, setup: Setup, start: NDArray[Any]) -> None:
+        import jax
+        import jax.numpy as jnp
 
-    def loss(params: Any, A: Any, labels: Any) -> Any:
-        for W, b in params[:-1]:
-            A = jax.nn.relu(A @ W + b)
-        W, b = params[-1]
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(A @ W + b), labels[:, None], 1))
+        n, size = len(y), setup.batch_size
+        whole = n // size * size
+        layers = layer_views(start.astype(np.float32), setup.widths(X.shape[1]))
+        params = [(jnp.array(W), jnp.array(b)) for W, b in layers]
+        moments = jax.tree.map(jnp.zeros_like, (params, params)) if setup.optimizer == "adam" else None
 
-    def adam_step(params: Any, moments: Any, t: Any, gradients: Any) -> Any:
-        m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, moments[0], gradients)
-        v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, moments[1], gradients)
-        rate = setup.lr / (1 - BETA1**t)
-        correction = 1 / (1 - BETA2**t)
-        params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v * correction) + EPSILON), params, m, v)
-        return params, (m, v)
+        def loss(params: Any, A: Any, labels: Any) -> Any:
+            for W, b in params[:-1]:
+                A = jax.nn.relu(A @ W + b)
+            W, b = params[-1]
+            return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(A @ W + b), labels[:, None], 1))
 
-    def step(state: Any, batch: Any, features: Any, labels: Any) -> Any:
-        params, moments, t = state
-        value, gradients = jax.value_and_grad(loss)(params, features[batch], labels[batch])
-        if moments is None:
-            params = jax.tree.map(lambda p, g: p - setup.lr * g, params, gradients)
-        else:
-            params, moments = adam_step(params, moments, t + 1, gradients)
-        return (params, moments, t + 1), value
+        def adam_step(params: Any, moments: Any, t: Any, gradients: Any) -> Any:
+            m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, moments[0], gradients)
+            v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, moments[1], gradients)
+            rate = setup.lr / (1 - BETA1**t)
+            correction = 1 / (1 - BETA2**t)
+            params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v * correction) + EPSILON), params, m, v)
+            return params, (m, v)
 
-    def train_epoch(state: Any, order: Any, features: Any, labels: Any) -> Any:
-        batches = order[:whole].reshape(-1, size)
-        state, values = jax.lax.scan(lambda state, batch: step(state, batch, features, labels), state, batches)
-        if whole < n:
-            state, _ = step(state, order[whole:], features, labels)
-        return state, jnp.mean(values)
+        def step(state: Any, batch: Any, features: Any, labels: Any) -> Any:
+            params, moments, t = state
+            value, gradients = jax.value_and_grad(loss)(params, features[batch], labels[batch])
+            if moments is None:
+                params = jax.tree.map(lambda p, g: p - setup.lr * g, params, gradients)
+            else:
+                params, moments = adam_step(params, moments, t + 1, gradients)
+            return (params, moments, t + 1), value
 
-    compiled = jax.jit(train_epoch, donate_argnums=0)
-    data = jnp.asarray(X), jnp.asarray(y, jnp.int32)
-    state = [(params, moments, jnp.zeros((), jnp.float32))]
+        def train_epoch(state: Any, order: Any, features: Any, labels: Any) -> Any:
+            batches = order[:whole].reshape(-1, size)
+            state, values = jax.lax.scan(lambda state, batch: step(state, batch, features, labels), state, batches)
+            if whole < n:
+                state, _ = step(state, order[whole:], features, labels)
+            return state, jnp.mean(values)
 
-    def run(order: Any) -> None:
-        state[0], _ = jax.block_until_ready(compiled(state[0], order, *data))
+        self._jax, self._n, self._rng = jax, n, np.random.default_rng(0)
+        self._compiled = jax.jit(train_epoch, donate_argnums=0)
+        self._data = jnp.asarray(X), jnp.asarray(y, jnp.int32)
+        self._state = (params, moments, jnp.zeros((), jnp.float32))
 
-    def train(epochs: int) -> list[float]:
-        orders = [jnp.asarray(rng.permutation(n).astype(np.int32)) for _ in range(epochs)]
-        return [seconds_of(lambda order=order: run(order)) for order in orders]
+    def order(self) -> Any:
+        return self._jax.numpy.asarray(self._rng.permutation(self._n).astype(np.int32))
 
-    return train
+    def train(self, order: Any) -> None:
+        self._state, _ = self._jax.block_until_ready(self._compiled(self._state, order, *self._data))
 
-
-PEERS: dict[str, Callable[[Any, Any, Setup], Competitor]] = {
-    "reference": reference,
-    "scikit-learn": scikit_learn,
-    "PyTorch": pytorch,
-    "JAX": jax,
-}
-_MODULES = {"PyTorch": "torch", "JAX": "jax"}
+    def params(self) -> NDArray[Any]:
+        layers: Layers = [(np.asarray(W), np.asarray(b)) for W, b in self._state[0]]
+        return flatten(layers)
 
 
-def available(name: str) -> bool:
-    """Whether the library of a peer is installed."""
-    return importlib.util.find_spec(_MODULES.get(name, "sklearn")) is not None
+PEERS = {"scikit-learn": ScikitLearn, "PyTorch": PyTorch, "JAX": JAX}
+_MODULES = {PyTorch: "torch", JAX: "jax"}
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def available(competitor: type) -> bool:
+    """Whether the library of a competitor is installed."""
+    return competitor not in _MODULES or importlib.util.find_spec(_MODULES[competitor]) is not None
 
 
-def train_first_batch(name: str) -> None:
-    """Train one batch of MNIST and return: a process that does only this tells how long a peer takes to start."""
+def train_first_epoch(name: str, n: int) -> None:
+    """Train one epoch on n embedded MNIST rows: a process that does only this tells how long a peer takes to start."""
     from fastmlp.datasets import load_mnist
 
-    X, y = load_mnist(64)
-    PEERS[name](np.divide(X, 255, dtype=np.float32), y, Setup())(1)
+    X, y = load_mnist(n)
+    setup = Setup()
+    competitor = PEERS[name](np.divide(X, 255, dtype=np.float32), y, setup, setup.start(X.shape[1]))
+    competitor.train(competitor.order())

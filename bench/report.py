@@ -1,19 +1,15 @@
-"""Rows of measurements, how they are taken by turns, and how they are printed."""
+"""Rows of measurements, and how they are printed."""
 
 import os
 import platform
 import statistics
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from roofline import Sgemm
 from workloads import Target
 
-SETTLE_WINDOW, SETTLE_WINDOWS, IDLE_SHARE = 0.02, 50, 0.05
 COLUMNS = ("case", "floors", "min", "median", "other's minimum ÷ ours", "target")
 LIBRARIES = ("fastmlp", "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax")
 
@@ -32,8 +28,6 @@ class Row:
     """What targets refer to besides: "floors", "threads", ..."""
     targets: tuple[Target, ...] = ()
     note: str = ""
-    rounds: list[float] = field(default_factory=list)
-    """Dense floors of each round, by the best epoch and the matrix products of that round."""
 
     @property
     def known(self) -> dict[str, float]:
@@ -53,11 +47,6 @@ class Row:
             ", ".join(f"{target} {marks[target.met(self.known)]}" for target in self.targets),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        targets = [{"target": str(target), "met": target.met(self.known)} for target in self.targets]
-        return asdict(self) | {"targets": targets, "min": min(self.samples)}
-
 
 def format_amount(value: float, unit: str) -> str:
     """A number with a unit; seconds in the multiple that suits them."""
@@ -67,60 +56,6 @@ def format_amount(value: float, unit: str) -> str:
         if value * factor >= 1:
             return f"{value * factor:.3g} {name}"
     return f"{value * 1e6:.3g} µs"
-
-
-@dataclass
-class Race:
-    """Seconds of every competitor in every round, and the matrix products' rate in each."""
-
-    seconds: dict[str, list[list[float]]]
-    rates: list[float]
-
-    def all(self, name: str) -> list[float]:
-        return [s for samples in self.seconds[name] for s in samples]
-
-    def best(self, name: str) -> float:
-        return min(self.all(name))
-
-    def ratios(self, name: str, others: Iterable[str]) -> dict[str, float]:
-        """Minima of others over this one's."""
-        return {other: self.best(other) / self.best(name) for other in others}
-
-    def floors(self, name: str, flops: float) -> float:
-        """The minimum in dense floors, by the fastest matrix product of all rounds."""
-        return self.best(name) * max(self.rates) / flops
-
-    def floors_of_rounds(self, name: str, flops: float) -> list[float]:
-        pairs = zip(self.seconds[name], self.rates, strict=True)
-        return [min(samples) * rate / flops for samples, rate in pairs]
-
-
-def run_race(competitors: dict[str, Callable[[], list[float]]], rounds: int, sgemm: Sgemm | None = None) -> Race:
-    """Let the competitors run one after the other, round by round: A B C A B C ...
-
-    Each runs once before, not counted: compilers, caches and memory are warm.
-    """
-    for run in competitors.values():
-        run()
-    race = Race({name: [] for name in competitors}, [])
-    for _ in range(rounds):
-        if sgemm is not None:
-            race.rates.append(sgemm.rate())
-        for name, run in competitors.items():
-            settle()
-            race.seconds[name].append(run())
-    return race
-
-
-def settle() -> None:
-    """Wait until this process is idle: threads of BLAS and OpenMP go on spinning for a while after their last task."""
-    idle = 0
-    for _ in range(SETTLE_WINDOWS):
-        used = time.process_time()
-        time.sleep(SETTLE_WINDOW)
-        idle = idle + 1 if time.process_time() - used < IDLE_SHARE * SETTLE_WINDOW else 0
-        if idle == 2:  # one might have been a busy machine's
-            return
 
 
 def print_table(rows: list[Row]) -> None:
@@ -142,13 +77,14 @@ def describe_machine() -> dict[str, Any]:
 
     from fastmlp.engine.processor import LANES, usable_cores
 
-    blas = [f"{i['internal_api']} {i['version']} {i.get('architecture', '')}".strip() for i in threadpool_info()]
+    pools = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    blas = next((info for info in pools if "numpy" in info["filepath"]), pools[0])  # SciPy may have another
     return {
         "processor": _processor_name(),
         "usable cores": usable_cores(),
         "load average": round(os.getloadavg()[0], 2),
         "float32 in a register": LANES,
-        "BLAS": ", ".join(blas),
+        "BLAS": f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}".strip(),
         "OPENBLAS settings": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")},
         "Python": platform.python_version(),
         **{name: found for name in LIBRARIES if (found := _version(name))},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastmlp import callbacks, datasets, display, jit, reference
+    from fastmlp.comparison import Comparison, compare
     from fastmlp.flow import gradient_flow
     from fastmlp.history import History
     from fastmlp.network import MLP
@@ -19,13 +20,28 @@ __version__ = "0.1.0"
 
 _MODULES = {"callbacks", "datasets", "display", "jit", "reference"}
 _NAMES = {
+    "Comparison": "fastmlp.comparison",
     "History": "fastmlp.history",
     "MLP": "fastmlp.network",
+    "compare": "fastmlp.comparison",
     "gradient_flow": "fastmlp.flow",
     "train": "fastmlp.training",
     "warmup": "fastmlp.warmup",
 }
-__all__ = ["MLP", "History", "callbacks", "datasets", "display", "gradient_flow", "jit", "reference", "train", "warmup"]
+__all__ = [
+    "MLP",
+    "Comparison",
+    "History",
+    "callbacks",
+    "compare",
+    "datasets",
+    "display",
+    "gradient_flow",
+    "jit",
+    "reference",
+    "train",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,7 @@ import fastmlp
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 2 after one line about what was wrong."""
+    """Run the command line and return its exit status: 0, 1 for a bad result, 2 after one line about a wrong call."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -25,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastmlp {fastmlp.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_train(commands)
+    _add_compare(commands)
     _add_gradients(commands)
     _add_warmup(commands)
     return parser
@@ -38,40 +39,63 @@ def _add_train(commands: Any) -> None:
         "for testing. Writes a figure and the trained network.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    data = train.add_argument_group("data")
+    data, training, path = _add_training_options(train)
+    data.add_argument("--test-size", type=float, default=0.2, help="share of the rows held out for testing; of 70,000 "
+                      "MNIST rows it is the last 10,000")  # fmt: skip
+    training.add_argument("--epochs", type=int, default=20)
+    training.add_argument("--epoch-loss", choices=("running", "full"), default="running")
+    training.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
+                          "normal init x 0.01, columns standardised over all rows before the split, SGD 0.1, batch 64, "
+                          "loss on the whole training set")  # fmt: skip
+    path.add_argument("--backend", choices=("jit", "reference"), default="jit")
+    results = train.add_argument_group("results")
+    results.add_argument("--figure", type=Path, default=Path("fastmlp-train.png"))
+    results.add_argument("--model", type=Path, default=Path("fastmlp-model.npz"))
+    train.set_defaults(run=_train)
+
+
+def _add_training_options(command: argparse.ArgumentParser) -> tuple[Any, Any, Any]:
+    """Add what every command that trains takes, and return the groups of the data, the training and the path."""
+    data = command.add_argument_group("data")
     data.add_argument("--samples", type=int, default=5000, help="MNIST rows; above 5,000 they come from "
-                      "$FASTMLP_MNIST_DIR or OpenML, and at 70,000 the last 10,000 are the test set")  # fmt: skip
+                      "$FASTMLP_MNIST_DIR or OpenML")  # fmt: skip
     data.add_argument("--data", type=Path, metavar="FILE", help="your own .npz with X and y, or .csv with a header")
     data.add_argument("--label", metavar="COLUMN", help="the column of the .csv that holds the labels")
-    data.add_argument("--test-size", type=float, default=0.2, help="share of the rows held out for testing")
     data.add_argument("--normalize", choices=("auto", "unit", "zscore", "none"), default="auto")
-    model = train.add_argument_group("network")
+    model = command.add_argument_group("network")
     model.add_argument("--hidden", default="256,128", help="widths of the hidden layers, '' for none")
     model.add_argument("--activation", choices=("relu", "sigmoid", "tanh", "identity"), default="relu")
     model.add_argument("--loss", choices=("auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"),
                        default="auto")  # fmt: skip
     model.add_argument("--init", default="he", help="he, xavier, or a standard deviation")
-    descent = train.add_argument_group("training")
-    descent.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
-    descent.add_argument("--lr", type=float, default=0.1)
-    descent.add_argument("--momentum", type=float, default=0.0)
-    descent.add_argument("--nesterov", action="store_true")
-    descent.add_argument("--weight-decay", type=float, default=0.0)
-    descent.add_argument("--epochs", type=int, default=20)
-    descent.add_argument("--batch-size", type=int, default=64)
-    descent.add_argument("--epoch-loss", choices=("running", "full"), default="running")
-    descent.add_argument("--seed", type=int, default=0)
-    descent.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
-                         "normal init x 0.01, columns standardised over all rows before the split, SGD 0.1, batch 64, "
-                         "loss on the whole training set")  # fmt: skip
-    path = train.add_argument_group("path")
-    path.add_argument("--backend", choices=("jit", "reference"), default="jit")
+    training = command.add_argument_group("training")
+    training.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
+    training.add_argument("--lr", type=float, default=0.1)
+    training.add_argument("--momentum", type=float, default=0.0)
+    training.add_argument("--nesterov", action="store_true")
+    training.add_argument("--weight-decay", type=float, default=0.0)
+    training.add_argument("--batch-size", type=int, default=64)
+    training.add_argument("--seed", type=int, default=0)
+    path = command.add_argument_group("path")
     path.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     path.add_argument("--threads", type=int, help="at most this many")
-    results = train.add_argument_group("results")
-    results.add_argument("--figure", type=Path, default=Path("fastmlp-train.png"))
-    results.add_argument("--model", type=Path, default=Path("fastmlp-model.npz"))
-    train.set_defaults(run=_train)
+    return data, training, path
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="hold the compiled path against the reference, number by number",
+        description="Train on both paths from the same start, by default 784-256-128-10 on 5,000 embedded MNIST rows: "
+        "prints how far apart activations, gradients, parameters and losses are, and how fast each is. The exit status "
+        "is 1 if a tolerance is exceeded.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _, training, _ = _add_training_options(compare)
+    training.add_argument("--steps", default="1,10,100", help="after how many batches to compare")
+    training.add_argument("--epochs", type=int, default=5, help="timed epochs of each path")
+    compare.add_argument_group("results").add_argument("--figure", type=Path, help="draw the comparison here")
+    compare.set_defaults(run=_compare)
 
 
 def _add_gradients(commands: Any) -> None:
@@ -101,7 +125,7 @@ def _gradients(arguments: argparse.Namespace) -> int:
     for option in ("figure", "csv"):
         _check_folder(option, getattr(arguments, option))
     X, y = fastmlp.datasets.load_mnist(arguments.samples)
-    depths = _widths(arguments.depths, "--depths")
+    depths = _integers("--depths", arguments.depths, example="2,4,8")
     activations, inits = _words(arguments.activations), [_init(text, "--inits") for text in _words(arguments.inits)]
     print(
         f"MNIST: {len(X):,} rows; {len(depths) * len(activations) * len(inits)} networks of {arguments.width} units a "
@@ -165,7 +189,7 @@ def _train(arguments: argparse.Namespace) -> int:
     for option in ("figure", "model"):
         _check_folder(option, getattr(arguments, option))
     X, y, name = _load(arguments)
-    options = _train_options(arguments)
+    options = _training_options(arguments) | {"backend": arguments.backend, "epoch_loss": arguments.epoch_loss}
     if arguments.recipe:
         X = fastmlp.reference.normalize(X)
         options |= {"init": 0.01, "normalize": None, "epoch_loss": "full"}
@@ -193,7 +217,20 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.figure is not None:
+        _check_folder("figure", arguments.figure)
+    X, y, name = _load(arguments)
+    print(f"{name}: {len(X):,} rows, {X.shape[1]} features")
+    report = fastmlp.compare(X, y, steps=_integers("--steps", arguments.steps), **_training_options(arguments))
+    print(report)
+    if arguments.figure is not None:
+        _write_figure(report, arguments.figure)
+        print(f"wrote {arguments.figure}")
+    return 0 if report.ok else 1
+
+
+def _training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "hidden": _widths(arguments.hidden),
         "activation": arguments.activation,
@@ -207,11 +244,9 @@ def _train_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "num_epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
         "normalize": None if arguments.normalize == "none" else arguments.normalize,
-        "backend": arguments.backend,
         "dtype": arguments.dtype,
         "num_threads": arguments.threads,
         "seed": arguments.seed,
-        "epoch_loss": arguments.epoch_loss,
     }
 
 
@@ -219,12 +254,15 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _widths(text: str, option: str = "--hidden") -> tuple[int, ...]:
+def _widths(text: str) -> tuple[int, ...]:
+    return _integers("--hidden", text, "widths", "256,128")
+
+
+def _integers(option: str, text: str, what: str = "numbers", example: str = "1,10,100") -> tuple[int, ...]:
     try:
-        return tuple(int(width) for width in text.split(",") if width.strip())
+        return tuple(int(number) for number in text.split(",") if number.strip())
     except ValueError:
-        example = "widths separated by commas such as 256,128" if option == "--hidden" else "numbers such as 2,4,8"
-        raise ValueError(f"{option} must be {example}, got {text!r}") from None
+        raise ValueError(f"{option} must be {what} separated by commas such as {example}, got {text!r}") from None
 
 
 def _init(text: str, option: str) -> str | float:

@@ -2,35 +2,21 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.callbacks import Callback, Training
-from fastmlp.descent import Descent
 from fastmlp.history import History
 from fastmlp.network import MLP
-from fastmlp.normalization import learn_normalization
-from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
+from fastmlp.preparation import BACKENDS, make_trainer, prepare
+from fastmlp.problem import Problem
 from fastmlp.progress import Progress
-from fastmlp.reference.activations import ACTIVATIONS
-from fastmlp.reference.parameters import flatten, initialize
-from fastmlp.targets import Coding, learn_coding
+from fastmlp.targets import Coding
 from fastmlp.tracking import FIRST_EPOCH, Tracker
-from fastmlp.validation import (
-    Features,
-    check_choice,
-    check_features,
-    check_flag,
-    check_hidden,
-    check_init,
-    check_integer,
-    check_number,
-    check_params,
-    check_sample_weight,
-)
+from fastmlp.validation import Features, check_choice, check_features, check_flag, check_integer
 
 
 def train(
@@ -143,39 +129,21 @@ def train(
     >>> model.score(X[800:], y[800:]) > 0.75
     True
     """
-    features = check_features(X)
+    problem, coding, start, orders = prepare(
+        X, y, hidden=hidden, activation=activation, loss=loss, init=init, optimizer=optimizer, lr=lr,
+        momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, batch_size=batch_size, normalize=normalize,
+        sample_weight=sample_weight, dtype=dtype, num_threads=num_threads, seed=seed, params=params,
+    )  # fmt: skip
+    architecture, features = problem.architecture, problem.X
     n, d = features.shape
-    coding = learn_coding(y, n, loss)
-    architecture = Architecture(
-        (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
-    )
-    problem = Problem(
-        X=features,
-        codes=coding.encode(y, n),
-        sample_weight=check_sample_weight(sample_weight, n),
-        normalization=learn_normalization(normalize, features),
-        architecture=architecture,
-        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay),
-        batch_size=check_integer("batch_size", batch_size),
-        dtype=np.dtype(check_choice("dtype", dtype, ("float32", "float64"))),
-        num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
-    )
     num_epochs = check_integer("num_epochs", num_epochs)
-    check_choice("backend", backend, ("jit", "reference"))
+    check_choice("backend", backend, BACKENDS)
     check_choice("epoch_loss", epoch_loss, ("running", "full"))
     check_flag("shuffle", shuffle)
     _check_tracking(track_gradients)
     check_flag("verbose", verbose)
     callbacks = _check_callbacks(callbacks)
     validation = None if validation_data is None else _check_validation(validation_data, d, coding)
-    # Two streams, so that starting from given parameters leaves the permutations as they were.
-    init_seed, order_seed = np.random.SeedSequence(_check_seed(seed)).spawn(2)
-    scale = check_init(init)
-    if params is None:
-        start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
-    else:
-        start = flatten(check_params(params, architecture.widths))
-    orders = np.random.default_rng(order_seed)
 
     training = Training(num_epochs, problem.optimizer.lr, _monitors(validation is not None, coding))
     for callback in callbacks:
@@ -183,7 +151,7 @@ def train(
             callback.begin(training)
     tracker = Tracker(problem, track_gradients == FIRST_EPOCH) if track_gradients else None
     with Progress(num_epochs, verbose) as progress:
-        trainer = _make_trainer(problem, start, backend, progress.compiling)
+        trainer = make_trainer(problem, start, backend, progress.compiling)
         history = History(compile_seconds=trainer.compile_seconds)
         progress.begin(architecture, n, trainer)
 
@@ -240,18 +208,6 @@ def _monitors(validates: bool, coding: Coding) -> tuple[str, ...]:
     return ("loss", "val_loss") if coding.loss == "mean_squared_error" else ("loss", "val_loss", "val_accuracy")
 
 
-def _make_trainer(
-    problem: Problem, params: NDArray[Any], backend: str, before_compiling: Callable[[], None]
-) -> Trainer:
-    if backend == "reference":
-        from fastmlp import reference
-
-        return Descent(problem, params, reference)
-    from fastmlp.engine.trainer import Engine
-
-    return Engine(problem, params, before_compiling)
-
-
 def _loss(model: MLP, features: Features, problem: Problem) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         return model._loss(model._logits(features), problem.codes, problem.sample_weight)
@@ -265,20 +221,6 @@ def _evaluate(model: MLP, X: Features, y: ArrayLike, codes: NDArray[Any]) -> tup
     if model._coding.loss == "mean_squared_error":
         return (loss,)
     return loss, model._score(Z, y, codes)
-
-
-def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
-    check_choice("optimizer", name, ("sgd", "adam"))
-    momentum = check_number("momentum", momentum, 0.0, 1.0)
-    check_flag("nesterov", nesterov)
-    if name == "adam" and (momentum or nesterov):
-        raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
-    if nesterov and not momentum:
-        raise ValueError("nesterov=True needs a momentum above 0, got 0")
-    if momentum:
-        name = "nesterov" if nesterov else "momentum"
-    lr = check_number("lr", lr, 0.0, low_open=True)
-    return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
 
 
 def _check_tracking(track_gradients: bool | str) -> None:
@@ -307,7 +249,3 @@ def _check_validation(
         raise TypeError("validation_data must be a pair (X, y)") from None
     features = check_features(X, "validation_data: X", num_features=d)
     return features, y, coding.encode(y, features.shape[0], "validation_data: y")
-
-
-def _check_seed(seed: int | None) -> int | None:
-    return None if seed is None else check_integer("seed", seed, minimum=0)

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-import fastmlp
+import fastmlp.comparison
 from fastmlp.cli import main
 
 
@@ -236,6 +236,41 @@ def test_a_figure_that_cannot_be_written_does_not_cost_the_network(capsys):
     assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 16, 10)
 
 
+COMPARE = ["compare", "--samples", "200", "--hidden", "60,40", "--steps", "1,3", "--epochs", "1"]
+
+
+def test_comparing(capsys, folder):
+    assert main([*COMPARE, "--figure", "compare.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "MNIST: 200 rows, 784 features"
+    assert lines[1] == "784-60-40-10, relu, cross_entropy in float32 on 200 samples"
+    assert any(line.startswith("gradients     layer 3 ") for line in lines)
+    assert "within the tolerance of 1e-04" in lines
+    assert lines[-1] == "wrote compare.png"
+    assert os.listdir(folder) == ["compare.png"]
+    assert np.ptp(plt.imread("compare.png")) > 0.5
+
+
+def test_a_tolerance_that_is_exceeded_is_status_1(capsys, monkeypatch, folder):
+    monkeypatch.setitem(fastmlp.comparison.TOLERANCES, "float32", 1e-12)
+    assert main(COMPARE) == 1
+    assert "marked ! where beyond the tolerance of 1e-12" in capsys.readouterr().out
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "one"], "--steps must be numbers separated by commas such as 1,10,100, got 'one'"),
+        (["--steps", ""], "steps must name at least one number of batches, got none"),
+        (["--figure", "missing/a.png"], "--figure must be a file in an existing folder, got missing/a.png"),
+    ],
+)
+def test_errors_in_comparing(arguments, message, capsys):
+    assert main([*COMPARE, *arguments]) == 2
+    assert capsys.readouterr().err == f"fastmlp: error: {message}\n"
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["fly"], ["train", "--backend", "cuda"], ["train", "--lr", "much"], ["train", "--no-such-option"]]
 )
@@ -246,7 +281,7 @@ def test_usage_errors(arguments, capsys):
     assert "usage: fastmlp" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--help"]])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -7,14 +7,14 @@ import kernel_twins as twins
 import numpy as np
 import pytest
 from aligned_arrays import aligned
-from numba import njit
+from kernel_calls import call, pointer
 from tolerances import assert_close
 
-from fastmlp.engine import first_layer, hidden, optimizers, simd
+from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
 from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.program import sample_masks
-from fastmlp.engine.simd import inline, kernel, lanes, pair
+from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.spec import BETA1, BETA2, S
 
@@ -28,7 +28,6 @@ COUNTS = (1, 2, 7, 63, 64)
 RAW = {"f32": "u8", "f64": "f32"}
 """The features' type in memory with each kind."""
 UNTOUCHED = 99
-pointer = functools.cache(simd.pointer)  # what takes the same pointers is compiled once
 ACTIVATIONS = tuple(hidden.ACTIVATIONS)
 OPTIMIZERS = tuple(optimizers.STEPS)
 ints, int32s, uint16s, doubles = (pointer(kind) for kind in ("i64", "i32", "u16", "f64"))
@@ -45,25 +44,6 @@ def panel(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(11)
-
-
-@functools.cache
-def _compiled(body, casts):
-    names = [f"a{i}" for i in range(len(casts))]
-    passed = [f"c{i}({name})" if cast else name for i, (name, cast) in enumerate(zip(names, casts, strict=True))]
-    scope = {"body": kernel(body), "njit": njit} | {f"c{i}": cast for i, cast in enumerate(casts) if cast}
-    exec(f"@njit\ndef run({', '.join(names)}): return body({', '.join(passed)})", scope)
-    return scope["run"]
-
-
-def call(body, *arguments):
-    """Compile a body that calls kernels, once for the types of its arguments, and run it.
-
-    arguments: numbers, and (pointer, array) pairs.
-    """
-    pairs = [a if isinstance(a, tuple) and len(a) == 2 else (None, a) for a in arguments]
-    run = _compiled(body, tuple(cast for cast, _ in pairs))
-    return run(*[value.ctypes.data if cast else value for cast, value in pairs])
 
 
 def random(rng, shape, dtype):

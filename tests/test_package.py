@@ -51,7 +51,7 @@ def test_the_command_line_starts_light():
 
 
 def test_public_names_are_listed_and_importable():
-    names = {"MLP", "History", "datasets", "jit", "reference", "train"}
+    names = {"MLP", "History", "Comparison", "compare", "datasets", "jit", "reference", "train"}
     assert names <= set(fastmlp.__all__)
     assert len(fastmlp.__all__) == len(set(fastmlp.__all__))
     assert set(fastmlp.__all__) <= set(dir(fastmlp))

@@ -4,6 +4,7 @@ Colours keep apart for colour-blind readers, and each line has a marker and a st
 apart in print without colour. No figure needs a screen.
 """
 
+from fastmlp.display.comparison import ComparisonDisplay
 from fastmlp.display.network import (
     ActivationHistogramDisplay,
     FiltersDisplay,
@@ -14,6 +15,7 @@ from fastmlp.display.training import EpochTimeDisplay, GradientFlowDisplay, Hist
 
 __all__ = [
     "ActivationHistogramDisplay",
+    "ComparisonDisplay",
     "EpochTimeDisplay",
     "FiltersDisplay",
     "GradientFlowDisplay",

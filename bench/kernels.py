@@ -1,0 +1,292 @@
+"""The one table of compiled kernels that are checked against their formula in NumPy and timed beside it.
+
+Each case goes through a whole layer as an epoch does, on one tile of S = 64 samples, in float32: all panels of R
+units, two at a time.
+Letters: m units or features below, p units above, P panels of those above, Q of those below.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import kernel_twins as twins
+import numpy as np
+from aligned_arrays import aligned
+from kernel_calls import pointer, prepare_call
+from tolerances import assert_close
+
+from fastmlp.engine import first_layer, hidden, optimizers
+from fastmlp.engine.head import make_head
+from fastmlp.engine.optimizers import Rate
+from fastmlp.engine.simd import lanes, pair
+from fastmlp.engine.spec import CHUNK, S
+from fastmlp.engine.workspace import BLOCK_BYTES
+
+F = np.float32
+R = 4 * lanes("f32")
+LR = 2.0**-10
+RATE = Rate(LR, 0.0, LR, 1.0)
+rows, numbers, raws = pointer("f32", R), pointer("f32"), pointer("u8")
+ints, int32s, uint16s, doubles = (pointer(kind) for kind in ("i64", "i32", "u16", "f64"))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel on its data, and its formula on the same."""
+
+    call: Callable[[], Any]
+    twin: Callable[[], Any]
+    """In float32, as fast as NumPy does it."""
+    result: Callable[[], Any]
+    """What the last call wrote, as the twin returns it."""
+    work: float
+    """What it takes: floating-point operations on what is not zero, or bytes read and written."""
+    unit: str = "GFLOP/s"
+
+    def check(self) -> None:
+        """Assert that the kernel's first call gives what its formula gives; either may change its data."""
+        wanted = self.twin()
+        self.call()
+        assert_close(self.result(), wanted, F, factor=4)
+
+
+def to_panels(X):
+    """(n, units) → (panels, n, R)."""
+    n, units = X.shape
+    return aligned((units // R, n, R), F, X.reshape(n, units // R, R).transpose(1, 0, 2))
+
+
+def from_panels(packed):
+    """The reverse."""
+    panels, n, width = packed.shape
+    return packed.transpose(1, 0, 2).reshape(n, panels * width)
+
+
+def half_active(rng, m):
+    """Activations (S, m) of which ReLU left about a half."""
+    return np.maximum(rng.standard_normal((S, m), F), 0)
+
+
+def bits(mask):
+    """Booleans (n, units) as integers (panels, n)."""
+    wide = twins.to_bits(mask.reshape(len(mask), -1, R)).T
+    return aligned(wide.shape, np.int64, wide)
+
+
+def run_product(P, Q, mask, A, W, start, out):
+    m = Q * R
+    for p in range(0, P, 2):
+        for q in range(Q):
+            hidden.product(
+                S,
+                mask + q * S,
+                A + q * S,
+                pair(W + (p * m + q * R), m),
+                pair(start + p, 1),
+                pair(out + p * S, S),
+                q == 0,
+            )
+
+
+def product(rng, m, p):
+    """A hidden layer forward: out = A W + b."""
+    A, W, b = half_active(rng, m), rng.standard_normal((m, p), F), rng.standard_normal((1, p), F)
+    arrays = bits(A > 0), to_panels(A), to_panels(W), to_panels(b), aligned((p // R, S, R), F)
+    call = prepare_call(run_product, p // R, m // R, (ints, arrays[0]), *[(rows, array) for array in arrays[1:]])
+    return Kernel(call, lambda: A @ W + b, lambda: from_panels(arrays[-1]), 2 * np.count_nonzero(A) * p)
+
+
+def run_gradient(P, Q, mask, A, D, W, G):
+    m = Q * R
+    for q in range(Q):
+        for p in range(0, P, 2):
+            hidden.gradient(
+                R, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R), True, True,
+                optimizers.sgd, 0, RATE, 0.0,
+            )  # fmt: skip
+
+
+def gradient(rng, m, p):
+    """A hidden layer's weights: W ← W - lr Aᵀ D."""
+    A, D, W = half_active(rng, m), rng.standard_normal((S, p), F), rng.standard_normal((m, p), F)
+    by_unit = twins.to_bits((A > 0).T)  # (m,), the bits of samples
+    arrays = aligned(m, np.int64, by_unit), to_panels(A), to_panels(D), to_panels(W), aligned((2 * CHUNK, R), F)
+    call = prepare_call(run_gradient, p // R, m // R, (ints, arrays[0]), *[(rows, array) for array in arrays[1:]])
+    return Kernel(call, lambda: W - F(LR) * (A.T @ D), lambda: from_panels(arrays[3]), 2 * np.count_nonzero(A) * p)
+
+
+def pixels(rng, d):
+    """uint8 (S, d), a fifth of them not 0."""
+    return np.where(rng.random((S, d)) < 0.2, rng.integers(1, 256, (S, d)), 0).astype(np.uint8)
+
+
+def run_list_nonzeros(d, stride, block, blocks, raw, base, scale, index, value, cut, nonzero):
+    for k in range(S):
+        list_nonzeros(
+            k, d, block, raw + k * d, base, scale, index, value, k * stride, cut + k * (blocks + 1), nonzero
+        )  # fmt: skip
+
+
+list_nonzeros = first_layer.make_list_nonzeros("f32", "u8")
+
+
+def listing(rng, d, _):
+    """The lists of a batch's non-zeros."""
+    X = pixels(rng, d)
+    words, block = d // 64, BLOCK_BYTES // (64 * R * 4)
+    blocks = -(-words // block)
+    base, scale = aligned(d + 64, F), aligned(d + 64, F, 1 / 255)
+    index, value = aligned(S * d + 64, np.uint16), aligned(S * d + 64, F)
+    raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int32), aligned((words, S), np.int64)
+    call = prepare_call(
+        run_list_nonzeros, d, d, block, blocks, (raws, raw), (numbers, base), (numbers, scale), (uint16s, index),
+        (numbers, value), (int32s, cut), (pointer("i64", 64), nonzero),
+    )  # fmt: skip
+
+    def result():
+        ends = [slice(k * d, cut[k, -1]) for k in range(S)]
+        return np.concatenate([index[e] for e in ends]), np.concatenate([value[e] for e in ends])
+
+    def twin():
+        _, j = np.nonzero(X)
+        return j, X[X != 0] * F(1 / 255)
+
+    work = X.nbytes + 6 * np.count_nonzero(X)
+    return Kernel(call, twin, result, work, "GB/s")
+
+
+def run_sparse_product(P, d, blocks, cut, index, value, W, start, A):
+    for p in range(0, P, 2):
+        first_layer.sparse_product(
+            S, blocks, cut, index, value, pair(W + p * d, d), pair(start + p, 1), pair(A + p * S, S)
+        )
+
+
+def sparse_product(rng, d, p):
+    """The sparse first layer forward: A = X W + b."""
+    X = pixels(rng, d) / F(255)
+    W, b = rng.standard_normal((d, p), F), rng.standard_normal((1, p), F)
+    k, j = np.nonzero(X)
+    index, value = aligned(len(j) + 64, np.uint16), aligned(len(j) + 64, F)
+    index[: len(j)], value[: len(j)] = j, X[k, j]
+    width = BLOCK_BYTES // (R * 4)
+    edges = np.minimum(np.arange(-(-d // width) + 1) * width, d)
+    cut = np.searchsorted(k * d + j, np.arange(S)[:, None] * d + edges)
+    arrays = aligned(cut.shape, np.int32, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
+    call = prepare_call(
+        run_sparse_product, p // R, d, len(edges) - 1, (int32s, arrays[0]), (uint16s, index), (numbers, value),
+        *[(rows, array) for array in arrays[3:]],
+    )  # fmt: skip
+    return Kernel(call, lambda: X @ W + b, lambda: from_panels(arrays[-1]), 2 * len(j) * p)
+
+
+def run_sparse_gradient(P, d, raw, mask, address, base, scale, D, W, sums, G, shift, h):
+    """`address` points into `raw`."""
+    for p in range(0, P, 2):
+        both = pair(h + p, 1)
+        for j in range(0, d, CHUNK):
+            both[0] = first_layer.sparse_gradient(
+                j, min(j + CHUNK, d), mask, address, raws, base, scale, pair(D + p * S, S), pair(W + p * d, d),
+                pair(sums + p, 1)[0], True, True, pair(G, CHUNK), 1, shift, both[0], optimizers.sgd, 0, RATE, 0.0,
+            )  # fmt: skip
+
+
+def sparse_gradient(rng, d, p):
+    """The sparse first layer's weights: W ← W - lr Xᵀ D."""
+    X, D, W = pixels(rng, d), rng.standard_normal((S, p), F), rng.standard_normal((d, p), F)
+    raw, unit = aligned(X.shape, np.uint8, X), X / F(255)
+    mask = aligned(d, np.int64, twins.to_bits((X != 0).T))
+    address = aligned(S, np.int64, [row.ctypes.data for row in raw])
+    base, scale, shift = aligned(d, F), aligned(d, F, 1 / 255), aligned(d, F)
+    panels = to_panels(D), to_panels(W), aligned((p // R, R), F, D.sum(axis=0).reshape(-1, R))
+    G, h = aligned((2 * CHUNK, R), F), aligned((p // R, R), F)
+    call = prepare_call(
+        run_sparse_gradient, p // R, d, (raws, raw), (ints, mask), (ints, address), (numbers, base), (numbers, scale),
+        *[(rows, array) for array in (*panels, G)], (numbers, shift), (rows, h),
+    )  # fmt: skip
+    work = 2 * np.count_nonzero(X) * p
+    return Kernel(call, lambda: W - F(LR) * (unit.T @ D), lambda: from_panels(panels[1]), work)
+
+
+def run_activate(P, Z, mask):
+    for p in range(P):
+        hidden.activate(S, ~0, Z + p * S, mask + p * S, hidden.relu, hidden.positive)
+
+
+def activate(rng, _, p):
+    """ReLU and its masks."""
+    Z = rng.standard_normal((S, p), F)
+    A, mask = to_panels(Z), aligned((p // R, S), np.int64)
+    call = prepare_call(run_activate, p // R, (rows, A), (ints, mask))
+
+    def result():
+        return from_panels(A), twins.from_bits(mask, R).transpose(1, 0, 2).reshape(S, p)
+
+    return Kernel(call, lambda: (np.maximum(Z, 0), Z > 0), result, 2 * Z.nbytes, "GB/s")
+
+
+cross_entropy = make_head("cross_entropy", "f32", R)
+
+
+def run_head(K, P, A, D, code, share, losses):
+    cross_entropy(0, S, K, P, S, A, D, code, share, losses)
+
+
+def head(rng, _, k):
+    """Softmax, cross-entropy and the deltas of k outputs."""
+    P = -(-k // R)
+    Z, labels, share = rng.standard_normal((S, k), F), rng.integers(0, k, S), np.full(S, 1 / S)
+    A, D = to_panels(np.pad(Z, ((0, 0), (0, P * R - k)))), aligned((P, S, R), F)
+    code, parts, losses = aligned(S, np.int64, labels), aligned(S, np.float64, share), aligned(S, np.float64)
+    call = prepare_call(run_head, k, P, (rows, A), (rows, D), (ints, code), (doubles, parts), (doubles, losses))
+    targets = np.eye(k, dtype=F)[labels]
+
+    def twin():
+        return twins.head(Z, targets, "cross_entropy", share.astype(F))
+
+    return Kernel(call, twin, lambda: (losses, from_panels(D)[:, :k]), 2 * Z.nbytes, "GB/s")
+
+
+def run_adam(n, W, G):
+    for i in range(n):
+        optimizers.adam(W, i, G[i], n, RATE, 0.0)
+
+
+def adam(rng, m, p):
+    """A step of Adam on (m, p) weights."""
+    n = m * p // R
+    memory, G = aligned((3, n, R), F, np.abs(rng.standard_normal((3, n, R)))), aligned((n, R), F)
+    G[...] = rng.standard_normal((n, R))
+    call = prepare_call(run_adam, n, (rows, memory), (rows, G))
+
+    steps = np.array([10**6])  # Adam's corrections are 1 by then, as in RATE
+
+    def twin():
+        W, *moments = memory
+        return twins.step("adam", W, G, (*moments, steps), lr=F(LR))[:3]
+
+    return Kernel(call, twin, lambda: tuple(memory), 7 * G.nbytes, "GB/s")
+
+
+KERNELS = {
+    "sparse lists": (listing, (832, 0), (4096, 0)),
+    "sparse product": (sparse_product, (784, 256), (4096, 2048)),
+    "sparse gradient": (sparse_gradient, (784, 256), (4096, 2048)),
+    "product": (product, (256, 128), (2048, 2048)),
+    "gradient": (gradient, (256, 128), (2048, 2048)),
+    "ReLU": (activate, (0, 256), (0, 2048)),
+    "cross-entropy": (head, (0, 10), (0, 1000)),
+    "Adam": (adam, (256, 128), (2048, 2048)),
+}
+"""A name: how it is built, and the units below and above at the recipe's shapes and in one large layer."""
+
+
+def describe(name: str, shape: tuple[int, int]) -> str:
+    """The kernel and its layer in a few words."""
+    below, above = shape
+    return f"{name}, 64 × " + " → ".join(str(units) for units in (below, above) if units)
+
+
+def build(name: str, shape: tuple[int, int]) -> Kernel:
+    """A kernel on random data of this shape."""
+    return KERNELS[name][0](np.random.default_rng(0), *shape)

@@ -1,0 +1,124 @@
+"""From what a user passes to a problem and its start: the same for training and for comparing the two paths."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastmlp.normalization import learn_normalization
+from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.parameters import flatten, initialize
+from fastmlp.targets import Coding, learn_coding
+from fastmlp.validation import (
+    check_choice,
+    check_features,
+    check_flag,
+    check_hidden,
+    check_init,
+    check_integer,
+    check_number,
+    check_params,
+    check_sample_weight,
+)
+
+BACKENDS = ("jit", "reference")
+
+
+class Preparation(NamedTuple):
+    """A problem, ready for either backend."""
+
+    problem: Problem
+    coding: Coding
+    start: NDArray[Any]
+    """The flat parameter vector to start from."""
+    orders: np.random.Generator
+    """Of the rows' permutations."""
+
+
+def prepare(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    hidden: int | Sequence[int],
+    activation: str,
+    loss: str,
+    init: str | float,
+    optimizer: str,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    batch_size: int,
+    normalize: str | None,
+    sample_weight: ArrayLike | None,
+    dtype: str,
+    num_threads: int | None,
+    seed: int | None,
+    params: Sequence[tuple[ArrayLike, ArrayLike]] | None,
+) -> Preparation:
+    """Check the arguments that `fastmlp.train` explains, and return what they mean.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unfit; the message names it.
+    """
+    features = check_features(X)
+    n, d = features.shape
+    coding = learn_coding(y, n, loss)
+    architecture = Architecture(
+        (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
+    )
+    problem = Problem(
+        X=features,
+        codes=coding.encode(y, n),
+        sample_weight=check_sample_weight(sample_weight, n),
+        normalization=learn_normalization(normalize, features),
+        architecture=architecture,
+        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay),
+        batch_size=check_integer("batch_size", batch_size),
+        dtype=np.dtype(check_choice("dtype", dtype, ("float32", "float64"))),
+        num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
+    )
+    # Two streams, so that starting from given parameters leaves the permutations as they were.
+    init_seed, order_seed = np.random.SeedSequence(_check_seed(seed)).spawn(2)
+    scale = check_init(init)
+    if params is None:
+        start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
+    else:
+        start = flatten(check_params(params, architecture.widths))
+    return Preparation(problem, coding, start, np.random.default_rng(order_seed))
+
+
+def make_trainer(
+    problem: Problem, params: NDArray[Any], backend: str, before_compiling: Callable[[], None] = lambda: None
+) -> Trainer:
+    """Return the trainer of a backend of BACKENDS, which is imported only here; tell before something is compiled."""
+    if backend == "reference":
+        from fastmlp import reference
+        from fastmlp.descent import Descent
+
+        return Descent(problem, params, reference)
+    from fastmlp.engine.trainer import Engine
+
+    return Engine(problem, params, before_compiling)
+
+
+def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+    check_choice("optimizer", name, ("sgd", "adam"))
+    momentum = check_number("momentum", momentum, 0.0, 1.0)
+    check_flag("nesterov", nesterov)
+    if name == "adam" and (momentum or nesterov):
+        raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
+    if nesterov and not momentum:
+        raise ValueError("nesterov=True needs a momentum above 0, got 0")
+    if momentum:
+        name = "nesterov" if nesterov else "momentum"
+    lr = check_number("lr", lr, 0.0, low_open=True)
+    return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
+
+
+def _check_seed(seed: int | None) -> int | None:
+    return None if seed is None else check_integer("seed", seed, minimum=0)

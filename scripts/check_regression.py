@@ -1,0 +1,222 @@
+"""Say whether fastmlp has become slower than `bench/baseline.json`: exit status 1 with a table if so.
+
+    python scripts/check_regression.py [--update]
+
+Every tracked case, whole epochs and single kernels, runs by turns with its NumPy reference in this process, all on one
+thread. Two ratios of minima are held against the baseline: jit ÷ reference, and jit ÷ floor, the time that the same
+floating-point operations take in a large matrix product measured in between. A ratio may be worse by three times the
+noise seen when the baseline was taken, but by 10% at least and 20% at most; what is beyond is measured twice more
+before it counts. The baseline of another machine tells little: then only jit ÷ reference is held, with a margin of 50%.
+--update takes a new baseline from several runs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "tests")]
+
+import kernels  # noqa: E402
+from race import epochs, run_race, seconds_of  # noqa: E402
+from report import describe_machine  # noqa: E402
+from roofline import Sgemm, training_flops  # noqa: E402
+from workloads import WORKLOADS  # noqa: E402
+
+BASELINE = ROOT / "bench" / "baseline.json"
+ROUNDS, UPDATE_RUNS, REPEATS = 9, 5, 2
+EPOCH_ROWS, KERNEL_SECONDS = 2_560, 1e-3
+TRACKED = {"mnist": ("uint8", "standardised", "as if dense"), "adam": ("uint8",)}
+NOISE_FACTOR, LEAST_MARGIN, MOST_MARGIN, OTHER_MACHINE_MARGIN = 3.0, 0.10, 0.20, 0.5
+SAME = ("processor", "usable cores", "float32 in a register", "BLAS")
+REFERENCE, FLOOR = "÷ reference", "÷ floor"
+
+Timed = Callable[[], list[float]]
+Ratios = dict[str, dict[str, float]]
+"""By case, then by REFERENCE and FLOOR."""
+
+
+class Case(NamedTuple):
+    """What is tracked: a part of fastmlp, its reference, and the operations of both, if the floor means something."""
+
+    ours: Timed
+    reference: str
+    """Its name among the references, which several cases may share."""
+    flops: float | None
+
+
+class Verdict(NamedTuple):
+    """One ratio of one case against the baseline's."""
+
+    case: str
+    ratio: str
+    before: float
+    now: float
+    margin: float
+
+    @property
+    def change(self) -> float:
+        """How much slower, 0.25 being a quarter."""
+        return self.now / self.before - 1
+
+    @property
+    def worse(self) -> bool:
+        return self.change > self.margin
+
+
+def make_cases() -> tuple[dict[str, Case], dict[str, Timed]]:
+    """Return the tracked cases and the references, all checked against each other and warm."""
+    cases: dict[str, Case] = {}
+    references: dict[str, Timed] = {}
+    for workload in WORKLOADS:
+        names = TRACKED.get(workload.name, ())
+        for entry in workload.entries:
+            if entry.name == "reference" and names:
+                references[workload.name] = partial(epochs, workload.build(entry, EPOCH_ROWS), 1)
+            if entry.name in names:
+                workload.check(entry)
+                competitor = workload.build(replace(entry, options={"num_threads": 1}), EPOCH_ROWS)
+                flops = training_flops(workload.setup.widths(784), EPOCH_ROWS)
+                cases[f"epoch: {workload.title}, {entry.name}"] = Case(
+                    partial(epochs, competitor, 3), workload.name, flops
+                )
+    for name, (_, shape, _) in kernels.KERNELS.items():
+        kernel = kernels.build(name, shape)
+        kernel.check()
+        title = kernels.describe(name, shape)
+        references[title] = repeated(kernel.twin)
+        cases[f"kernel: {title}"] = Case(
+            repeated(kernel.call), title, kernel.work if kernel.unit == "GFLOP/s" else None
+        )
+    return cases, references
+
+
+def repeated(call: Callable[[], object]) -> Timed:
+    """Time a call of some microseconds: the mean of as many as fill KERNEL_SECONDS, four times."""
+    call()
+    count = max(1, int(KERNEL_SECONDS / min(seconds_of(call) for _ in range(3))))
+
+    def run() -> None:
+        for _ in range(count):
+            call()
+
+    return lambda: [seconds_of(run) / count for _ in range(4)]
+
+
+def measure(cases: dict[str, Case], references: dict[str, Timed], sgemm: Sgemm, rounds: int = ROUNDS) -> Ratios:
+    """Run cases and their references by turns; return the ratios of their minima."""
+    needed = {case.reference for case in cases.values()}
+    runners = {("reference", name): run for name, run in references.items() if name in needed}
+    race = run_race(runners | {("ours", name): case.ours for name, case in cases.items()}, rounds, sgemm)
+    ratios: Ratios = {}
+    for name, case in cases.items():
+        mine = race.best(("ours", name))
+        ratios[name] = {REFERENCE: mine / race.best(("reference", case.reference))}
+        if case.flops is not None:
+            ratios[name][FLOOR] = race.floors(("ours", name), case.flops)
+    return ratios
+
+
+def make_baseline(runs: list[Ratios], machine: dict[str, Any]) -> dict[str, Any]:
+    """Return the baseline of some unchanged runs: medians, and the widest spread as noise."""
+    cases = {}
+    for case, ratios in runs[0].items():
+        cases[case] = {}
+        for ratio in ratios:
+            values = [run[case][ratio] for run in runs]
+            middle = statistics.median(values)
+            cases[case][ratio] = {"ratio": round(middle, 5), "noise": round((max(values) - min(values)) / middle, 4)}
+    return {"machine": machine, "date": date.today().isoformat(), "cases": cases}
+
+
+def margin_of(noise: float) -> float:
+    """How much worse a ratio of this noise may be."""
+    return min(MOST_MARGIN, max(LEAST_MARGIN, NOISE_FACTOR * noise))
+
+
+def same_machine(baseline: dict[str, Any], machine: dict[str, Any]) -> bool:
+    """Whether a baseline's floors and noise mean anything here."""
+    return all(baseline["machine"].get(key) == machine.get(key) for key in SAME)
+
+
+def judge(baseline: dict[str, Any], now: Ratios, same: bool) -> list[Verdict]:
+    """Hold ratios against a baseline; cases that it lacks are left out."""
+    verdicts = []
+    for case, ratios in now.items():
+        for ratio, value in ratios.items():
+            before = baseline["cases"].get(case, {}).get(ratio)
+            if before is None or not (same or ratio == REFERENCE):
+                continue
+            margin = margin_of(before["noise"]) if same else OTHER_MACHINE_MARGIN
+            verdicts.append(Verdict(case, ratio, before["ratio"], value, margin))
+    return verdicts
+
+
+def best_of(one: Ratios, other: Ratios) -> Ratios:
+    """The smaller of two measurements of each ratio; `other` may lack cases."""
+    return {
+        case: {ratio: min(value, other.get(case, {}).get(ratio, value)) for ratio, value in ratios.items()}
+        for case, ratios in one.items()
+    }
+
+
+def format_table(verdicts: Iterable[Verdict]) -> str:
+    """The ratios before and now, what changed, and what may."""
+    lines = [f"{'case':52} {'ratio':12} {'before':>8} {'now':>8} {'change':>7} {'margin':>7}"]
+    for v in verdicts:
+        mark = "  SLOWER" if v.worse else ""
+        lines.append(f"{v.case:52} {v.ratio:12} {v.before:8.3f} {v.now:8.3f} {v.change:+7.0%} {v.margin:7.0%}{mark}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and compare, or update; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true", help="write a new baseline")
+    parser.add_argument("--baseline", type=Path, default=BASELINE)
+    arguments = parser.parse_args(argv)
+    if not arguments.update and not arguments.baseline.exists():
+        parser.error(f"{arguments.baseline} must exist; --update writes it")
+    from threadpoolctl import threadpool_limits
+
+    started = time.perf_counter()
+    machine = describe_machine()
+    with threadpool_limits(1):
+        sgemm = Sgemm()
+        if arguments.update:
+            # Each time with new arrays: where they lie in memory is part of the noise.
+            runs = [measure(*make_cases(), sgemm) for _ in range(UPDATE_RUNS)]
+            text = json.dumps(make_baseline(runs, machine), indent=1, ensure_ascii=False)
+            arguments.baseline.write_text(text + "\n", encoding="utf-8")
+            print(f"wrote {arguments.baseline} in {time.perf_counter() - started:.0f} s")
+            return 0
+        baseline = json.loads(arguments.baseline.read_text(encoding="utf-8"))
+        same = same_machine(baseline, machine)
+        now = measure(*make_cases(), sgemm)
+        for _ in range(REPEATS):
+            suspects = {v.case for v in judge(baseline, now, same) if v.worse}
+            if not suspects:
+                break
+            cases, references = make_cases()
+            now = best_of(now, measure({case: cases[case] for case in suspects}, references, sgemm))
+    verdicts = judge(baseline, now, same)
+    if not same:
+        print(f"the baseline of {baseline['date']} is another machine's: only jit ÷ reference is compared, loosely")
+    print(format_table(verdicts))
+    worse = sum(v.worse for v in verdicts)
+    print(
+        f"{worse} of {len(verdicts)} ratios are worse than on {baseline['date']}; {time.perf_counter() - started:.0f} s"
+    )
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
