@@ -307,7 +307,7 @@ def test_gradients(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--depths", "two"], "--depths must be numbers such as 2,4,8, got 'two'"),
+        (["--depths", "two"], "--depths must be numbers separated by commas such as 2,4,8, got 'two'"),
         (["--inits", "big"], "--inits must be 'he', 'xavier' or a number, got 'big'"),
         (["--csv", "missing/a.csv"], "--csv must be a file in an existing folder, got missing/a.csv"),
         (["--depths", ""], "depths must hold at least one value, got none"),

@@ -44,7 +44,7 @@ def panel_widths(widths, kind, form):
         each = row // register
         dense = each * (0.8 if is_wide(row, kind) else 1)
         # A sparse product waits for each of its additions, four cycles.
-        first = widths[0] * (dense if form == "dense" else TYPICAL_DENSITY * (max(4, each) + 1))
+        first = widths[0] * (dense if form == "dense" else TYPICAL_DENSITY * (max(4, each) + each / 4))
         return first * pairs[0] + sum(m * p * dense for m, p in zip(hidden, pairs[1:], strict=False))
 
     return min(choices, key=cost), out
