@@ -12,8 +12,8 @@ from tolerances import assert_close
 
 from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
+from fastmlp.engine.layers import sample_masks
 from fastmlp.engine.optimizers import Rate
-from fastmlp.engine.program import sample_masks
 from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.spec import BETA1, BETA2, S

@@ -16,37 +16,28 @@ Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, 
 """
 
 from fastmlp.engine import first_layer
+from fastmlp.engine.division import meet, owned, share_of, share_of_samples, tile_size, two
 from fastmlp.engine.head import make_head
 from fastmlp.engine.hidden import (
     ACTIVATIONS,
-    activate,
-    add_panels,
     add_rows,
-    chain,
     dense_gradient,
     dense_product,
     masked_gradient,
     masked_product,
 )
+from fastmlp.engine.layers import (
+    activate_panels,
+    add_shards,
+    backward,
+    forward,
+    forward_shards,
+    update_biases,
+    update_weights,
+)
 from fastmlp.engine.optimizers import STEPS, Rate
 from fastmlp.engine.plan import is_wide
-from fastmlp.engine.simd import (
-    atomic_add,
-    atomic_load,
-    inline,
-    kernel,
-    least,
-    low_bits,
-    number,
-    pair,
-    pointer,
-    prefetch,
-    spin,
-    splat,
-    struct,
-    transpose,
-    transpose_bits,
-)
+from fastmlp.engine.simd import kernel, least, low_bits, number, pointer, prefetch, splat, struct, transpose
 from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
 words, bytes_ = pointer("i64", 64), pointer("u8")
@@ -61,143 +52,6 @@ def tables(spec):
     last = struct("last", {name: (there | {"panel": out})[what] for name, what in LAYER.items()})
     run = struct("run", {name: (there | {"hidden": hidden, "last": last})[what] for name, what in RUN.items()})
     return run, hidden, last
-
-
-@inline
-def share_of(total, thread, threads):
-    """Where the part of a thread begins when `total` things are divided."""
-    return total * thread // threads
-
-
-@inline
-def owned(panels, t):
-    """(begin, end) of the panels that this thread owns, whole shards."""
-    begin, end = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
-    return share_of(panels, begin, t.shards), share_of(panels, end, t.shards)
-
-
-@inline
-def share_of_samples(B, t):
-    """(begin, end) of the samples that this thread takes through phase 2, in fours, as kernels may write them."""
-    fours = (B + 3) // 4
-    return 4 * share_of(fours, t.thread, t.threads), least(B, 4 * share_of(fours, t.thread + 1, t.threads))
-
-
-@inline
-def tile_size(B, i):
-    """Samples in tile i of a batch of B."""
-    return least(S, B - S * i)
-
-
-@inline
-def two(rows, p, end, distance):
-    """Panels p and p + 1, `distance` rows apart, as one panel of twice the width; panel p twice where p is the last."""
-    return pair(rows + p * distance, distance if p + 1 < end else 0)
-
-
-@kernel
-def meet(t, goal):
-    """Wait until all threads have come here `goal` times in sum."""
-    atomic_add(t.arrived, 1)
-    spins = 0
-    while atomic_load(t.arrived) < goal:
-        spins += 1
-        spin(spins)
-
-
-@kernel
-def sample_masks(B, tiles, M, C):
-    """C[i, u] = the bits of the samples of tile i in which unit u is active, from M, the bits of the units."""
-    for i in range(tiles):
-        words(C)[i] = transpose_bits(words(M)[i]) & low_bits(tile_size(B, i))
-
-
-@kernel
-def activate_panels(i, first, count, T, lanes, layer, p0, p1, function, active):
-    """Samples first ≤ k < first + count of tile i through the activation of panels p0 ≤ p < p1."""
-    for p in range(p0, p1):
-        a = (p * T + i) * S + first
-        units = least(lanes, layer.units - p * lanes)
-        activate(count, units, layer.A + a, layer.M + a, function, active)
-
-
-@kernel
-def forward(i, first, count, T, lanes, into, layer, product):
-    """Samples first ≤ k < first + count of tile i through the products of one layer."""
-    P, k = layer.panels, i * S + first
-    for p in range(0, P, 2):
-        out, b = two(layer.A + k, p, P, T * S), two(layer.b, p, P, 1)
-        for q in range(layer.in_panels):
-            a = q * T * S + k
-            W = two(layer.W + q * lanes, p, P, layer.in_rows)
-            product(count, least(lanes, layer.in_units - q * lanes), into.M + a, into.A + a, W, b, out, q == 0)
-
-
-@kernel
-def forward_shards(B, tiles, T, lanes, into, layer, zero, shards, begin, end, product):
-    """What the shards begin ≤ r < end of the first layer's units add to the layer above, all samples, into Z[r]."""
-    P = layer.panels
-    for r in range(begin, end):
-        q0, q1 = share_of(layer.in_panels, r, shards), share_of(layer.in_panels, r + 1, shards)
-        for p in range(0, P, 2):
-            for i in range(tiles):
-                out = two(layer.Z + (r * P * T + i) * S, p, P, T * S)
-                for q in range(q0, q1):
-                    a, units = (q * T + i) * S, least(lanes, layer.in_units - q * lanes)
-                    W = two(layer.W + q * lanes, p, P, layer.in_rows)
-                    product(tile_size(B, i), units, into.M + a, into.A + a, W, pair(zero, 0), out, q == q0)
-
-
-@kernel
-def add_shards(i, first, count, T, layer, shards):
-    """The sums of Z over the shards, and the biases, for some samples of tile i."""
-    P, k = layer.panels, i * S + first
-    for p in range(P):
-        add_panels(count, shards, P * T * S, layer.Z + (p * T * S + k), layer.b + p, layer.A + (p * T * S + k))
-
-
-@kernel
-def backward(i, first, count, T, lanes, layer, zero, below, begin, end, slope, product):
-    """The deltas of some samples of tile i from a layer to panels begin ≤ q < end of the one below it."""
-    k = i * S + first
-    for q in range(begin, end, 2):
-        out = two(below.D + k, q, end, T * S)
-        for p in range(layer.panels):
-            a = p * T * S + k
-            WT = two(layer.WT + p * lanes, q, end, layer.panels * lanes)
-            units = least(lanes, layer.units - p * lanes)
-            product(count, units, layer.M + a, layer.D + a, WT, pair(zero, 0), out, p == 0)
-    for q in range(begin, end):
-        chain(count, below.A + (q * T * S + k), below.D + (q * T * S + k), slope)
-
-
-@kernel
-def update_biases(B, tiles, T, layer, begin, end, step, rate):
-    """b takes its step, for panels begin ≤ p < end."""
-    for p in range(begin, end):
-        g = splat(layer.D, 0)
-        for i in range(tiles):
-            g = add_rows(tile_size(B, i), layer.D + (p * T + i) * S, g)
-        step(layer.b, p, g, layer.state, rate, 0.0)
-
-
-@kernel
-def update_weights(B, tiles, T, lanes_in, lanes, into, layer, G, begin, end, gradient, step, rate, decay):
-    """W takes its step and WT follows, for the units of panels begin ≤ q < end below."""
-    for q in range(begin, end):
-        sample_masks(B, tiles, into.M + q * T * S, into.C + q * T * S)
-        units = least(lanes_in, layer.in_units - q * lanes_in)
-        for p in range(0, layer.panels, 2):
-            W = two(layer.W + q * lanes_in, p, layer.panels, layer.in_rows)
-            for i in range(tiles):
-                a, D = (q * T + i) * S, two(layer.D + i * S, p, layer.panels, T * S)
-                gradient(
-                    units, tile_size(B, i), into.C + a, into.A + a, D, W, G, i == 0, i == tiles - 1, step, layer.state,
-                    rate, decay,
-                )  # fmt: skip
-        for p in range(layer.panels):
-            W, WT = layer.W + (p * layer.in_rows + q * lanes_in), layer.WT + (q * layer.panels + p) * lanes
-            transpose(W, lanes_in, WT, lanes)
 
 
 def make_program(spec):
