@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
