@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.preparation import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
-
-BACKENDS = ("reference", "jit")
 
 
 def frozen(*arrays):

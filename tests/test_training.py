@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
+from fastmlp.preparation import BACKENDS
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 """How far the backends' parameters may be apart, relative to the largest of the layer."""
