@@ -2,8 +2,8 @@
 
 import tempfile
 
-import processes
 import pytest
+import starts
 from peers import PEERS, available
 
 ROWS, QUICK_ROWS = 5_000, 64
@@ -12,7 +12,7 @@ OTHERS = [name for name, kind in PEERS.items() if available(kind)]
 
 def run(code, cache=None):
     """Run a process and return the most memory that it held, in MB."""
-    return int(processes.run(code + processes.PEAK, cache).splitlines()[-1]) / 1e6
+    return int(starts.run(code + starts.PEAK, cache).splitlines()[-1]) / 1e6
 
 
 def test_import(benchmark, measure):
@@ -25,7 +25,7 @@ def test_import(benchmark, measure):
 @pytest.mark.parametrize("name", ["cold compile", "compiled before", *OTHERS])
 def test_first_epoch(benchmark, measure, quick, name, tmp_path):
     rows, ours = QUICK_ROWS if quick else ROWS, name not in OTHERS
-    template = processes.FIRST_EPOCH if ours else processes.PEER_FIRST_EPOCH + "\n"
+    template = starts.FIRST_EPOCH if ours else starts.PEER_FIRST_EPOCH + "\n"
     code = template.format(n=rows, name=name)
 
     def prepare():

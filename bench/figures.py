@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import processes
+import starts
 from peers import PEERS, Fastmlp, Setup, available
 from predictions import prediction_calls
 from race import epochs, run_race, seconds_of
@@ -18,7 +18,7 @@ from workloads import MNIST_ROWS, Target, make_speckled
 
 import fastmlp
 
-FIRST_BATCH = processes.FIRST_EPOCH.format(n=64)
+FIRST_BATCH = starts.FIRST_EPOCH.format(n=64)
 BATCHES = (16, 32, 64, 256, 1024)
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 DENSITIES = (0.01, 0.1, 0.3, 0.5, 1.0)
@@ -115,10 +115,10 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
 
         def cold() -> list[float]:
             with tempfile.TemporaryDirectory() as empty:
-                return [seconds_of(lambda: processes.run(FIRST_BATCH, empty))]
+                return [seconds_of(lambda: starts.run(FIRST_BATCH, empty))]
 
         def timed(code: str) -> Callable[[], list[float]]:
-            return lambda: [seconds_of(lambda: processes.run(code, kept)) for _ in range(3)]
+            return lambda: [seconds_of(lambda: starts.run(code, kept)) for _ in range(3)]
 
         competitors = {
             "cold compile": cold,
@@ -127,7 +127,7 @@ def startup(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
             "Python alone": timed("pass"),
         }
         others = [name for name, kind in PEERS.items() if peers and available(kind)]
-        competitors |= {name: timed(processes.PEER_FIRST_EPOCH.format(name=name, n=64)) for name in others}
+        competitors |= {name: timed(starts.PEER_FIRST_EPOCH.format(name=name, n=64)) for name in others}
         race = run_race(competitors, rounds)
     rows = []
     for name, what, targets in (
@@ -153,8 +153,8 @@ def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
         paths = [str(Path(folder) / name) for name in ("X.npy", "y.npy")]
         for path, array in zip(paths, fastmlp.datasets.load_mnist(n), strict=True):
             np.save(path, array)
-        processes.run(processes.GROWTH, folder, *paths)
-        megabytes = [int(processes.run(processes.GROWTH, folder, *paths)) / 1e6 for _ in range(rounds)]
+        starts.run(starts.GROWTH, folder, *paths)
+        megabytes = [int(starts.run(starts.GROWTH, folder, *paths)) / 1e6 for _ in range(rounds)]
     worst = max(megabytes)
     return [
         Row(

@@ -77,15 +77,10 @@ def run_product(P, Q, mask, A, W, start, out):
     m = Q * R
     for p in range(0, P, 2):
         for q in range(Q):
-            hidden.product(
-                S,
-                mask + q * S,
-                A + q * S,
-                pair(W + (p * m + q * R), m),
-                pair(start + p, 1),
-                pair(out + p * S, S),
+            hidden.masked_product(
+                S, R, mask + q * S, A + q * S, pair(W + (p * m + q * R), m), pair(start + p, 1), pair(out + p * S, S),
                 q == 0,
-            )
+            )  # fmt: skip
 
 
 def product(rng, m, p):
@@ -100,8 +95,8 @@ def run_gradient(P, Q, mask, A, D, W, G):
     m = Q * R
     for q in range(Q):
         for p in range(0, P, 2):
-            hidden.gradient(
-                R, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R), True, True,
+            hidden.masked_gradient(
+                R, S, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R), True, True,
                 optimizers.sgd, 0, RATE, 0.0,
             )  # fmt: skip
 
@@ -210,7 +205,7 @@ def sparse_gradient(rng, d, p):
 
 def run_activate(P, Z, mask):
     for p in range(P):
-        hidden.activate(S, ~0, Z + p * S, mask + p * S, hidden.relu, hidden.positive)
+        hidden.activate(S, R, Z + p * S, mask + p * S, hidden.relu, hidden.positive)
 
 
 def activate(rng, _, p):
