@@ -41,6 +41,8 @@ def read(paths: list[Path]) -> tuple[dict[str, Group], dict[str, Any]]:
         machines.append({k: v for k, v in report["machine_info"]["fastmlp"].items() if k != "load average"})
         for benchmark in report["benchmarks"]:
             row = dict(benchmark["extra_info"])
+            if "ours" not in row:  # what tracking costs is no race
+                continue
             row |= {key: benchmark["stats"][key] for key in ("min", "median")}
             groups.setdefault(benchmark["group"], []).append(row)
     if any(machine != machines[0] for machine in machines):
