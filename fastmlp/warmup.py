@@ -28,8 +28,9 @@ def warmup(
 ) -> float:
     """Compile the programs of such trainings and keep them on disk; return the seconds it took.
 
-    A program serves any number of samples, batch sizes and depths; widths matter only where they change how units are
-    laid out in vector registers. One program for each type of input, sparse and dense, is made ready.
+    A program serves any number of samples and batch sizes. The number of hidden layers matters up to three, widths only
+    where they change how units are laid out in vector registers. One program for each type of input, sparse and dense,
+    is made ready.
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fastmlp.display.style import count_on_x, make_axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -27,10 +29,8 @@ class ComparisonDisplay:
     def plot(self, axes: Any = None) -> "ComparisonDisplay":
         """Draw on three given Axes, or on a new figure."""
         if axes is None:
-            import matplotlib.pyplot as plt
-
-            figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-            figure.suptitle(self.comparison.title)
+            axes = make_axes(1, 3, (4.3, 4.0))
+            axes[0].figure.suptitle(self.comparison.title)
         left, middle, right = axes
         self._draw_differences(left)
         self._draw_losses(middle)
@@ -55,12 +55,10 @@ class ComparisonDisplay:
         panel.legend()
 
     def _draw_losses(self, panel: "Axes") -> None:
-        from matplotlib.ticker import MaxNLocator
-
         for (name, losses), style in zip(self.comparison.losses.items(), ("o-", "x--"), strict=True):
             panel.plot(range(1, len(losses) + 1), losses, style, label=name)
         panel.set(xlabel="epoch", ylabel="training loss", title=f"Loss, largest gap {self.comparison.loss_gap:.0e}")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        count_on_x(panel)
         panel.grid(alpha=0.3)
         panel.legend()
 
