@@ -7,7 +7,7 @@ import numpy as np
 
 WORD = 64
 SAMPLED_ROWS = 256
-SPARSE_BELOW = 0.5
+SPARSE_BELOW = 0.4
 MOST_SPARSE_FEATURES = 1 << 16
 RAW_TYPES = ("uint8", "float32", "float64")
 

@@ -13,6 +13,7 @@ from fastmlp.engine.simd import (
     iota,
     keep,
     kernel,
+    least,
     low_bits,
     number,
     pointer,
@@ -100,7 +101,8 @@ def sparse_gradient(
     """The gradients of features j0 ≤ j < j1 from one tile; at the last tile their weights take a step.
 
     G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j]; the step's gradient is G[j] + shift[j] Σ D.
-    Features go two at a time; j1 is made even. G holds the sums over tiles. Returns h + Σ shift[j] W[j] of the new W.
+    Features go two at a time, over the samples in which either is not zero; j1 is made even, by a feature of scale 0.
+    G holds the sums over tiles. Returns h + Σ shift[j] W[j] of the new W.
     lazy: a feature that is 0 in the whole batch stays as it is, and h is not needed.
     """
     for j in range(j0, j1, 2):
@@ -108,14 +110,11 @@ def sparse_gradient(
         if lazy and first and last and not m0 | m1:
             continue
         g0, g1 = splat(D, 0), splat(D, 0)
-        for k in setbits(m0 & m1):
+        n = least(j + 1, j1 - 1)
+        for k in setbits(m0 | m1):
             x, d = raw(address[k]), D[k]
             g0 += (number(D, x[j]) - base[j]) * d
-            g1 += (number(D, x[j + 1]) - base[j + 1]) * d
-        for k in setbits(m0 & ~m1):
-            g0 += (number(D, raw(address[k])[j]) - base[j]) * D[k]
-        for k in setbits(m1 & ~m0):
-            g1 += (number(D, raw(address[k])[j + 1]) - base[j + 1]) * D[k]
+            g1 += (number(D, x[n]) - base[j + 1]) * d
         g0, g1 = scale[j] * g0, scale[j + 1] * g1
         if not first:
             g0, g1 = g0 + G[j - j0], g1 + G[j + 1 - j0]

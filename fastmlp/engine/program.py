@@ -66,17 +66,33 @@ def make_program(spec):
     list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
     head = make_head(spec.loss, spec.kind, spec.out)
     by_unit = spec.by_unit
-    wide = is_wide(row, spec.kind)
-    product, gradient = (masked_product, masked_gradient) if wide else (dense_product, dense_gradient)
+    masked, narrow = (masked_product, masked_gradient), (dense_product, dense_gradient)
+    product, gradient = masked if is_wide(row, spec.kind) else narrow
+    last_product, last_gradient = masked if is_wide(out, spec.kind) else narrow
     linear, one_hidden, two_hidden, more_hidden = (spec.depth == n for n in range(4))
-    csr = spec.form == "csr"
-    sparse, by_label = spec.form == "sparse", spec.loss == "cross_entropy"
+    sparse, dense, csr = (spec.form == form for form in ("sparse", "dense", "csr"))
+    by_label = spec.loss == "cross_entropy"
+
+    @kernel
+    def fetch(t, s, begin, end):
+        """Ask for samples begin ≤ k < end of the batch that begins at s, a batch before they are read.
+
+        A sparse gradient reads every sample again, so that each thread wants them all in its own cache.
+        """
+        for k in range(begin, least(end, t.n - s)):
+            o = t.order[s + k]
+            prefetch(bytes_(t.labels + o) if by_label else bytes_(t.targets + o * t.targets_stride))
+            row_ahead = bytes_(t.X + o * t.stride)
+            for byte in range(0, t.row_bytes, 64):
+                prefetch(row_ahead + byte)
 
     @kernel
     def prepare(t, s, B, turn):
         """Where this thread's samples of the batch that begins at s lie, and their features as they are needed."""
         T, words_ = t.tiles, t.words
         k0, k1 = share_of_samples(B, t)
+        if not csr:
+            fetch(t, s + B, k0 if dense else 0, k1 if dense else B)
         blocks = (words_ + t.block - 1) // t.block
         address, code = t.address + turn * T * S, t.code + turn * T * S
         position = k0 * words_ * 64
@@ -89,12 +105,6 @@ def make_program(spec):
                 continue
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
-            if s + B + k < t.n:
-                ahead = t.order[s + B + k]
-                prefetch(bytes_(t.labels + ahead) if by_label else bytes_(t.targets + ahead * t.targets_stride))
-                row_ahead = bytes_(t.X + ahead * t.stride)
-                for byte in range(0, t.row_bytes, 64):
-                    prefetch(row_ahead + byte)
             i = k // S
             if sparse:
                 cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
@@ -136,7 +146,7 @@ def make_program(spec):
                 activate_panels(i, 0, tile_size(B, i), T, row, layer, begin, end, function, active)
             r0, r1 = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
             if one_hidden:
-                forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1, product)
+                forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1, last_product)
             else:
                 forward_shards(B, tiles, T, row, layer, t.layers + 1, t.zero, t.shards, r0, r1, product)
         if sparse:
@@ -166,7 +176,7 @@ def make_program(spec):
                         layer = t.layers + level
                         forward(i, first, count, T, row, t.layers + (level - 1), layer, product)
                         activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
-                forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, product)
+                forward(i, first, count, T, row, t.layers + (t.hidden - 1), t.last, last_product)
             A, D = t.last.A + i * S, t.last.D + i * S
             if not t.learn:
                 K = t.last.units
@@ -287,7 +297,7 @@ def make_program(spec):
             into, G = t.layers + (t.hidden - 1), two(outs(t.G), 0, 2, CHUNK)
             q0, q1 = owned(into.panels, t)
             p0, p1 = owned(t.last.panels, t)
-            update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, gradient, step, rate, t.decay)
+            update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, last_gradient, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, p0, p1, step, rate)
         if two_hidden or more_hidden:
             for level in range(t.hidden - 1, 0, -1):
