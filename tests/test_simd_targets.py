@@ -1,18 +1,20 @@
-"""Kernels on four-register rows as assembly for other CPUs: vector fma only, nothing spilled to the stack."""
+"""Kernels and whole programs as assembly for other CPUs: vector fma only, and hot loops that leave the stack alone."""
 
 import re
 
 import pytest
 from llvmlite import binding
 from numba import njit
+from processes import run_python
 
+from fastmlp.engine.object_code import optimise
 from fastmlp.engine.simd import exp, kernel, maximum, pointer, splat
 from fastmlp.engine.simd.compiler import COMPILED
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled code")
 
 # name: triple, CPU, features, bytes of a register, what a vector fma on four-byte and eight-byte floats looks like, and
-# any scalar one, and a vector stored on the stack.
+# any scalar one, a vector stored on the stack, and a jump.
 TARGETS = {
     "haswell": (
         "x86_64-unknown-linux-gnu",
@@ -22,6 +24,7 @@ TARGETS = {
         {"f32": r"vfmadd\d+ps\s.*%ymm\d", "f64": r"vfmadd\d+pd\s.*%ymm\d"},
         r"vf?n?madd\d+s[sd]\s",
         r"%ymm\d+, -?\d*\(%r[sb]p\)",
+        r"\s+j\w+\s+(\.L\w+)",
     ),
     "aarch64": (
         "aarch64-unknown-linux-gnu",
@@ -31,6 +34,7 @@ TARGETS = {
         {"f32": r"fmla\s+v\d+\.4s", "f64": r"fmla\s+v\d+\.2d"},
         r"fn?m(add|sub)\s+[sd]\d",
         r"st[pr]\s+q.*\[sp",
+        r"\s+(?:b\.\w+|cbn?z\s+\w+,|tbn?z.*,)\s*(\.L\w+)",
     ),
 }
 
@@ -70,6 +74,44 @@ def llvm_ir(body, kind, n):
     return code
 
 
+def cross_compile(name, code, optimise=lambda module, machine: module):
+    """Assembly of LLVM code of this machine for another."""
+    triple, cpu, features, *_ = TARGETS[name]
+    try:
+        target = binding.Target.from_triple(triple)
+    except RuntimeError as reason:
+        pytest.skip(f"this llvmlite has no {name}: {reason}")
+    machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
+    # What is bound to this machine: its description, and how a waiting thread pauses.
+    code = re.sub(r"^(target (triple|datalayout) = .*|.*@.?llvm\.x86\.sse2\.pause.*)$", "", code, flags=re.MULTILINE)
+    module = binding.parse_assembly(f'target triple = "{triple}"\ntarget datalayout = "{machine.target_data}"\n{code}')
+    return machine.emit_assembly(optimise(module, machine))
+
+
+def inner_loops(assembly, jump):
+    """The innermost loops without a branch inside, as text."""
+    label, block = None, []
+    for line in assembly.splitlines():
+        if begin := re.match(r"(\.L\w+):", line):
+            label, block = begin[1], []
+        block.append(line)
+        if (end := re.match(jump, line)) and end[1] == label:
+            yield "\n".join(block)
+
+
+# A program of 784-256-128-10 for the processor's registers, as LLVM code that is linked but not optimised.
+PROGRAM = """
+from fastmlp.engine.object_code import link
+from fastmlp.engine.plan import panel_widths
+from fastmlp.engine.program import make_program
+from fastmlp.engine.spec import Spec
+
+widths = panel_widths((784, 256, 128, 10), "f32", form)
+module, name = link(make_program(Spec("f32", "f32", form, *widths, 2, "relu", "cross_entropy", "sgd", form == "dense")))
+print(name, module)
+"""
+
+
 @pytest.fixture(scope="module")
 def every_target():
     binding.initialize_all_targets()
@@ -81,17 +123,25 @@ def every_target():
 @pytest.mark.parametrize("body", [axpy, dots, exponentials])
 @pytest.mark.parametrize("name", TARGETS)
 def test_assembly_has_vector_fma_only(name, body, kind):
-    triple, cpu, features, register, vector_fma, scalar_fma, stack = TARGETS[name]
-    try:
-        target = binding.Target.from_triple(triple)
-    except RuntimeError as reason:
-        pytest.skip(f"this llvmlite has no {name}: {reason}")
+    *_, register, vector_fma, scalar_fma, stack, _ = TARGETS[name]
     n = 4 * register // {"f32": 4, "f64": 8}[kind]
-    code = re.sub(r"^target (triple|datalayout) = .*$", "", llvm_ir(body, kind, n), flags=re.MULTILINE)
-    machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
-    module = binding.parse_assembly(f'target triple = "{triple}"\ntarget datalayout = "{machine.target_data}"\n{code}')
-    assembly = machine.emit_assembly(module)
+    assembly = cross_compile(name, llvm_ir(body, kind, n))
     assert len(re.findall(vector_fma[kind], assembly)) >= 4
     assert not re.findall(scalar_fma, assembly)
     if body is not exponentials:  # its constants fill the 16 registers of AVX2
         assert not re.findall(stack, assembly)
+
+
+@pytest.mark.usefixtures("every_target")
+@pytest.mark.parametrize("form", ["sparse", "dense"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_whole_program_for_another_processor(name, form):
+    *_, register, vector_fma, scalar_fma, stack, jump = TARGETS[name]
+    printed = run_python(f"form = {form!r}\n{PROGRAM}", FASTMLP_LANES=str(register // 4))
+    entry, code = printed.split(" ", 1)
+    assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine))
+    assert not re.findall(scalar_fma, assembly)
+    loops = [loop for loop in inner_loops(assembly, jump) if len(re.findall(vector_fma["f32"], loop)) >= 4]
+    walks = [loop for loop in loops if loop.count("\n") < 50]  # longer ones compute exponentials
+    assert len(walks) >= 8
+    assert not [loop for loop in walks if re.findall(stack, loop)]
