@@ -43,6 +43,12 @@ from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 words, bytes_ = pointer("i64", 64), pointer("u8")
 
 
+CACHED = 1 << 19
+"""Bytes of a batch that a core's cache holds while the one before it is trained on: it is asked for that early."""
+NEAR = 8
+"""How many samples ahead those of a larger batch are asked for."""
+
+
 def tables(spec):
     """Return the types of the tables of fastmlp.engine.spec: of the run, of a hidden layer, of the last layer."""
     row, out = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
@@ -70,17 +76,14 @@ def make_program(spec):
     product, gradient = masked if is_wide(row, spec.kind) else narrow
     last_product, last_gradient = masked if is_wide(out, spec.kind) else narrow
     linear, one_hidden, two_hidden, more_hidden = (spec.depth == n for n in range(4))
-    sparse, dense, csr = (spec.form == form for form in ("sparse", "dense", "csr"))
+    sparse, csr = spec.form == "sparse", spec.form == "csr"
     by_label = spec.loss == "cross_entropy"
 
     @kernel
-    def fetch(t, s, begin, end):
-        """Ask for samples begin ≤ k < end of the batch that begins at s, a batch before they are read.
-
-        A sparse gradient reads every sample again, so that each thread wants them all in its own cache.
-        """
-        for k in range(begin, least(end, t.n - s)):
-            o = t.order[s + k]
+    def fetch(t, begin, end):
+        """Ask for the samples at begin ≤ p < end of the order, before they are read."""
+        for p in range(begin, least(end, t.n)):
+            o = t.order[p]
             prefetch(bytes_(t.labels + o) if by_label else bytes_(t.targets + o * t.targets_stride))
             row_ahead = bytes_(t.X + o * t.stride)
             for byte in range(0, t.row_bytes, 64):
@@ -91,8 +94,9 @@ def make_program(spec):
         """Where this thread's samples of the batch that begins at s lie, and their features as they are needed."""
         T, words_ = t.tiles, t.words
         k0, k1 = share_of_samples(B, t)
-        if not csr:
-            fetch(t, s + B, k0 if dense else 0, k1 if dense else B)
+        fits = B * t.row_bytes <= CACHED
+        ahead = s + B if fits else s + NEAR
+        read_again = sparse and fits and t.learn  # by every thread, for the gradient
         blocks = (words_ + t.block - 1) // t.block
         address, code = t.address + turn * T * S, t.code + turn * T * S
         position = k0 * words_ * 64
@@ -103,6 +107,10 @@ def make_program(spec):
             if csr:
                 address[k], t.end[turn * T * S + k] = t.indptr[o], t.indptr[o + 1]
                 continue
+            if read_again:
+                fetch(t, s + B + share_of(B, k - k0, k1 - k0), s + B + share_of(B, k + 1 - k0, k1 - k0))
+            else:
+                fetch(t, ahead + k, ahead + k + 1)
             place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
             address[k] = place
             i = k // S
