@@ -72,14 +72,14 @@ def check(case):
     return "", engine._workspace.spec
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rng, end = np.random.default_rng(options.seed), time.monotonic() + 60 * options.minutes
     programs, wrong, counts = set(), 0, Counter()
-    while time.monotonic() < end:
+    while not counts or time.monotonic() < end:
         case = draw(rng)
         failure, spec = check(case)
         programs.add(spec)

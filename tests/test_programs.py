@@ -1,5 +1,6 @@
 """Compiled programs on disk: a second process loads them without Numba; damage, other processors, and no compiler."""
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import checked_memory
 import numpy as np
 import pytest
 from engine_cases import Case, compare, make_problem, same_bits, train
+from numba.core.errors import TypingError
 from processes import run_python
 
 import fastmlp
@@ -108,6 +110,18 @@ def test_a_second_process_loads_the_program_without_numba(filled):
     assert 0 < loaded_in < seconds
     assert [path] == list(cache.iterdir())
     assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(collects):
+    switch = {True: gc.enable, False: gc.disable}
+    switch[collects]()
+    try:
+        with pytest.raises(TypingError):
+            object_code.link(lambda address: address.nothing)
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_a_program_is_loaded_once(cache):

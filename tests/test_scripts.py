@@ -88,3 +88,9 @@ def test_gallery(run, tmp_path):
 def test_the_gallery_is_complete():
     page = (SCRIPTS / "gallery" / "README.md").read_text()
     assert sorted(re.findall(r"\]\((.*\.png)\)", page)) == sorted(path.name for path in SCRIPTS.glob("gallery/*.png"))
+
+
+def test_check_equivalence_tells_right_from_wrong(run, monkeypatch):
+    assert re.match(r"1 problems on 1 programs, 0 wrong", run("check_equivalence", "--minutes", "1e-9"))
+    monkeypatch.setattr("engine_cases.TOLERANCE", {"float32": 0.0, "float64": 0.0})
+    assert re.search(r"1 problems on 0 programs, 1 wrong", run("check_equivalence", "--minutes", "1e-9"))

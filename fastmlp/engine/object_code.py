@@ -4,6 +4,7 @@ Numba optimises and emits every function when it is compiled, and again inside e
 are only lowered and linked, and LLVM sees the finished program once: half of the time.
 """
 
+import gc
 from contextlib import contextmanager
 
 from llvmlite import binding
@@ -51,9 +52,13 @@ def _linking_only():
     codegen._library_class = _LinkedLibrary
     codegen.set_env = lambda name, environment: None  # nothing has an address yet, and no kernel needs an environment
     typing.resolve_function_type = _remember(typing.resolve_function_type)
+    collects = gc.isenabled()
+    gc.disable()  # nearly all that the compiler makes lives until its end: looking for garbage took a sixth of the time
     try:
         yield
     finally:
+        if collects:
+            gc.enable()
         del codegen._library_class, codegen.set_env, typing.resolve_function_type
 
 
