@@ -1,12 +1,13 @@
 """The one table of compiled kernels that are checked against their formula in NumPy and timed beside it.
 
 Each case goes through a whole layer as an epoch does, on one tile of S = 64 samples, in float32: all panels of R
-units, two at a time.
+units, two at a time, and narrow ones of a single register.
 Letters: m units or features below, p units above, P panels of those above, Q of those below.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import kernel_twins as twins
@@ -23,7 +24,7 @@ from fastmlp.engine.spec import CHUNK, S
 from fastmlp.engine.workspace import BLOCK_BYTES
 
 F = np.float32
-R = 4 * lanes("f32")
+R, NARROW = 4 * lanes("f32"), lanes("f32")
 LR = 2.0**-10
 RATE = Rate(LR, 0.0, LR, 1.0)
 rows, numbers, raws = pointer("f32", R), pointer("f32"), pointer("u8")
@@ -50,10 +51,10 @@ class Kernel:
         assert_close(self.result(), wanted, F, factor=4)
 
 
-def to_panels(X):
-    """(n, units) → (panels, n, R)."""
+def to_panels(X, width=R):
+    """(n, units) → (panels, n, width)."""
     n, units = X.shape
-    return aligned((units // R, n, R), F, X.reshape(n, units // R, R).transpose(1, 0, 2))
+    return aligned((units // width, n, width), F, X.reshape(n, units // width, width).transpose(1, 0, 2))
 
 
 def from_panels(packed):
@@ -73,41 +74,47 @@ def bits(mask):
     return aligned(wide.shape, np.int64, wide)
 
 
-def run_product(P, Q, mask, A, W, start, out):
-    m = Q * R
-    for p in range(0, P, 2):
-        for q in range(Q):
-            hidden.masked_product(
-                S, R, mask + q * S, A + q * S, pair(W + (p * m + q * R), m), pair(start + p, 1), pair(out + p * S, S),
-                q == 0,
-            )  # fmt: skip
+def product(kernel, width, rng, m, p):
+    """A hidden layer forward: out = A W + b, in panels of this width."""
 
-
-def product(rng, m, p):
-    """A hidden layer forward: out = A W + b."""
-    A, W, b = half_active(rng, m), rng.standard_normal((m, p), F), rng.standard_normal((1, p), F)
-    arrays = bits(A > 0), to_panels(A), to_panels(W), to_panels(b), aligned((p // R, S, R), F)
-    call = prepare_call(run_product, p // R, m // R, (ints, arrays[0]), *[(rows, array) for array in arrays[1:]])
-    return Kernel(call, lambda: A @ W + b, lambda: from_panels(arrays[-1]), 2 * np.count_nonzero(A) * p)
-
-
-def run_gradient(P, Q, mask, A, D, W, G):
-    m = Q * R
-    for q in range(Q):
+    def run(P, Q, mask, A, W, start, out):
+        m = Q * R
         for p in range(0, P, 2):
-            hidden.masked_gradient(
-                R, S, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R), True, True,
-                optimizers.sgd, 0, RATE, 0.0,
-            )  # fmt: skip
+            for q in range(Q):
+                kernel(
+                    S, R, mask + q * S, A + q * S, pair(W + (p * m + q * R), m), pair(start + p, 1),
+                    pair(out + p * S, S), q == 0,
+                )  # fmt: skip
+
+    A, W, b = half_active(rng, m), rng.standard_normal((m, p), F), rng.standard_normal((1, p), F)
+    above = to_panels(W, width), to_panels(b, width), aligned((p // width, S, width), F)
+    call = prepare_call(
+        run, p // width, m // R, (ints, bits(A > 0)), (rows, to_panels(A)),
+        *[(pointer("f32", width), array) for array in above],
+    )  # fmt: skip
+    return Kernel(call, lambda: A @ W + b, lambda: from_panels(above[-1]), 2 * np.count_nonzero(A) * p)
 
 
-def gradient(rng, m, p):
-    """A hidden layer's weights: W ← W - lr Aᵀ D."""
+def gradient(kernel, width, rng, m, p):
+    """A hidden layer's weights: W ← W - lr Aᵀ D, in panels of this width."""
+
+    def run(P, Q, mask, A, D, W, G):
+        m = Q * R
+        for q in range(Q):
+            for p in range(0, P, 2):
+                kernel(
+                    R, S, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R),
+                    True, True, optimizers.sgd, 0, RATE, 0.0,
+                )  # fmt: skip
+
     A, D, W = half_active(rng, m), rng.standard_normal((S, p), F), rng.standard_normal((m, p), F)
-    by_unit = twins.to_bits((A > 0).T)  # (m,), the bits of samples
-    arrays = aligned(m, np.int64, by_unit), to_panels(A), to_panels(D), to_panels(W), aligned((2 * CHUNK, R), F)
-    call = prepare_call(run_gradient, p // R, m // R, (ints, arrays[0]), *[(rows, array) for array in arrays[1:]])
-    return Kernel(call, lambda: W - F(LR) * (A.T @ D), lambda: from_panels(arrays[3]), 2 * np.count_nonzero(A) * p)
+    by_unit = aligned(m, np.int64, twins.to_bits((A > 0).T))
+    above = to_panels(D, width), to_panels(W, width), aligned((2 * CHUNK, width), F)
+    call = prepare_call(
+        run, p // width, m // R, (ints, by_unit), (rows, to_panels(A)),
+        *[(pointer("f32", width), array) for array in above],
+    )  # fmt: skip
+    return Kernel(call, lambda: W - F(LR) * (A.T @ D), lambda: from_panels(above[1]), 2 * np.count_nonzero(A) * p)
 
 
 def pixels(rng, d):
@@ -267,8 +274,10 @@ KERNELS = {
     "sparse lists": (listing, (832, 0), (4096, 0)),
     "sparse product": (sparse_product, (784, 256), (4096, 2048)),
     "sparse gradient": (sparse_gradient, (784, 256), (4096, 2048)),
-    "product": (product, (256, 128), (2048, 2048)),
-    "gradient": (gradient, (256, 128), (2048, 2048)),
+    "product": (partial(product, hidden.masked_product, R), (256, 128), (2048, 2048)),
+    "gradient": (partial(gradient, hidden.masked_gradient, R), (256, 128), (2048, 2048)),
+    "narrow product": (partial(product, hidden.dense_product, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
+    "narrow gradient": (partial(gradient, hidden.dense_gradient, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
     "ReLU": (activate, (0, 256), (0, 2048)),
     "cross-entropy": (head, (0, 10), (0, 1000)),
     "Adam": (adam, (256, 128), (2048, 2048)),
