@@ -4,10 +4,11 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp.preparation import BACKENDS, make_trainer, prepare
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
@@ -150,7 +151,7 @@ def compare(
     batch_size: int = 64,
     normalize: str | None = "auto",
     sample_weight: ArrayLike | None = None,
-    dtype: str = "float32",
+    dtype: DTypeLike = "float32",
     num_threads: int | None = None,
     seed: int | None = None,
     params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
@@ -238,10 +239,13 @@ def _compare_numbers(
 ) -> list[Difference]:
     """Return the differences of all kinds of arrays and layers after each count of steps, one batch a row."""
     probe = _select(problem, batches[-1])
+    trainers = {name: make_trainer(problem, start, name) for name in BACKENDS}
     found = []
-    for count in counts:
-        part = _select(problem, batches[:count].ravel())
-        ours, wanted = (_run(name, part, probe, start) for name in BACKENDS)
+    for done, count in pairwise([0, *counts]):
+        for trainer in trainers.values():
+            for batch in batches[done:count]:
+                trainer.run_epoch(batch)
+        ours, wanted = (_look(name, trainer, probe) for name, trainer in trainers.items())
         for what in WHAT:
             for layer, arrays in enumerate(zip(ours[what], wanted[what], strict=True), 1):
                 found.append(Difference(count, what, layer, *_difference(zip(*arrays, strict=True))))
@@ -249,18 +253,16 @@ def _compare_numbers(
 
 
 def _select(problem: Problem, rows: NDArray[np.int64]) -> Problem:
-    """Return the problem on some of its samples, all of which are then one epoch."""
+    """Return the problem on some of its samples."""
     weights = problem.sample_weight
     return replace(
         problem, X=problem.X[rows], codes=problem.codes[rows], sample_weight=None if weights is None else weights[rows]
     )
 
 
-def _run(backend: str, part: Problem, probe: Problem, start: NDArray[Any]) -> dict[str, list[tuple[NDArray[Any], ...]]]:
-    """Train on all of `part`, in its order; return parameters, and what `probe` gives at them, layer by layer."""
-    trainer = make_trainer(part, start, backend)
-    trainer.run_epoch(np.arange(part.X.shape[0]))
-    params, widths = trainer.params, part.architecture.widths
+def _look(backend: str, trainer: Trainer, probe: Problem) -> dict[str, list[tuple[NDArray[Any], ...]]]:
+    """Return a trainer's parameters, and what they make of the batch `probe`, layer by layer."""
+    params, widths = trainer.params, probe.architecture.widths
     return {
         "activations": [(A,) for A in _activations(trainer, probe, params)],
         "gradients": list(layer_views(_gradients(backend, probe, params), widths)),

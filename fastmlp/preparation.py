@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp.normalization import learn_normalization
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
@@ -13,6 +13,7 @@ from fastmlp.reference.parameters import flatten, initialize
 from fastmlp.targets import Coding, learn_coding
 from fastmlp.validation import (
     check_choice,
+    check_dtype,
     check_features,
     check_flag,
     check_hidden,
@@ -53,7 +54,7 @@ def prepare(
     batch_size: int,
     normalize: str | None,
     sample_weight: ArrayLike | None,
-    dtype: str,
+    dtype: DTypeLike,
     num_threads: int | None,
     seed: int | None,
     params: Sequence[tuple[ArrayLike, ArrayLike]] | None,
@@ -79,7 +80,7 @@ def prepare(
         architecture=architecture,
         optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay),
         batch_size=check_integer("batch_size", batch_size),
-        dtype=np.dtype(check_choice("dtype", dtype, ("float32", "float64"))),
+        dtype=check_dtype("dtype", dtype),
         num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
     )
     # Two streams, so that starting from given parameters leaves the permutations as they were.

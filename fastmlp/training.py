@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp.callbacks import Callback, Training
 from fastmlp.history import History
@@ -39,7 +39,7 @@ def train(
     validation_data: tuple[ArrayLike, ArrayLike] | None = None,
     sample_weight: ArrayLike | None = None,
     backend: str = "jit",
-    dtype: str = "float32",
+    dtype: DTypeLike = "float32",
     num_threads: int | None = None,
     seed: int | None = None,
     params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
@@ -90,7 +90,7 @@ def train(
         The loss of a batch is then Σ w_i loss_i / Σ w_i.
     backend : {"jit", "reference"}
         The compiled path, or plain NumPy with the same numbers to rounding.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64"} or dtype
         Of parameters and arithmetic.
     num_threads : int, optional
         At most this many threads; by default as many as pay.

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Features = Any
 """A checked feature matrix: a two-dimensional ndarray of a numeric dtype, or a scipy.sparse CSR array or matrix."""
@@ -18,6 +18,17 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def check_dtype(name: str, value: DTypeLike, choices: Collection[str] = ("float32", "float64")) -> np.dtype[Any]:
+    """Return the NumPy dtype that `value` stands for, by name, type or dtype, if it is one of `choices`."""
+    try:
+        dtype = None if value is None else np.dtype(value)
+    except (TypeError, ValueError, SyntaxError):
+        dtype = None
+    if dtype is None or dtype not in map(np.dtype, choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return dtype
 
 
 def check_integer(name: str, value: Any, minimum: int = 1) -> int:

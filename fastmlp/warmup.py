@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import product
 
-import numpy as np
+from numpy.typing import DTypeLike
 
 from fastmlp.problem import Architecture, Reading
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-from fastmlp.validation import check_choice, check_hidden, check_integer
+from fastmlp.validation import check_choice, check_dtype, check_hidden, check_integer
 
 RAW_TYPES = ("uint8", "float32", "float64")
 
@@ -23,8 +23,8 @@ def warmup(
     activation: str = "relu",
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
-    input_dtypes: Iterable[str] = ("uint8", "float32"),
-    dtype: str = "float32",
+    input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
+    dtype: DTypeLike = "float32",
 ) -> float:
     """Compile the programs of such trainings and keep them on disk; return the seconds it took.
 
@@ -36,10 +36,10 @@ def warmup(
     ----------
     num_features, num_outputs : int
     hidden : sequence of int
-    activation, loss, dtype : str
+    activation, loss, dtype
         As in `fastmlp.train`.
     optimizer : {"sgd", "momentum", "nesterov", "adam"}
-    input_dtypes : iterable of {"uint8", "float32", "float64"}
+    input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
 
     Raises
@@ -64,8 +64,8 @@ def warmup(
         widths, check_choice("activation", activation, ACTIVATIONS), check_choice("loss", loss, LOSSES)
     )
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    numbers = np.dtype(check_choice("dtype", dtype, ("float32", "float64")))
-    raws = [check_choice("input_dtypes", raw, RAW_TYPES) for raw in input_dtypes]
+    numbers = check_dtype("dtype", dtype)
+    raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
     for raw, form in product(raws, ("sparse", "dense")):
         find_program(make_spec(architecture, Reading(form, raw, None, optimizer, by_unit=True), numbers))

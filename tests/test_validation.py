@@ -109,6 +109,12 @@ BAD_INPUT = [
     ({"backend": None}, ValueError, r"^backend must be one of 'jit', 'reference', got None"),
     ({"dtype": "float16"}, ValueError, r"^dtype must be one of 'float32', 'float64', got 'float16'"),
     ({"dtype": int}, ValueError, r"^dtype must be one of 'float32', 'float64', got <class 'int'>"),
+    ({"dtype": None}, ValueError, r"^dtype must be one of 'float32', 'float64', got None"),
+    ({"dtype": "single precision"}, ValueError, r"^dtype must be one of .*got 'single precision'"),
+    ({"dtype": "f4,,"}, ValueError, r"^dtype must be one of 'float32', 'float64', got 'f4,,'"),
+    ({"dtype": "f4,f4"}, ValueError, r"^dtype must be one of 'float32', 'float64', got 'f4,f4'"),
+    ({"dtype": {"names": ["a"]}}, ValueError, r"^dtype must be one of 'float32', 'float64', got \{'names'"),
+    ({"dtype": np.dtype("f8").newbyteorder()}, ValueError, r"^dtype must be one of .*got dtype\('[<>]f8'\)"),
     ({"epoch_loss": "mean"}, ValueError, r"^epoch_loss must be one of 'running', 'full', got 'mean'"),
     ({"normalize": "minmax"}, ValueError, r"^normalize must be one of 'auto', 'unit', 'zscore', got 'minmax'"),
     ({"normalize": True}, ValueError, r"^normalize must be one of 'auto', .*got True"),
@@ -219,6 +225,21 @@ def test_the_unchanged_arguments_of_the_cases_are_good(backend, capsys):
     model = fastmlp.train(X, Y, hidden=(H,), num_epochs=1, backend=backend, params=PARAMS)
     assert len(model.history) == 1
     assert "epoch 1/1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_a_dtype_is_what_numpy_takes_for_one(name):
+    number = {"float32": np.float32, "float64": float}[name]
+    for dtype in (name, np.dtype(name), getattr(np, name), number, np.dtype(name).str, np.dtype(name).char):
+        model = fastmlp.train(X, Y, hidden=(), num_epochs=1, backend="reference", dtype=dtype, verbose=False)
+        assert model.params.dtype == name
+
+
+def test_the_dtypes_to_compile_for():
+    with pytest.raises(ValueError, match=r"^dtype must be one of 'float32', 'float64', got <class 'int'>"):
+        fastmlp.warmup(dtype=int)
+    with pytest.raises(ValueError, match=r"^input_dtypes must be one of 'uint8', 'float32', 'float64', got 'int8'"):
+        fastmlp.warmup(input_dtypes=[np.uint8, "int8"])
 
 
 def test_arguments_after_y_are_keywords_only():
