@@ -43,8 +43,8 @@ from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 words, bytes_ = pointer("i64", 64), pointer("u8")
 
 
-CACHED = 1 << 19
-"""Bytes of a batch that a core's cache holds while the one before it is trained on: it is asked for that early."""
+CACHED = 1 << 22
+"""Bytes of a batch that caches hold while the one before it is trained on: it is asked for that early."""
 NEAR = 8
 """How many samples ahead those of a larger batch are asked for."""
 
