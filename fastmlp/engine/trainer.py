@@ -14,7 +14,7 @@ from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
 
-MADDS_PER_THREAD = 1 << 20
+MADDS_PER_THREAD = 1 << 18
 """Multiply-adds a batch below which another thread costs more than it brings."""
 
 TRANSPOSE_FROM = 48
