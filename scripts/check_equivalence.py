@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from engine_cases import LR, Case, compare, make_problem, same_bits, train
 
 from fastmlp.engine.hidden import ACTIVATIONS
+from fastmlp.engine.plan import MANY_FEATURES
 from fastmlp.engine.trainer import Engine
 
 STEPS = 100
@@ -48,7 +49,7 @@ def draw(rng):
         **chosen,
         hidden=tuple(int(rng.choice(WIDTHS)) for _ in range(depth)),
         k=int(rng.integers(2, 20)),
-        d=int(rng.integers(1, 200)),
+        d=int(rng.choice((rng.integers(1, 200), rng.integers(MANY_FEATURES, 600)), p=(0.8, 0.2))),
         n=n,
         threads=int(rng.choice((2, 3, 8))),
         weighted=bool(rng.integers(2)),

@@ -18,8 +18,14 @@ CASES = {
     "standardised bytes, two threads": BASE._replace(normalize="zscore", threads=2, hidden=(2, 3), optimizer="adam"),
     "two tiles of sparse floats": BASE._replace(raw="float32", n=70, batch=67, d=65, hidden=(1,), optimizer="nesterov"),
     "no hidden layer, many classes": BASE._replace(hidden=(), k=19, d=1, weighted=True),
-    "dense, by feature": BASE._replace(raw="float64", data="dense", activation="tanh", loss="mean_squared_error", k=9),
-    "dense, by unit": BASE._replace(raw="float32", data="dense", n=53, batch=52, hidden=(5,), optimizer="momentum"),
+    "dense, kept by feature": BASE._replace(
+        raw="float64", data="dense", activation="tanh", loss="mean_squared_error", k=9
+    ),
+    "dense, kept by unit": BASE._replace(
+        raw="float32", data="dense", n=53, batch=52, hidden=(5,), optimizer="momentum"
+    ),
+    "bytes, divided by feature": BASE._replace(normalize="zscore", d=395, threads=3, optimizer="momentum"),
+    "dense, divided by feature": BASE._replace(raw="float32", data="dense", d=390, hidden=(2, 5), threads=2, epochs=1),
     "CSR": BASE._replace(data="csr", dtype="float32", raw="float32", hidden=(9, 2), loss="binary_cross_entropy"),
     "CSR with Adam": BASE._replace(data="csr", threads=3, activation="sigmoid", optimizer="adam", decay=0.1),
 }

@@ -22,13 +22,24 @@ from fastmlp.engine.trainer import Engine
 from fastmlp.reference.parameters import layer_views
 
 # Hidden widths that share one panel width, and outputs that do.
-# Widths of hidden layers by their number (3: or more), and numbers of outputs, that lead to panels of one width.
-NARROW = {0: [()], 1: [(3,), (1,), (8,)], 2: [(3, 8), (8, 1)], 3: [(7, 2, 8, 4, 3), (5, 1, 3), (2, 5, 1, 7)]}, (3, 8, 2)
-MIDDLE = {1: [(60,), (40,)], 2: [(60, 40), (40, 33)]}, (10, 16)
-WIDE = {0: [()], 1: [(120,), (130,)], 2: [(130, 17), (64, 64)], 3: [(130, 60, 3, 1, 17), (130, 33, 64)]}, (37, 130, 101)
-MIXED = {0: [()], 3: [(130, 60, 3, 1, 17), (130, 33, 64), (120, 64, 3, 17)]}, (10, 13)
-WIDE32 = {2: [(256, 128), (250, 100)]}, (101, 64, 37, 130)
-MIXED32 = {2: [(120, 60), (130, 130)], 3: [(130, 60, 3, 1, 17), (130, 130, 17)]}, (10, 5)
+# Widths of hidden layers by their number (3: or more), and numbers of outputs, that lead to panels of one width; and
+# numbers of features. Many are divided among the threads, where the first layer is narrow.
+FEW, MANY = (70, 1, 64, 131, 2, 65, 9, 63), (400, 385, 450, 512)
+NARROW = (
+    {0: [()], 1: [(3,), (1,), (8,)], 2: [(3, 8), (8, 1)], 3: [(7, 2, 8, 4, 3), (5, 1, 3), (2, 5, 1, 7)]},
+    (3, 8, 2),
+    FEW,
+)
+MIDDLE = {1: [(60,), (40,)], 2: [(60, 40), (40, 33)]}, (10, 16), FEW
+WIDE = (
+    {0: [()], 1: [(120,), (130,)], 2: [(130, 17), (64, 64)], 3: [(130, 60, 3, 1, 17), (130, 33, 64)]},
+    (37, 130, 101),
+    FEW,
+)
+MIXED = {0: [()], 3: [(130, 60, 3, 1, 17), (130, 33, 64), (120, 64, 3, 17)]}, (10, 13), FEW
+WIDE32 = {2: [(256, 128), (250, 100)]}, (101, 64, 37, 130), FEW
+MIXED32 = {2: [(120, 60), (130, 130)], 3: [(130, 60, 3, 1, 17), (130, 130, 17)]}, (10, 5), FEW
+NARROW_MANY, MIDDLE_MANY = (*NARROW[:2], MANY), (*MIDDLE[:2], MANY)
 
 SPARSE = {
     "uint8": [("sparse", "unit"), ("sparse", "zscore"), ("bright", "unit"), ("counts", None), ("constant", None)],
@@ -61,17 +72,21 @@ PROGRAMS = [
     ("float64", "float32", CSR, "tanh", "mean_squared_error", "adam", WIDE, 2),
     ("float32", "uint8", CSR, "relu", "cross_entropy", "sgd", NARROW, 1),
     ("float32", "float32", CSR, "sigmoid", "cross_entropy", "sgd", NARROW, 0),
+    ("float64", "uint8", SPARSE, "relu", "cross_entropy", "adam", NARROW_MANY, 2),
+    ("float64", "float64", SPARSE, "tanh", "mean_squared_error", "momentum", NARROW_MANY, 0),
+    ("float64", "float32", DENSE, "sigmoid", "binary_cross_entropy", "nesterov", NARROW_MANY, 3),
+    ("float32", "float32", SPARSE, "relu", "cross_entropy", "sgd", MIDDLE_MANY, 2),
+    ("float32", "uint8", DENSE, "relu", "cross_entropy", "adam", MIDDLE_MANY, 1),
 ]
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
 CASES_PER_PROGRAM = 10
-FEATURES = (70, 1, 64, 131, 2, 65, 9, 63)
 
 
 def cases():
     """Cases that share the programs, in which what is a number at run time varies in cycles of different lengths."""
     listed = []
-    for p, (dtype, raw, form, activation, loss, optimizer, (widths, outputs), depth) in enumerate(PROGRAMS):
+    for p, (dtype, raw, form, activation, loss, optimizer, (widths, outputs, features), depth) in enumerate(PROGRAMS):
         hidden = widths[depth]
         for j in range(CASES_PER_PROGRAM):
             i = CASES_PER_PROGRAM * p + j
@@ -83,7 +98,7 @@ def cases():
                 case._replace(
                     hidden=hidden[j % len(hidden)],
                     k=outputs[j % len(outputs)],
-                    d=FEATURES[(i + p) % len(FEATURES)],
+                    d=features[(i + p) % len(features)],
                     threads=1 + i % 3,
                     normalize=normalize,
                     weighted=i // 5 % 2 == 1,
@@ -131,6 +146,8 @@ def test_the_cases_share_few_programs():
     assert len(PROGRAMS) <= len(specs)
     assert len(specs) <= 1.7 * len(PROGRAMS) or LANES < 16
     assert {spec.form for spec in specs} == {"dense", "sparse", "csr"}
+    by_feature = {(spec.form, spec.depth) for spec in specs if spec.by_feature}
+    assert by_feature >= {("sparse", 0), ("sparse", 2), ("dense", 3)}
     assert {(spec.kind, spec.raw, spec.form) for spec in specs} >= set(
         itertools.product(("f32", "f64"), ("u8", "f32", "f64"), ("dense", "sparse"))
     )

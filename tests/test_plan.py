@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from fastmlp.engine import trainer
-from fastmlp.engine.plan import is_wide, pack_biases, pack_weights, panel_widths, plan_layers, registers, unpack_weights
+from fastmlp.engine.plan import (
+    MANY_FEATURES,
+    is_divided_by_feature,
+    is_wide,
+    pack_biases,
+    pack_weights,
+    panel_widths,
+    plan_layers,
+    registers,
+    unpack_weights,
+)
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.trainer import default_threads
 
@@ -67,22 +77,39 @@ def test_the_rows_of_a_layer_fill_the_panels_below(widths):
 
 
 def test_a_tiny_network_runs_on_one_thread():
-    assert default_threads((4, 32, 16, 4), 32, 1.0, 16) == 1
-    assert default_threads((1, 1), 1, 0.0, 16) == 1
+    assert default_threads((4, 32, 16, 4), 32, 1.0, 4, 8) == 1
+    assert default_threads((1, 1), 1, 0.0, 0, 8) == 1
 
 
 def test_a_large_network_uses_every_core():
-    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 64) == min(usable_cores(), 16)
+    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 784, 16) == min(usable_cores(), 16)
 
 
-def test_threads_grow_with_the_batch_and_the_density():
-    for few, many in (((1, 1.0), (64, 1.0)), ((64, 0.0), (64, 1.0))):
-        assert default_threads((784, 256, 128, 10), *few, 16) <= default_threads((784, 256, 128, 10), *many, 16)
-
-
-def test_a_thread_needs_a_pair_of_panels_where_the_first_layer_is_most_of_the_work(monkeypatch):
+def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):
     monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
-    assert default_threads((784, 256, 128, 10), 512, 1.0, 64) == 2
-    assert default_threads((784, 256, 128, 10), 512, 1.0, 16) == 8
-    assert default_threads((784, 30, 10), 512, 1.0, 16) == 1
-    assert default_threads((784, 30, 2000, 10), 512, 1.0, 16) == 8
+    widths, most = (784, 256, 128, 10), 8
+    assert default_threads(widths, 1, 1.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
+    assert default_threads(widths, 8, 0.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
+    assert default_threads((784, 10), 64, 0.01, 8, most) < default_threads((784, 10), 64, 0.01, 784, most)
+
+
+def test_the_first_layer_bounds_the_threads_where_it_is_most_of_the_work(monkeypatch):
+    monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
+    assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 2) == 2
+    assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 8) == 8
+    assert default_threads((784, 30, 10), 512, 1.0, 784, 1) == 1
+    assert default_threads((784, 30, 2000, 10), 512, 1.0, 784, 1) == 8
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+def test_narrow_layers_on_many_features_are_divided_by_feature(kind):
+    register, most = registers(kind)
+    widest = most * register
+    for form in ("dense", "sparse"):
+        assert is_divided_by_feature((MANY_FEATURES, widest, 10), kind, form)
+        assert is_divided_by_feature((5000, 3), kind, form)
+        assert not is_divided_by_feature((MANY_FEATURES - 1, widest, 10), kind, form)
+        assert not is_divided_by_feature((5000, widest + 1, 10), kind, form)
+    assert not is_divided_by_feature((5000, widest, 10), kind, "csr")
+    # Every thread works on all units, so that one pair of panels is enough for both.
+    assert panel_widths((5000, 2 * register, 10), kind, "sparse")[0] == register

@@ -107,7 +107,8 @@ from fastmlp.engine.program import make_program
 from fastmlp.engine.spec import Spec
 
 widths = panel_widths((784, 256, 128, 10), "f32", form)
-module, name = link(make_program(Spec("f32", "f32", form, *widths, 2, "relu", "cross_entropy", "sgd", form == "dense")))
+spec = Spec("f32", "f32", form, *widths, 2, "relu", "cross_entropy", "sgd", by_unit=form == "dense", by_feature=False)
+module, name = link(make_program(spec))
 print(name, module)
 """
 

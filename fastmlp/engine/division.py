@@ -11,10 +11,50 @@ def share_of(total, thread, threads):
 
 
 @inline
+def own_shards(t):
+    """(begin, end) of the shards of the first layer that this thread owns."""
+    return share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
+
+
+@inline
 def owned(panels, t):
     """(begin, end) of the panels that this thread owns, whole shards."""
-    begin, end = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
+    begin, end = own_shards(t)
     return share_of(panels, begin, t.shards), share_of(panels, end, t.shards)
+
+
+def make_division(spec):
+    """Return the functions parts, part, features, units of a run's table t: where a thread works on the first layer.
+
+    parts(t) are the parts of the features that it works on, one after the other; part(t, r) is where one of them lies,
+    and features(t) where all do, among the words of 64 features if they are listed, else among their panels; units(t)
+    are the panels of units that it works on. Each returns (begin, end).
+    """
+    by_feature, sparse = spec.by_feature, spec.form == "sparse"
+
+    @inline
+    def parts(t):
+        return own_shards(t) if by_feature else (0, 1)
+
+    @inline
+    def between(t, begin, end):
+        total = t.words if sparse else t.layers.in_panels
+        return (share_of(total, begin, t.shards), share_of(total, end, t.shards)) if by_feature else (0, total)
+
+    @inline
+    def part(t, r):
+        return between(t, r, r + 1)
+
+    @inline
+    def features(t):
+        begin, end = parts(t)
+        return between(t, begin, end)
+
+    @inline
+    def units(t):
+        return (0, t.layers.panels) if by_feature else owned(t.layers.panels, t)
+
+    return parts, part, features, units
 
 
 @inline

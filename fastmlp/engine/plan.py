@@ -9,6 +9,8 @@ from fastmlp.engine.processor import LANES, lanes
 
 TYPICAL_DENSITY = 0.2
 """Of sparse features, where a plan has to be the same for all."""
+MANY_FEATURES = 384
+"""From which a narrow first layer is divided by feature: fewer are not worth the sums that this adds."""
 
 
 def registers(kind):
@@ -25,6 +27,12 @@ def is_wide(row, kind):
     return row == most * register
 
 
+def is_divided_by_feature(widths, kind, form):
+    """Whether threads divide the features of the first layer among them: many, for units that fill no two panels."""
+    register, most = registers(kind)
+    return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
+
+
 def panel_widths(widths, kind, form):
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
@@ -38,9 +46,10 @@ def panel_widths(widths, kind, form):
         return out, out
 
     def cost(row):
-        # Panels go two at a time, in the first layer for each of two threads: cycles of their multiply-adds.
+        # Panels go two at a time, in a first layer divided by unit for each of two threads: cycles of multiply-adds.
         pairs = [(-(-h // row) + 1) // 2 for h in hidden]
-        pairs[0] += pairs[0] % 2
+        if not is_divided_by_feature(widths, kind, form):
+            pairs[0] += pairs[0] % 2
         each = row // register
         dense = each * (0.8 if is_wide(row, kind) else 1)
         # A sparse product waits for each of its additions, four cycles.

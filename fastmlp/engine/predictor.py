@@ -62,7 +62,7 @@ class Predictor:
             d = self._widths[0]
             self._few = np.zeros((S, -(-d // 64) * 64), self._raw), np.arange(S)
             rows, order = self._few
-            workspace.set(X=rows, stride=rows.strides[0], row_bytes=0, safe=S, order=order)
+            workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, order=order)
         self._few[0][: len(X), : X.shape[1]] = X
         workspace.set(n=len(X), scores=scores)
         workspace.run(self._program)

@@ -2,21 +2,25 @@
 
 Every batch has three phases, with a barrier after the first two:
 
-1. Each thread computes the first layer for the units it owns, all samples.
-2. Each thread takes some samples through the other layers and the loss, back to the second layer's deltas, and
-   prepares the same number of samples of the next batch.
-3. Each thread finishes the deltas and the gradient rows of the units it owns, updates their weights, and goes on with
-   phase 1.
+1. Each thread computes its shard of the first layer, all samples.
+2. Each thread takes some samples through the other layers and the loss and back, and prepares its part of the next
+   batch.
+3. Each thread computes the gradients of the weights it owns, updates them, and goes on with phase 1.
 
-Phase 1 ends with what the owned units add to the second layer, and phase 3 begins with what comes back to them: the
-weights on both sides of the first layer's units, their activations and their deltas never leave their owner's cache.
+A thread's shard is some of the first layer's units. Phase 1 ends with what they add to the second layer, and phase 3
+begins with what comes back to them: the weights on both sides of the first layer's units, their activations and their
+deltas never leave their owner's cache. Where a narrow layer reads many features, a shard is some of the features
+instead. Phase 1 then ends with what they add to all units, and phase 2 with the deltas of these: the features and
+their weights never leave their owner's cache.
+
 Every sum is made in one fixed order, and the result is the same to the bit for any number of threads.
 
 Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, P panels of a layer.
 """
 
 from fastmlp.engine import first_layer
-from fastmlp.engine.division import meet, owned, share_of, share_of_samples, tile_size, two
+from fastmlp.engine.batch import make_prepare
+from fastmlp.engine.division import make_division, meet, own_shards, owned, share_of, share_of_samples, tile_size, two
 from fastmlp.engine.head import make_head
 from fastmlp.engine.hidden import (
     ACTIVATIONS,
@@ -37,16 +41,8 @@ from fastmlp.engine.layers import (
 )
 from fastmlp.engine.optimizers import STEPS, Rate
 from fastmlp.engine.plan import is_wide
-from fastmlp.engine.simd import kernel, least, low_bits, number, pointer, prefetch, splat, struct, transpose
+from fastmlp.engine.simd import kernel, least, low_bits, number, pointer, splat, struct, transpose
 from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
-
-words, bytes_ = pointer("i64", 64), pointer("u8")
-
-
-CACHED = 1 << 22
-"""Bytes of a batch that caches hold while the one before it is trained on: it is asked for that early."""
-NEAR = 8
-"""How many samples ahead those of a larger batch are asked for."""
 
 
 def tables(spec):
@@ -65,122 +61,82 @@ def make_program(spec):
     run_table, _, _ = tables(spec)
     outs = pointer(spec.kind, spec.out)
     raw = pointer(spec.raw)
-    raw_panel, base_panel = pointer(spec.raw, spec.row, aligned=False), pointer(spec.kind, spec.row)
     row, out = spec.row, spec.out
     function, active, slope = ACTIVATIONS[spec.activation]
     step = STEPS[spec.optimizer]
-    list_nonzeros = first_layer.make_list_nonzeros(spec.kind, spec.raw)
+    prepare = make_prepare(spec)
+    parts, part, features, units = make_division(spec)
     head = make_head(spec.loss, spec.kind, spec.out)
     by_unit = spec.by_unit
     masked, narrow = (masked_product, masked_gradient), (dense_product, dense_gradient)
     product, gradient = masked if is_wide(row, spec.kind) else narrow
     last_product, last_gradient = masked if is_wide(out, spec.kind) else narrow
-    linear, one_hidden, two_hidden, more_hidden = (spec.depth == n for n in range(4))
+    depth, by_feature = spec.depth, spec.by_feature
+    linear, one_hidden = depth == 0, depth == 1
+    summed = 0 if by_feature else 1  # the layer to which every shard adds
     sparse, csr = spec.form == "sparse", spec.form == "csr"
-    by_label = spec.loss == "cross_entropy"
-
-    @kernel
-    def fetch(t, begin, end):
-        """Ask for the samples at begin ≤ p < end of the order, before they are read."""
-        for p in range(begin, least(end, t.n)):
-            o = t.order[p]
-            prefetch(bytes_(t.labels + o) if by_label else bytes_(t.targets + o * t.targets_stride))
-            row_ahead = bytes_(t.X + o * t.stride)
-            for byte in range(0, t.row_bytes, 64):
-                prefetch(row_ahead + byte)
-
-    @kernel
-    def prepare(t, s, B, turn):
-        """Where this thread's samples of the batch that begins at s lie, and their features as they are needed."""
-        T, words_ = t.tiles, t.words
-        k0, k1 = share_of_samples(B, t)
-        fits = B * t.row_bytes <= CACHED
-        ahead = s + B if fits else s + NEAR
-        read_again = sparse and fits and t.learn  # by every thread, for the gradient
-        blocks = (words_ + t.block - 1) // t.block
-        address, code = t.address + turn * T * S, t.code + turn * T * S
-        position = k0 * words_ * 64
-        for k in range(k0, k1):
-            o = t.order[s + k]
-            if t.learn:
-                code[k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
-            if csr:
-                address[k], t.end[turn * T * S + k] = t.indptr[o], t.indptr[o + 1]
-                continue
-            if read_again:
-                fetch(t, s + B + share_of(B, k - k0, k1 - k0), s + B + share_of(B, k + 1 - k0, k1 - k0))
-            else:
-                fetch(t, ahead + k, ahead + k + 1)
-            place = t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
-            address[k] = place
-            i = k // S
-            if sparse:
-                cut, nonzero = t.cut + k * (blocks + 1), words(t.nonzero) + i * words_
-                position = list_nonzeros(
-                    k % S, t.d, t.block, raw(place), t.base, t.scale, t.index, t.value, position, cut, nonzero
-                )
-            else:
-                X = t.panels + (turn * t.layers.in_panels * T + i) * S
-                first_layer.copy_dense(
-                    k % S, t.d, row, T * S, raw_panel(place), base_panel(t.base), base_panel(t.scale), X
-                )
-        if sparse and t.thread == 0:
-            for k in range(B, (B + S - 1) // S * S):
-                for g in range(words_):
-                    t.nonzero[(k // S * words_ + g) * 64 + k % S] = 0
+    size = 64 if sparse else row
 
     @kernel
     def first_forward(t, B, tiles, turn):
-        """Phase 1: the first layer of all samples, for the panels that this thread owns."""
+        """Phase 1: this thread's part of the first layer, all samples, and what that adds to the layer above."""
         T, layer = t.tiles, t.layers
-        blocks = (t.words + t.block - 1) // t.block
-        begin, end = owned(layer.panels, t)
-        for p in range(begin, end, 2):
-            W, b = two(layer.W, p, end, layer.in_rows), two(t.h if sparse or csr else layer.b, p, end, 1)
+        P = layer.panels
+        p0, p1 = units(t)
+        r0, r1 = parts(t)
+        for r in range(r0, r1):
+            f0, f1 = part(t, r)
+            blocks = (f1 - f0 + t.block - 1) // t.block
+            start = t.h + r * P if by_feature or sparse or csr else layer.b
+            out_panels = layer.Z + r * P * T * S if by_feature else layer.A
+            for p in range(p0, p1, 2):
+                W, h = two(layer.W + f0 * size, p, p1, layer.in_rows), two(start, p, p1, 1)
+                for i in range(tiles):
+                    count, Z = tile_size(B, i), two(out_panels + i * S, p, p1, T * S)
+                    if sparse:
+                        cut = t.cut + r * T * S * t.cuts + i * S * (blocks + 1)
+                        first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, h, Z)
+                    elif csr:
+                        a = (turn * T + i) * S
+                        first_layer.csr_product(
+                            count, t.address + a, t.end + a, t.indices, raw(t.X), t.scale[0], W, h, Z
+                        )
+                    else:
+                        for q in range(f0, f1):
+                            X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
+                            some = least(row, t.d - q * row)
+                            product(count, some, t.features + q * S, X, W + (q - f0) * row, h, Z, q == f0)
+        if not (linear or by_feature):
             for i in range(tiles):
-                count, A = tile_size(B, i), two(layer.A + i * S, p, end, T * S)
-                if sparse:
-                    cut = t.cut + i * S * (blocks + 1)
-                    first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, b, A)
-                elif csr:
-                    a = (turn * T + i) * S
-                    first_layer.csr_product(count, t.address + a, t.end + a, t.indices, raw(t.X), t.scale[0], W, b, A)
-                else:
-                    for q in range(layer.in_panels):
-                        X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
-                        product(count, least(row, t.d - q * row), t.features + q * S, X, W + q * row, b, A, q == 0)
-        if not linear:
-            for i in range(tiles):
-                activate_panels(i, 0, tile_size(B, i), T, row, layer, begin, end, function, active)
-            r0, r1 = share_of(t.shards, t.thread, t.threads), share_of(t.shards, t.thread + 1, t.threads)
+                activate_panels(i, 0, tile_size(B, i), T, row, layer, p0, p1, function, active)
+            r0, r1 = own_shards(t)
             if one_hidden:
                 forward_shards(B, tiles, T, row, layer, t.last, outs(t.zero), t.shards, r0, r1, last_product)
             else:
                 forward_shards(B, tiles, T, row, layer, t.layers + 1, t.zero, t.shards, r0, r1, product)
         if sparse:
+            g0, g1 = features(t)
+            if not by_feature:
+                g0, g1 = share_of(t.words, t.thread, t.threads), share_of(t.words, t.thread + 1, t.threads)
             for i in range(tiles):
-                w = (turn * T + i) * t.words * 64
-                first_layer.feature_masks(
-                    share_of(t.words, t.thread, t.threads), share_of(t.words, t.thread + 1, t.threads),
-                    t.nonzero + i * t.words * 64, t.mask + w,
-                )  # fmt: skip
+                first_layer.feature_masks(g0, g1, t.nonzero + i * t.words * 64, t.mask + (turn * T + i) * t.words * 64)
 
     @kernel
     def through(t, s, B, turn):
-        """Phase 2: this thread's samples from the second layer to the loss and back."""
+        """Phase 2: this thread's samples from the sum of the shards to the loss and back."""
         T = t.tiles
         k0, k1 = share_of_samples(B, t)
         for i in range(k0 // S, (k1 + S - 1) // S):
             first = k0 - S * i if k0 > S * i else 0
             count = least(S, k1 - S * i) - first
-            if one_hidden:
+            if depth == summed:
                 add_shards(i, first, count, T, t.last, t.shards)
-            elif not linear:
-                second = t.layers + 1
-                add_shards(i, first, count, T, second, t.shards)
-                activate_panels(i, first, count, T, row, second, 0, second.panels, function, active)
-                if more_hidden:
-                    for level in range(2, t.hidden):
+            elif depth > summed:
+                layer = t.layers + summed
+                add_shards(i, first, count, T, layer, t.shards)
+                activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
+                if depth > summed + 1:
+                    for level in range(summed + 1, t.hidden):
                         layer = t.layers + level
                         forward(i, first, count, T, row, t.layers + (level - 1), layer, product)
                         activate_panels(i, first, count, T, row, layer, 0, layer.panels, function, active)
@@ -194,13 +150,13 @@ def make_program(spec):
                 continue
             code, share = t.code + (turn * T + i) * S, t.share + (s + i * S)
             head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
-            if two_hidden or more_hidden:
+            if depth > summed:
                 below = t.layers + (t.hidden - 1)
                 backward(i, first, count, T, out, t.last, t.zero, below, 0, below.panels, slope, product)
-            if more_hidden:
-                for level in range(t.hidden - 1, 1, -1):
-                    below = t.layers + (level - 1)
-                    backward(i, first, count, T, row, t.layers + level, t.zero, below, 0, below.panels, slope, product)
+                if depth > summed + 1:
+                    for level in range(t.hidden - 1, summed, -1):
+                        layer, below = t.layers + level, t.layers + (level - 1)
+                        backward(i, first, count, T, row, layer, t.zero, below, 0, below.panels, slope, product)
 
     @kernel
     def dense_update(t, B, tiles, turn, rate, begin, end):
@@ -222,13 +178,14 @@ def make_program(spec):
                 for q in range(Q):
                     transpose(layer.WT + (q * P + p) * row, row, layer.W + (p * layer.in_rows + q * row), row)
             return
+        q0, q1 = features(t)
         for p in range(begin, end, 2):
-            for q in range(Q):
-                W, features = two(layer.W + q * row, p, end, layer.in_rows), least(row, t.d - q * row)
+            for q in range(q0, q1):
+                W, some = two(layer.W + q * row, p, end, layer.in_rows), least(row, t.d - q * row)
                 for i in range(tiles):
                     D, valid = two(layer.D + i * S, p, end, T * S), t.valid + i * S
                     gradient(
-                        features, tile_size(B, i), valid, X + (q * T + i) * S, D, W, G,
+                        some, tile_size(B, i), valid, X + (q * T + i) * S, D, W, G,
                         i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
                     )  # fmt: skip
 
@@ -255,20 +212,24 @@ def make_program(spec):
         """The weights of two panels, which share the walk along the masks, from sparse features."""
         T, layer = t.tiles, t.layers
         W, G = two(layer.W, p, end, layer.in_rows), two(t.G, 0, 2, CHUNK)
-        h = two(t.h, p, end, 1)
-        h_new = two(layer.b, p, end, 1)[0]
-        sum_D = splat(h, 0)
+        sum_D = splat(G, 0)
         for i in range(tiles):
             sum_D = add_rows(tile_size(B, i), two(layer.D + i * S, p, end, T * S), sum_D)
-        for j in range(0, t.d, CHUNK):
-            for i in range(tiles):
-                a = (turn * T + i) * S
-                h_new = first_layer.sparse_gradient(
-                    j, least(j + CHUNK, t.d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale,
-                    two(layer.D + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G, t.lazy, t.shift,
-                    h_new, step, layer.state, rate, t.decay,
-                )  # fmt: skip
-        h[0] = h_new
+        r0, r1 = parts(t)
+        for r in range(r0, r1):
+            f0, f1 = part(t, r)
+            d = least(f1 * size, t.d)
+            h = two(t.h + r * layer.panels, p, end, 1)
+            h_new = splat(G, 0) if by_feature else two(layer.b, p, end, 1)[0]
+            for j in range(f0 * size, d, CHUNK):
+                for i in range(tiles):
+                    a = (turn * T + i) * S
+                    h_new = first_layer.sparse_gradient(
+                        j, least(j + CHUNK, d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale,
+                        two(layer.D + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G, t.lazy, t.shift,
+                        h_new, step, layer.state, rate, t.decay,
+                    )  # fmt: skip
+            h[0] = h_new
 
     update_panels = csr_update if csr else sparse_update
 
@@ -278,6 +239,7 @@ def make_program(spec):
         layer = t.layers
         begin, end = owned(layer.panels, t)
         update_biases(B, tiles, t.tiles, layer, begin, end, step, rate)
+        begin, end = units(t)
         if csr or sparse:
             for p in range(begin, end, 2):
                 update_panels(t, B, tiles, turn, rate, p, end)
@@ -295,19 +257,20 @@ def make_program(spec):
             t.batch_loss[s // t.batch] = value
         for k in range(tiles * S):
             t.valid[k] = low_bits(tile_size(B, k // S))
-        begin, end = owned(t.layers.panels, t)
-        for i in range(tiles):
-            if one_hidden:
-                backward(i, 0, tile_size(B, i), T, out, t.last, t.zero, t.layers, begin, end, slope, product)
-            elif not linear:
-                backward(i, 0, tile_size(B, i), T, row, t.layers + 1, t.zero, t.layers, begin, end, slope, product)
+        if not (linear or by_feature):
+            begin, end = owned(t.layers.panels, t)
+            for i in range(tiles):
+                if one_hidden:
+                    backward(i, 0, tile_size(B, i), T, out, t.last, t.zero, t.layers, begin, end, slope, product)
+                else:
+                    backward(i, 0, tile_size(B, i), T, row, t.layers + 1, t.zero, t.layers, begin, end, slope, product)
         if not linear:
             into, G = t.layers + (t.hidden - 1), two(outs(t.G), 0, 2, CHUNK)
             q0, q1 = owned(into.panels, t)
             p0, p1 = owned(t.last.panels, t)
             update_weights(B, tiles, T, row, out, into, t.last, G, q0, q1, last_gradient, step, rate, t.decay)
             update_biases(B, tiles, T, t.last, p0, p1, step, rate)
-        if two_hidden or more_hidden:
+        if depth > 1:
             for level in range(t.hidden - 1, 0, -1):
                 into, layer, G = t.layers + (level - 1), t.layers + level, two(t.G, 0, 2, CHUNK)
                 q0, q1 = owned(into.panels, t)

@@ -3,12 +3,14 @@
 import os
 from typing import NamedTuple
 
-from fastmlp.engine.plan import is_wide, panel_widths
+from fastmlp.engine.plan import is_divided_by_feature, is_wide, panel_widths
 
 S = 64
 """Samples in a tile, the bits of a mask."""
 SHARDS = max(4, min(16, os.cpu_count() or 1))
 """Parts of the first layer's units at most, each owned by one thread. Fixed, so that every sum has a fixed order."""
+FEATURE_SHARDS = max(2, min(4, os.cpu_count() or 1))
+"""Parts of its features at most, where these are divided instead."""
 CHUNK = 128
 """Features whose gradients are finished together when a batch has several tiles."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -35,6 +37,8 @@ class Spec(NamedTuple):
     optimizer: str
     by_unit: bool
     """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
+    by_feature: bool
+    """Whether threads divide the first layer's features among them, not its units."""
 
 
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
@@ -43,13 +47,14 @@ KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 def make_spec(architecture, reading, dtype):
     """Return the spec of the program that trains an architecture, and predicts with it."""
     kind, form = KINDS[dtype.name], reading.form
+    by_feature = is_divided_by_feature(architecture.widths, kind, form)
     row, out = panel_widths(architecture.widths, kind, form)
-    by_unit = reading.by_unit and form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
+    skips = form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
+    by_unit = reading.by_unit and skips and not by_feature
     raw = KINDS[reading.raw]
     depth = min(3, len(architecture.widths) - 2)
-    return Spec(
-        kind, raw, form, row, out, depth, architecture.activation, architecture.loss, reading.optimizer, by_unit
-    )
+    activation, loss, optimizer = architecture.activation, architecture.loss, reading.optimizer
+    return Spec(kind, raw, form, row, out, depth, activation, loss, optimizer, by_unit, by_feature)
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there:
@@ -65,7 +70,7 @@ LAYER = {
     "W": "panel",  # (P, in_rows, R)
     "WT": "row",  # (P_in, P·R, R_in)
     "b": "panel",  # (P, R)
-    "Z": "panel",  # (shards, P, T, S, R) of the second layer: what each shard of the first adds
+    "Z": "panel",  # (shards, P, T, S, R) what each shard of the first layer adds to this, the first or the second
     "A": "panel",  # (P, T, S, R) activations
     "D": "panel",  # (P, T, S, R) deltas
     "M": "i64",  # (P, T, S) the active units of each sample
@@ -73,10 +78,10 @@ LAYER = {
 }
 RUN = {
     # the work, and how it is cut up
-    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "shards", "hidden", "learn", "lazy"), "int"),
+    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "cuts", "shards", "hidden", "learn", "lazy"), "int"),
     **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
-    **dict.fromkeys(("X", "stride", "row_bytes", "safe", "tail", "targets", "targets_stride"), "int"),
+    **dict.fromkeys(("X", "stride", "raw_bytes", "safe", "tail", "targets", "targets_stride"), "int"),
     "indices": "i32",
     "indptr": "i64",
     "order": "i64",
@@ -86,7 +91,7 @@ RUN = {
     "base": "number",
     "scale": "number",
     "shift": "number",
-    "h": "row",
+    "h": "row",  # (shards, P, R) what the first layer's product starts with, of each shard of features or once
     "zero": "row",
     # the network
     "layers": "hidden",
@@ -101,7 +106,7 @@ RUN = {
     "nonzero": "i64",  # (T, words, 64) the features that are not zero in each sample
     "index": "u16",
     "value": "number",
-    "cut": "i32",  # (T·S, blocks + 1)
+    "cut": "i32",  # (shards, T·S, cuts), of each shard of features or once: (T·S, blocks + 1)
     "loss": "f64",  # (T·S,)
     "batch_loss": "f64",
     # the team, and what each thread has for itself

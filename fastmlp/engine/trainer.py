@@ -9,13 +9,15 @@ from fastmlp.engine.features import find_base, read_entries, read_rows, readable
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import BETA1, BETA2, make_spec
+from fastmlp.engine.spec import BETA1, BETA2, FEATURE_SHARDS, make_spec
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
 
 MADDS_PER_THREAD = 1 << 18
 """Multiply-adds a batch below which another thread costs more than it brings."""
+MADDS_PER_FEATURE = 32
+"""How many of them take as long as to read a feature."""
 
 TRANSPOSE_FROM = 48
 """Samples in a batch from which skipping inactive units in a dense first layer outweighs a transpose of its weights."""
@@ -50,9 +52,9 @@ class Engine:
         by_unit = self._batch >= TRANSPOSE_FROM
         reading = Reading(form, raw, base, problem.optimizer.name, by_unit)
         spec = make_spec(architecture, reading, dtype)
-        threads = problem.num_threads or default_threads(
-            architecture.widths, self._batch, density if spec.form != "dense" else 1, spec.row
-        )
+        used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
+        most = FEATURE_SHARDS if spec.by_feature else -(-architecture.widths[1] // (2 * spec.row))
+        threads = problem.num_threads or default_threads(architecture.widths, self._batch, used, read, most)
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
         self.predictor = Predictor(architecture, problem.normalization, reading, dtype)
@@ -113,16 +115,18 @@ class Engine:
         return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)])
 
 
-def default_threads(widths, batch, density, row):
+def default_threads(widths, batch, density, read, most):
     """Return how many threads pay for a batch of a network: none costs more than it brings, and none sits idle.
 
-    Where the first layer is most of the work, each thread needs a pair of its panels, `row` units wide.
+    Of a sample, `read` features are read and `density` of all are used. The first layer has work for at most `most`
+    threads, which bounds them where it is most of the work.
     """
     madds = [m * p for m, p in pairwise(widths)]
     madds[0] = int(madds[0] * density)
-    threads = min(usable_cores(), 3 * sum(madds) * batch // MADDS_PER_THREAD)
+    work = batch * (3 * sum(madds) + MADDS_PER_FEATURE * read)
+    threads = min(usable_cores(), int(work / MADDS_PER_THREAD))
     if 2 * madds[0] > sum(madds):
-        threads = min(threads, -(-widths[1] // (2 * row)))
+        threads = min(threads, most)
     return max(1, threads)
 
 

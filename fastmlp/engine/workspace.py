@@ -7,7 +7,7 @@ import numpy as np
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.features import Rows
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
-from fastmlp.engine.spec import CHUNK, LAYER, RUN, SHARDS, S
+from fastmlp.engine.spec import CHUNK, FEATURE_SHARDS, LAYER, RUN, SHARDS, S
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -40,7 +40,13 @@ class Workspace:
         self._arena = Arena()
         self._tiles = -(-batch // S)
         self._by_unit = spec.by_unit
-        self._shards = min(SHARDS, self._plans[0].panels)
+        self._words = -(-widths[0] // 64)
+        first = self._plans[0]
+        if spec.by_feature:
+            self._shards = min(FEATURE_SHARDS, self._words if spec.form == "sparse" else first.in_panels)
+        else:
+            self._shards = min(SHARDS, first.panels)
+        self._parts = self._shards if spec.by_feature else 1
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
@@ -89,7 +95,7 @@ class Workspace:
             "W": W,
             "b": b,
             "WT": WT,
-            "Z": zeros((self._shards if i == 1 else 0, P, T, S, R), self._dtype),
+            "Z": zeros((self._shards if i == (not self.spec.by_feature) else 0, P, T, S, R), self._dtype),
             "A": zeros((P, T, S, R), self._dtype),
             "D": zeros((P, T, S, R), self._dtype),
             "M": zeros((P, T, S), np.int64),
@@ -103,7 +109,7 @@ class Workspace:
         """What the tables of all threads hold."""
         spec, zeros, dtype, T = self.spec, self._arena.zeros, self._dtype, self._tiles
         d = self._widths[0]
-        words = -(-d // 64)
+        words = self._words
         block = max(1, BLOCK_BYTES // (64 * spec.row * dtype.itemsize))
         in_panels = self._plans[0].in_panels
         shared = {
@@ -116,7 +122,7 @@ class Workspace:
             "hidden": len(self._plans) - 1,
             "layers": self._layer_table,
             "last": self._last_table,
-            "h": zeros((self._plans[0].panels, spec.row), dtype),
+            "h": zeros((self._parts, self._plans[0].panels, spec.row), dtype),
             "zero": zeros(max(spec.row, spec.out), dtype),
             "address": zeros((2, T * S), np.int64),
             "code": zeros((2, T * S), np.int64),
@@ -139,7 +145,9 @@ class Workspace:
             shared["nonzero"] = zeros((T, words, 64), np.int64)
             shared["index"] = zeros(T * S * words * 64 + 64, np.uint16)
             shared["value"] = zeros(T * S * words * 64 + 64, dtype)
-            shared["cut"] = zeros((T * S, -(-words // block) + 1), np.int32)
+            longest = -(-words // self._parts)
+            shared["cuts"] = -(-longest // block) + 1
+            shared["cut"] = zeros((self._parts, T * S, shared["cuts"]), np.int32)
         return shared
 
     def _thread(self, thread):
@@ -173,9 +181,13 @@ class Workspace:
                 blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
                 layer["WT"][...] = blocks.reshape(plan.in_panels, P * R, plan.in_lanes)
         W, b = layers[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            h = b + self._split.shift @ W if np.any(self._split.shift) else b
-        self.shared["h"][...] = pack_biases(h.astype(self._dtype), self._plans[0])
+        start = np.zeros_like(b) if self.spec.by_feature else b
+        for r in range(self._parts):
+            features = slice(*(64 * (self._words * end // self._parts) for end in (r, r + 1)))
+            shift = self._split.shift[features]
+            with np.errstate(over="ignore", invalid="ignore"):
+                h = start + shift @ W[features] if np.any(shift) else start
+            self.shared["h"][r] = pack_biases(h.astype(self._dtype), self._plans[0])
 
     @property
     def params(self):
@@ -196,8 +208,7 @@ class Workspace:
         """Let the programs read these `Rows` or `Entries`; the caller keeps them."""
         if isinstance(data, Rows):
             matrix = data.matrix
-            row_bytes = matrix.shape[1] * matrix.itemsize
-            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], row_bytes=row_bytes)
+            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], raw_bytes=matrix.itemsize)
             self.set(safe=data.safe, tail=data.tail)
         else:
             self.set(n=len(data.indptr) - 1, X=data.data, indices=data.indices, indptr=data.indptr)
