@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
+from fastmlp.engine.batch import CACHED
 from fastmlp.engine.plan import plan_layers
 from fastmlp.engine.processor import LANES
 from fastmlp.engine.trainer import Engine
@@ -156,8 +157,11 @@ def test_the_cases_share_few_programs():
 
 
 @pytest.mark.parametrize("case", FORMS)
-def test_many_features(case):
-    compare(case._replace(d=1000, n=130, batch=64, epochs=3, hidden=(8, 3), k=8, threads=2))
+@pytest.mark.parametrize("hidden", [(8, 3), (40, 3)])
+def test_many_features(case, hidden):
+    batch = 100
+    assert 8 * 1000 * batch > CACHED
+    compare(case._replace(d=1000, n=230, batch=batch, epochs=3, hidden=hidden, k=8, threads=2))
 
 
 def test_features_that_are_all_zero():

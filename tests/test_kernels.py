@@ -445,26 +445,26 @@ def test_sparse_gradient(panel, rng, lazy, tiles):
 def run_copy_dense(kind, width):
     raw, row = pointer(RAW[kind], width, aligned=False), pointer(kind, width)
 
-    def run(k, d, width, stride, address, base, scale, X):
-        first_layer.copy_dense(k, d, width, stride, raw(address), row(base), row(scale), X)
+    def run(k, d, width, stride, r0, r1, r2, r3, base, scale, X):
+        r0, r1, r2, r3 = raw(r0), raw(r1), raw(r2), raw(r3)
+        first_layer.copy_dense(k, d, width, stride, r0, r1, r2, r3, row(base), row(scale), X)
 
     return run
 
 
 def test_copy_dense(panel, rng):
     for d in WIDTHS:
-        raw, base, scale, _ = raw_rows(rng, 3, d, panel.kind)
-        count = -(-d // panel.R)
-        X = aligned((count + 1, 4, panel.R), panel.dtype, UNTOUCHED)
-        for k in range(3):
-            call(
-                run_copy_dense(panel.kind, panel.R), k, d, panel.R, 4, (pointer(RAW[panel.kind]), raw[k]),
-                (panel.number, base), (panel.number, scale), (panel.row, X),
-            )  # fmt: skip
-        wide = X.transpose(1, 0, 2).reshape(4, -1)
-        assert_close(wide[:3, :d], twins.features(raw[:, :d], base[:d], scale[:d]), panel.dtype)
-        assert not np.any(wide[:3, d : count * panel.R])
-        assert np.all(wide[3] == UNTOUCHED)
+        raw, base, scale, _ = raw_rows(rng, 4, d, panel.kind)
+        count, rows = -(-d // panel.R), [(pointer(RAW[panel.kind]), row) for row in raw]
+        X = aligned((count + 1, 12, panel.R), panel.dtype, UNTOUCHED)
+        call(
+            run_copy_dense(panel.kind, panel.R), 4, d, panel.R, 12, *rows,
+            (panel.number, base), (panel.number, scale), (panel.row, X),
+        )  # fmt: skip
+        wide = X.transpose(1, 0, 2).reshape(12, -1)
+        assert_close(wide[4:8, :d], twins.features(raw[:, :d], base[:d], scale[:d]), panel.dtype)
+        assert not np.any(wide[4:8, d : count * panel.R])
+        assert np.all(wide[[0, 1, 2, 3, 8, 9, 10, 11]] == UNTOUCHED)
         assert np.all(X[count] == UNTOUCHED)
 
 

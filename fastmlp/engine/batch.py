@@ -7,10 +7,23 @@ from fastmlp.engine.spec import S
 
 words, bytes_ = pointer("i64", 64), pointer("u8")
 
-CACHED = 1 << 22
-"""Bytes of a batch that caches hold while the one before it is trained on: it is asked for that early."""
-NEAR = 8
+CACHED = 1 << 19
+"""Bytes of a batch that a core's cache holds while the one before it is trained on: it is asked for that early."""
+NEAR = 16
 """How many samples ahead those of a larger batch are asked for."""
+
+
+@inline
+def is_cached(B, t):
+    return B * t.d * t.raw_bytes <= CACHED
+
+
+@kernel
+def fetch_tile(t, first, count, begin, end):
+    """Ask for features begin ≤ j < end of samples that `prepare` located, from `first` on."""
+    for k in range(first, first + count):
+        for byte in range(begin * t.raw_bytes, end * t.raw_bytes, 64):
+            prefetch(bytes_(t.address[k]) + byte)
 
 
 def make_prepare(spec):
@@ -29,6 +42,11 @@ def make_prepare(spec):
     @inline
     def place_of(t, o):
         return t.X + o * t.stride if o < t.safe else t.tail + (o - t.safe) * t.stride
+
+    @inline
+    def sample(t, p, j):
+        """The features from j on of the sample at place p of the order."""
+        return raw(place_of(t, t.order[p])) + j
 
     @kernel
     def fetch(t, begin, end, b0, b1):
@@ -63,9 +81,8 @@ def make_prepare(spec):
         j, d = begin * size, least(end * size, t.d)
         base, scale = t.base + j, t.scale + j
         b0, b1 = j * t.raw_bytes, d * t.raw_bytes
-        fits = B * t.d * t.raw_bytes <= CACHED
-        ahead = s + B if fits else s + NEAR
-        read_again = sparse and fits and t.learn and not by_feature  # by every thread, for the gradient
+        ahead = s + B if is_cached(B, t) else s + NEAR
+        read_again = sparse and is_cached(B, t) and t.learn and not by_feature  # by every thread, for the gradient
         blocks = (end - begin + t.block - 1) // t.block
         cuts, position = t.cut + r * T * S * t.cuts, T * S * j + k0 * (end - begin) * 64
         for k in range(k0, k1):
@@ -74,17 +91,20 @@ def make_prepare(spec):
                 fetch(t, s + B + share_of(B, k - k0, k1 - k0), s + B + share_of(B, k + 1 - k0, k1 - k0), b0, b1)
             else:
                 fetch(t, ahead + k, ahead + k + 1, b0, b1)
-            features = raw(place_of(t, t.order[s + k])) + j
             if sparse:
                 cut, nonzero = cuts + k * (blocks + 1), words(t.nonzero) + (i * t.words + begin)
+                features = sample(t, s + k, j)
                 position = list_nonzeros(
                     k % S, d - j, t.block, features, base, scale, t.index, t.value, position, cut, nonzero
                 )
-            else:
-                X = t.panels + ((turn * t.layers.in_panels + begin) * T + i) * S
+            elif k % 4 == 0:
+                last = s + k1 - 1
                 first_layer.copy_dense(
-                    k % S, d - j, row, T * S, raw_panel(features), base_panel(base), base_panel(scale), X
-                )
+                    k % S, d - j, row, T * S,
+                    raw_panel(sample(t, s + k, j)), raw_panel(sample(t, least(s + k + 1, last), j)),
+                    raw_panel(sample(t, least(s + k + 2, last), j)), raw_panel(sample(t, least(s + k + 3, last), j)),
+                    base_panel(base), base_panel(scale), t.panels + ((turn * t.layers.in_panels + begin) * T + i) * S,
+                )  # fmt: skip
         if sparse and (by_feature or t.thread == 0):
             for k in range(B, (B + S - 1) // S * S):
                 for g in range(begin, end):

@@ -158,7 +158,11 @@ def csr_update(d, G, W, step, state, rate, decay):
 
 
 @kernel
-def copy_dense(k, d, lanes, stride, raw, base, scale, X):
-    """Sample k's features, normalised, into row k of the panels X, `stride` rows from panel to panel."""
+def copy_dense(k, d, lanes, stride, raw0, raw1, raw2, raw3, base, scale, X):
+    """The features of four samples, normalised, into rows k to k + 3 of the panels X, `stride` rows apart."""
     for q in range((d + lanes - 1) // lanes):
-        (X + q * stride)[k] = (convert(base, raw[q]) - base[q]) * scale[q]
+        panel, b, c = X + q * stride, base[q], scale[q]
+        panel[k] = (convert(base, raw0[q]) - b) * c
+        panel[k + 1] = (convert(base, raw1[q]) - b) * c
+        panel[k + 2] = (convert(base, raw2[q]) - b) * c
+        panel[k + 3] = (convert(base, raw3[q]) - b) * c

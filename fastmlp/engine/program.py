@@ -19,7 +19,7 @@ Letters: S = 64 samples in a tile, T tiles in a full batch, R units in a panel, 
 """
 
 from fastmlp.engine import first_layer
-from fastmlp.engine.batch import make_prepare
+from fastmlp.engine.batch import fetch_tile, is_cached, make_prepare
 from fastmlp.engine.division import make_division, meet, own_shards, owned, share_of, share_of_samples, tile_size, two
 from fastmlp.engine.head import make_head
 from fastmlp.engine.hidden import (
@@ -224,6 +224,10 @@ def make_program(spec):
             for j in range(f0 * size, d, CHUNK):
                 for i in range(tiles):
                     a = (turn * T + i) * S
+                    if not is_cached(B, t):
+                        ahead, j_ahead = (i + 1, j) if i + 1 < tiles else (0, j + CHUNK)
+                        first = (turn * T + ahead) * S
+                        fetch_tile(t, first, tile_size(B, ahead), j_ahead, least(j_ahead + CHUNK, d))
                     h_new = first_layer.sparse_gradient(
                         j, least(j + CHUNK, d), t.mask + a * t.words, t.address + a, raw, t.base, t.scale,
                         two(layer.D + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G, t.lazy, t.shift,
