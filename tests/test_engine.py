@@ -16,9 +16,11 @@ from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
+from fastmlp.engine import trainer
 from fastmlp.engine.batch import CACHED
-from fastmlp.engine.plan import plan_layers
+from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.processor import LANES
+from fastmlp.engine.spec import FEATURE_SHARDS
 from fastmlp.engine.trainer import Engine
 from fastmlp.reference.parameters import layer_views
 
@@ -191,6 +193,15 @@ def test_handwritten_digits(mnist):
 
 def test_threads_are_chosen_where_nobody_asks_for_some():
     assert "1 thread" in compare(SPARSE_FLOATS._replace(threads=None)).description
+
+
+def test_threads_divide_many_features_where_units_are_few(monkeypatch):
+    monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
+    case = SPARSE_FLOATS._replace(threads=None, hidden=(8, 3), k=8, n=500, batch=500, epochs=1)
+    for d, threads in ((1000, FEATURE_SHARDS), (MANY_FEATURES - 1, 1)):
+        assert Engine(*make_problem(case._replace(d=d))[:2]).description.endswith(
+            f" {threads} thread{'s' * (threads > 1)}"
+        )
 
 
 # ---- one result, whatever the threads and whatever scratch memory held before

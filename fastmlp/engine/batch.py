@@ -19,11 +19,17 @@ def is_cached(B, t):
 
 
 @kernel
-def fetch_tile(t, first, count, begin, end):
-    """Ask for features begin ≤ j < end of samples that `prepare` located, from `first` on."""
+def fetch(t, place, j0, j1):
+    """Ask for features j0 ≤ j < j1 of the sample at an address, before they are read."""
+    for byte in range(j0 * t.raw_bytes, j1 * t.raw_bytes, 64):
+        prefetch(bytes_(place) + byte)
+
+
+@kernel
+def fetch_tile(t, first, count, j0, j1):
+    """Ask for features j0 ≤ j < j1 of samples that `prepare` located, from `first` on."""
     for k in range(first, first + count):
-        for byte in range(begin * t.raw_bytes, end * t.raw_bytes, 64):
-            prefetch(bytes_(t.address[k]) + byte)
+        fetch(t, t.address[k], j0, j1)
 
 
 def make_prepare(spec):
@@ -49,24 +55,23 @@ def make_prepare(spec):
         return raw(place_of(t, t.order[p])) + j
 
     @kernel
-    def fetch(t, begin, end, b0, b1):
-        """Ask for bytes b0 to b1 of the samples at begin ≤ p < end of the order, before they are read."""
+    def fetch_samples(t, begin, end, j0, j1):
+        """Ask for features j0 ≤ j < j1 of the samples at begin ≤ p < end of the order."""
         for p in range(begin, least(end, t.n)):
-            o = t.order[p]
-            prefetch(bytes_(t.labels + o) if by_label else bytes_(t.targets + o * t.targets_stride))
-            row_ahead = bytes_(t.X + o * t.stride)
-            for byte in range(b0, b1, 64):
-                prefetch(row_ahead + byte)
+            fetch(t, place_of(t, t.order[p]), j0, j1)
 
     @kernel
     def locate(t, s, B, turn):
-        """Where this thread's samples lie, and their targets."""
+        """Where this thread's samples lie, and their targets; those a batch ahead are asked for."""
         first = turn * t.tiles * S
         k0, k1 = share_of_samples(B, t)
         for k in range(k0, k1):
             o = t.order[s + k]
             if t.learn:
                 t.code[first + k] = t.labels[o] if by_label else t.targets + o * t.targets_stride
+                if s + B + k < t.n:
+                    later = t.order[s + B + k]
+                    prefetch(bytes_(t.labels + later) if by_label else bytes_(t.targets + later * t.targets_stride))
             if csr:
                 t.address[first + k], t.end[first + k] = t.indptr[o], t.indptr[o + 1]
             else:
@@ -78,31 +83,31 @@ def make_prepare(spec):
         T = t.tiles
         k0, k1 = (0, B) if by_feature else share_of_samples(B, t)
         begin, end = part(t, r)
-        j, d = begin * size, least(end * size, t.d)
-        base, scale = t.base + j, t.scale + j
-        b0, b1 = j * t.raw_bytes, d * t.raw_bytes
+        j0, j1 = begin * size, least(end * size, t.d)
+        base, scale = t.base + j0, t.scale + j0
         ahead = s + B if is_cached(B, t) else s + NEAR
         read_again = sparse and is_cached(B, t) and t.learn and not by_feature  # by every thread, for the gradient
         blocks = (end - begin + t.block - 1) // t.block
-        cuts, position = t.cut + r * T * S * t.cuts, T * S * j + k0 * (end - begin) * 64
+        cuts, position = t.cut + r * T * S * t.cuts, T * S * j0 + k0 * (end - begin) * 64
         for k in range(k0, k1):
             i = k // S
             if read_again:
-                fetch(t, s + B + share_of(B, k - k0, k1 - k0), s + B + share_of(B, k + 1 - k0, k1 - k0), b0, b1)
+                p0, p1 = share_of(B, k - k0, k1 - k0), share_of(B, k + 1 - k0, k1 - k0)
+                fetch_samples(t, s + B + p0, s + B + p1, j0, j1)
             else:
-                fetch(t, ahead + k, ahead + k + 1, b0, b1)
+                fetch_samples(t, ahead + k, ahead + k + 1, j0, j1)
             if sparse:
                 cut, nonzero = cuts + k * (blocks + 1), words(t.nonzero) + (i * t.words + begin)
-                features = sample(t, s + k, j)
+                features = sample(t, s + k, j0)
                 position = list_nonzeros(
-                    k % S, d - j, t.block, features, base, scale, t.index, t.value, position, cut, nonzero
+                    k % S, j1 - j0, t.block, features, base, scale, t.index, t.value, position, cut, nonzero
                 )
             elif k % 4 == 0:
                 last = s + k1 - 1
                 first_layer.copy_dense(
-                    k % S, d - j, row, T * S,
-                    raw_panel(sample(t, s + k, j)), raw_panel(sample(t, least(s + k + 1, last), j)),
-                    raw_panel(sample(t, least(s + k + 2, last), j)), raw_panel(sample(t, least(s + k + 3, last), j)),
+                    k % S, j1 - j0, row, T * S,
+                    raw_panel(sample(t, s + k, j0)), raw_panel(sample(t, least(s + k + 1, last), j0)),
+                    raw_panel(sample(t, least(s + k + 2, last), j0)), raw_panel(sample(t, least(s + k + 3, last), j0)),
                     base_panel(base), base_panel(scale), t.panels + ((turn * t.layers.in_panels + begin) * T + i) * S,
                 )  # fmt: skip
         if sparse and (by_feature or t.thread == 0):
