@@ -139,10 +139,10 @@ def listing(rng, d, _):
     blocks = -(-words // block)
     base, scale = aligned(d + 64, F), aligned(d + 64, F, 1 / 255)
     index, value = aligned(S * d + 64, np.uint16), aligned(S * d + 64, F)
-    raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int32), aligned((words, S), np.int64)
+    raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int64), aligned((words, S), np.int64)
     call = prepare_call(
         run_list_nonzeros, d, d, block, blocks, (raws, raw), (numbers, base), (numbers, scale), (uint16s, index),
-        (numbers, value), (int32s, cut), (pointer("i64", 64), nonzero),
+        (numbers, value), (ints, cut), (pointer("i64", 64), nonzero),
     )  # fmt: skip
 
     def result():
@@ -174,9 +174,9 @@ def sparse_product(rng, d, p):
     width = BLOCK_BYTES // (R * 4)
     edges = np.minimum(np.arange(-(-d // width) + 1) * width, d)
     cut = np.searchsorted(k * d + j, np.arange(S)[:, None] * d + edges)
-    arrays = aligned(cut.shape, np.int32, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
+    arrays = aligned(cut.shape, np.int64, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
     call = prepare_call(
-        run_sparse_product, p // R, d, len(edges) - 1, (int32s, arrays[0]), (uint16s, index), (numbers, value),
+        run_sparse_product, p // R, d, len(edges) - 1, (ints, arrays[0]), (uint16s, index), (numbers, value),
         *[(rows, array) for array in arrays[3:]],
     )  # fmt: skip
     return Kernel(call, lambda: X @ W + b, lambda: from_panels(arrays[-1]), 2 * len(j) * p)

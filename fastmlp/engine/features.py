@@ -9,6 +9,8 @@ WORD = 64
 SAMPLED_ROWS = 256
 SPARSE_BELOW = 0.4
 MOST_SPARSE_FEATURES = 1 << 16
+FLOAT32_INTEGERS = 1 << 24
+"""Float32 holds all integers up to this one."""
 RAW_TYPES = ("uint8", "float32", "float64")
 
 
@@ -30,13 +32,23 @@ class Split(NamedTuple):
     shift: np.ndarray
 
 
-def readable(X, dtype):
-    """Return X as it can be read in place, or else a copy: contiguous rows of uint8, float32, float64.
+def raw_type(values, computed):
+    """Return the type of RAW_TYPES in which features are read, so that none of their digits is lost.
 
-    Other types are converted to `dtype`.
+    One of RAW_TYPES stays as it is. Others become the wider of theirs and of what is computed with, at most float64;
+    of float32 the integers that it can hold.
     """
-    if X.dtype.name not in RAW_TYPES or not X.dtype.isnative:
-        X = X.astype(dtype)
+    if values.dtype.name in RAW_TYPES:
+        return np.dtype(values.dtype.name)
+    if values.dtype.kind in "iu" and values.size:
+        exact = max(-int(values.min()), int(values.max())) <= FLOAT32_INTEGERS
+        return np.dtype(computed if exact else np.float64)
+    return np.dtype(np.float32 if np.result_type(values, computed) == np.float32 else np.float64)
+
+
+def readable(X, dtype):
+    """Return X as it can be read in place, or else a copy: contiguous rows of one of RAW_TYPES in native byte order."""
+    X = X.astype(raw_type(X, dtype), copy=False)
     if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
         X = X.copy(order="C")  # ascontiguousarray keeps a single row as it is, whatever its stride
     return X
@@ -63,13 +75,13 @@ class Entries(NamedTuple):
 
 
 def read_entries(X, dtype):
-    """Return the `Entries` of a CSR matrix; its arrays are copied only where their types differ."""
-    data = X.data if X.data.dtype.name in RAW_TYPES else X.data.astype(dtype)
-    return Entries(
-        np.ascontiguousarray(data),
-        np.ascontiguousarray(X.indices, np.int32),
-        np.ascontiguousarray(X.indptr, np.int64),
-    )
+    """Return the `Entries` of a CSR matrix.
+
+    Its data are copied only where their type differs. The indices are copies: they are addresses to compiled code, and
+    whoever changes the matrix meanwhile may spoil a training, but not the memory of the process.
+    """
+    data = X.data.astype(raw_type(X.data, dtype), copy=False)
+    return Entries(np.ascontiguousarray(data), np.array(X.indices, np.int32), np.array(X.indptr, np.int64))
 
 
 def most_frequent(rows):
@@ -91,7 +103,8 @@ def find_base(X, dtype):
     Judged from some rows of X. The base is None where the dense form of the first layer suits X better.
     """
     n, d = X.shape
-    rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)].astype(dtype)
+    rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)]
+    rows = rows.astype(np.result_type(rows, dtype))
     base, often = most_frequent(rows)
     density = 1 - float(np.mean(often)) / len(rows)
     return (base if density < SPARSE_BELOW and d <= MOST_SPARSE_FEATURES else None), density

@@ -62,10 +62,10 @@ class Predictor:
             d = self._widths[0]
             self._few = np.zeros((S, -(-d // 64) * 64), self._raw), np.arange(S)
             rows, order = self._few
-            workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, order=order)
+            workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, tail=rows, order=order)
         self._few[0][: len(X), : X.shape[1]] = X
-        workspace.set(n=len(X), scores=scores)
-        workspace.run(self._program)
+        workspace.set(learn=0, scores=scores)
+        workspace.run(self._program, len(X))
 
     def _predict_many(self, params, X, scores):
         n = X.shape[0]
@@ -74,8 +74,8 @@ class Predictor:
         X, order = X.astype(self._raw, copy=False), np.arange(n)
         data = read_rows(readable(X, self._raw)) if isinstance(X, np.ndarray) else read_entries(X, self._raw)
         workspace.set_data(data)
-        workspace.set(order=order, scores=scores)
-        workspace.run(self._program)
+        workspace.set(learn=0, order=order, scores=scores)
+        workspace.run(self._program, n)
 
     def _workspace(self, params, threads, batch):
         if self._program is None:

@@ -9,7 +9,7 @@ from fastmlp.engine.features import find_base, read_entries, read_rows, readable
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import BETA1, BETA2, FEATURE_SHARDS, make_spec
+from fastmlp.engine.spec import FEATURE_SHARDS, make_spec
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
@@ -58,7 +58,6 @@ class Engine:
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
         self.predictor = Predictor(architecture, problem.normalization, reading, dtype)
-        self._steps = 0
         self._share = np.zeros(n)
         self._batch_loss = np.zeros(-(-n // self._batch))
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else dtype)
@@ -109,9 +108,8 @@ class Engine:
             ordered = weights[order]
             sums = np.add.reduceat(ordered, starts)
             np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share[:n])
-        self._workspace.set(n=n, order=order, power1=BETA1**self._steps, power2=BETA2**self._steps)
-        self._workspace.run(self._program)
-        self._steps += len(starts)
+        self._workspace.set(order=order)
+        self._workspace.run(self._program, n)
         return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)])
 
 
