@@ -1,8 +1,9 @@
 """What `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning-rate schedules, a log.
 
 A callback is anything callable as ``callback(model, history)``; `model` is the network as the epoch left it, with
-parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True
-ends the training. All callbacks are called after every epoch, in the order in which they were given.
+parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True,
+Python's or NumPy's, ends the training. All callbacks are called after every epoch, in the order in which they were
+given.
 
 One that wants to steer the training has a method ``begin(training)`` besides. It is called once, before anything is
 compiled, with a `Training`: there a callback checks that it can work, reads what it needs, sets the learning rate
@@ -65,8 +66,7 @@ class Training:
         self.num_epochs = num_epochs
         self.monitors = monitors
         self.lr = lr
-        self.kept: MLP | None = None
-        self.kept_epoch: int | None = None
+        self._kept: tuple[MLP | None, int | None] = None, None
 
     @property
     def lr(self) -> float:
@@ -77,9 +77,17 @@ class Training:
     def lr(self, lr: float) -> None:
         self._lr = check_number("lr", lr, 0.0)
 
+    @property
+    def kept(self) -> MLP | None:
+        return self._kept[0]
+
+    @property
+    def kept_epoch(self) -> int | None:
+        return self._kept[1]
+
     def keep(self, model: MLP) -> None:
         """Have `train` return this network, which a callback got for the epoch that has just ended."""
-        self.kept, self.kept_epoch = model, len(model.history)
+        self._kept = model, len(model.history)  # in one go, whenever an interrupt comes
 
 
 class _Best:
