@@ -948,6 +948,18 @@ def test_an_interrupt_before_any_line_leaves_whole_epochs_and_their_history(earl
     capsys.readouterr()
 
 
+def test_an_interrupt_while_an_epoch_is_printed_does_not_lose_it(blobs, monkeypatch, backend):
+    def interrupt(self, history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Progress, "epoch", interrupt)
+    model = fit(*blobs, num_epochs=9, backend=backend)
+    monkeypatch.undo()
+    assert len(model.history) == 2
+    assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
+
+
 @pytest.mark.parametrize("again", ["Progress.interrupted", "Progress._close", "History._cut"])
 def test_a_second_interrupt_changes_nothing(again, blobs, monkeypatch, backend):
     owner, name = again.split(".")
