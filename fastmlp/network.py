@@ -38,6 +38,9 @@ class MLP:
         (d, h1, ..., k).
     classes_ : (k,) array or None
         The class labels, sorted; None for regression and multilabel targets.
+    feature_names_in_ : (d,) array or None
+        What the columns of the training's data frame are called, if all names are strings. Another data frame has to
+        have the same columns in the same order; arrays have no names, and are taken as they come.
     history : History
     """
 
@@ -49,10 +52,12 @@ class MLP:
         coding: Coding,
         history: History,
         predictor: "Predictor | None" = None,
+        feature_names: NDArray[Any] | None = None,
     ) -> None:
         self.params = params.view()
         self.params.flags.writeable = False
         self.history = history
+        self.feature_names_in_ = feature_names
         self._architecture = architecture
         self._normalization = normalization
         self._coding = coding
@@ -86,7 +91,7 @@ class MLP:
         ValueError, TypeError
             If X is not a finite numeric matrix with d columns.
         """
-        features = check_features(X, num_features=self.widths[0])
+        features = check_features(X, num_features=self.widths[0], feature_names=self.feature_names_in_)
         return self._logits(features)
 
     def _logits(self, X: Features) -> NDArray[Any]:
@@ -100,7 +105,7 @@ class MLP:
 
     def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
         """Return what each hidden layer makes of X, [(n, h1), (n, h2), ...]; `X` and errors as in `logits`."""
-        features = check_features(X, num_features=self.widths[0])
+        features = check_features(X, num_features=self.widths[0], feature_names=self.feature_names_in_)
         rows = self._normalization.apply(features, self.params.dtype)
         return logits(rows, self.layers, self._architecture.activation)[0]
 
@@ -145,7 +150,7 @@ class MLP:
         return self._loss(Z, self._coding.encode(y, len(Z)), check_sample_weight(sample_weight, len(Z)))
 
     def _loss(self, Z: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
-        targets = np.eye(self.widths[-1], dtype=Z.dtype)[codes] if codes.ndim == 1 else codes.astype(Z.dtype)
+        targets = codes if codes.ndim == 1 else codes.astype(Z.dtype)
         return mean_loss(Z, targets, self._architecture.loss, weights)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,6 +1,7 @@
 """The callbacks of `fastmlp.callbacks`, and how one steers a training."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -134,6 +135,47 @@ def test_the_log_is_the_history(blobs, tmp_path):
         assert [float(row[name]) for row in rows] == getattr(history, name)
 
 
+@pytest.mark.parametrize("make", [ModelCheckpoint, CSVLog])
+def test_what_cannot_be_written_is_told_and_the_training_goes_on(make, blobs, tmp_path, backend):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    path = folder / "file.npz"
+
+    def steer(model, history):
+        if len(history) == 2:
+            folder.rename(tmp_path / "away")
+        elif len(history) == 4:
+            (tmp_path / "away").rename(folder)
+
+    with pytest.warns(RuntimeWarning) as caught:
+        model = fit(*blobs, steer, make(path), backend=backend)
+    assert [str(warning.message).partition(": ")[0] for warning in caught] == [
+        f"{path} could not be written after epoch {epoch}, and the training goes on" for epoch in (2, 3)
+    ]
+    assert len(model.history) == 6
+    assert_array_equal(model.params, fit(*blobs, backend=backend).params)
+    if make is ModelCheckpoint:
+        assert_array_equal(fastmlp.MLP.load(path).params, model.params)
+    else:
+        assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "1", "4", "5", "6"]
+
+
+def test_a_log_that_could_not_be_begun_replaces_the_old_one_later(blobs, tmp_path):
+    path, folder = tmp_path / "a" / "log.csv", tmp_path / "a"
+    folder.mkdir()
+    path.write_text("old\n")
+
+    def steer(model, history):
+        if len(history) == 1:
+            folder.rename(tmp_path / "away")
+        elif len(history) == 2:
+            (tmp_path / "away").rename(folder)
+
+    with pytest.warns(RuntimeWarning, match="could not be written after epoch 1"):
+        fit(*blobs, steer, CSVLog(path), backend="reference")
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "2", "3", "4", "5", "6"]
+
+
 # --- learning rates
 
 
@@ -153,6 +195,19 @@ def test_reduce_on_plateau(blobs):
     reduce = ReduceOnPlateau("loss", factor=0.5, patience=2, min_lr=0.06)
     rates = fit(*blobs, replace("loss", losses), reduce, lr=0.2, num_epochs=10, backend="reference").history.lr
     assert_allclose(rates, [0.2] * 4 + [0.1] * 3 + [0.06] * 3, rtol=1e-15)
+
+
+def test_a_plateau_is_waited_for_again_after_each_reduction(blobs):
+    losses = [5.0, *[6.0] * 9]
+    reduce = ReduceOnPlateau("loss", factor=0.5, patience=3)
+    rates = fit(*blobs, replace("loss", losses), reduce, lr=0.4, num_epochs=10, backend="reference").history.lr
+    assert_allclose(rates, [0.4] * 4 + [0.2] * 3 + [0.1] * 3, rtol=1e-15)
+
+
+def test_a_rate_below_min_lr_is_not_raised(blobs):
+    reduce = ReduceOnPlateau("loss", factor=0.5, patience=1, min_lr=0.06)
+    rates = fit(*blobs, replace("loss", [1.0] * 6), reduce, lr=0.05, backend="reference").history.lr
+    assert rates == [0.05] * 6
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"optimizer": "adam"}, {"weight_decay": 0.1}])
@@ -193,6 +248,8 @@ def test_begin_may_set_the_first_rate(blobs):
         (lambda: EarlyStopping(restore_best=1), TypeError, r"^restore_best must be True or False, got 1$"),
         (lambda: ModelCheckpoint("missing/a.npz"), ValueError, r"^path must be a file in an existing folder, got "),
         (lambda: ModelCheckpoint(3), TypeError, r"^path must be the path of a file, got 3$"),
+        (lambda: ModelCheckpoint("."), ValueError, r"^path must be a file in an existing folder, got the folder \.$"),
+        (lambda: CSVLog("/"), ValueError, r"^path must be a file in an existing folder, got the folder /$"),
         (lambda: CSVLog("missing/a.csv"), ValueError, r"^path must be a file in an existing folder, got "),
         (lambda: StepDecay(0), ValueError, r"^every must be at least 1, got 0$"),
         (lambda: StepDecay(2, 1.5), ValueError, r"^factor must be .*, got 1\.5$"),
@@ -204,6 +261,12 @@ def test_begin_may_set_the_first_rate(blobs):
 def test_unfit_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.skipif(os.access("/proc/1", os.W_OK), reason="a folder that nobody may write to is needed")
+def test_a_folder_that_cannot_be_written_to_is_refused():
+    with pytest.raises(ValueError, match=r"^path must be a file in a folder that can be written to, got /proc/1/a$"):
+        CSVLog("/proc/1/a")
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping(), ReduceOnPlateau("val_accuracy")])

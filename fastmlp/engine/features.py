@@ -88,7 +88,8 @@ def most_frequent(rows):
     """Return the value that each column takes most often, 0 if no other is more frequent, and how often: (d,), (d,)."""
     ordered = np.sort(rows, axis=0)
     run = np.ones(rows.shape[1], np.int64)
-    longest, value = np.count_nonzero(rows == 0, axis=0), np.zeros(rows.shape[1], rows.dtype)
+    zeros = np.count_nonzero(rows == 0, axis=0)
+    longest, value = np.maximum(zeros, run), np.where(zeros > 0, 0, ordered[0]).astype(rows.dtype)
     for above, here in pairwise(ordered):
         run = np.where(here == above, run + 1, 1)
         better = run > longest
