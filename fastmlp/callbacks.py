@@ -59,6 +59,8 @@ class Training:
         The network that `train` is going to return in place of the last one.
     kept_epoch : int or None
         The epoch after which it was kept.
+    interrupted : bool
+        Whether Ctrl-C has ended it.
     """
 
     def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
@@ -67,6 +69,7 @@ class Training:
         self.lr = lr
         self.kept: MLP | None = None
         self.kept_epoch: int | None = None
+        self.interrupted = False
 
     @property
     def lr(self) -> float:

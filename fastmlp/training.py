@@ -190,6 +190,7 @@ def train(
                     progress.stopped(len(history), training.kept_epoch or len(history))
                     break
         except KeyboardInterrupt:
+            training.interrupted = True
             progress.interrupted(training.kept_epoch or len(history))
     if diverged:
         warnings.warn(
