@@ -230,6 +230,8 @@ def _warmup(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from fastmlp.targets import learn_coding
+
     started = time.perf_counter()
     _check_results(arguments, "figure", "model")
     X, y, name = _load(arguments)
@@ -238,6 +240,7 @@ def _train(arguments: argparse.Namespace) -> int:
         X = fastmlp.reference.normalize(X)
         options |= {"init": 0.01, "normalize": None, "epoch_loss": "full"}
     X_train, X_test, y_train, y_test = _split(X, y, arguments)
+    learn_coding(y_train, len(y_train), arguments.loss).encode(y_test, len(y_test), "y of the test rows")
     print(f"{name}: {len(X_train):,} training rows, {len(X_test):,} test rows, {X.shape[1]} features")
 
     began = time.perf_counter()
@@ -331,9 +334,10 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
         return X, y, "MNIST"
     from fastmlp import tables, validation
 
-    if arguments.data.suffix == ".npz":
+    ending = arguments.data.suffix.lower()
+    if ending == ".npz":
         X, y = tables.read_npz(arguments.data)
-    elif arguments.data.suffix == ".csv":
+    elif ending == ".csv":
         if arguments.label is None:
             raise ValueError("--label must name the column of the .csv that holds the labels")
         X, y = tables.read_csv(arguments.data, arguments.label)

@@ -144,7 +144,24 @@ def test_an_npz_of_ones_own_for_regression(table, capsys):
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes"), [("0 1", [0, 1]), ("7 -3", [-3, 7]), ("b a", ["a", "b"]), ("1 x", ["1", "x"])]
+    ("labels", "classes"),
+    [
+        ("0 1", [0, 1]),
+        ("7 -3", [-3, 7]),
+        ("b a", ["a", "b"]),
+        ("1 x", ["1", "x"]),
+        ("7 007", ["007", "7"]),
+        ("01 02", ["01", "02"]),
+        ("1_0 10", ["10", "1_0"]),
+        ("+1 1", ["+1", "1"]),
+        ("-0 0", ["-0", "0"]),
+        ("9223372036854775807 -9223372036854775808", [-(2**63), 2**63 - 1]),
+        ("9223372036854775807 9223372036854775808", ["9223372036854775807", "9223372036854775808"]),
+        (f"{10**30} {10**30 + 1}", [str(10**30), str(10**30 + 1)]),
+        (f"{'9' * 5000} {'8' * 5000}", ["8" * 5000, "9" * 5000]),
+        ("١ 1", ["1", "١"]),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
 def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folder):
     X, _ = table
@@ -153,9 +170,10 @@ def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folde
     assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == classes
 
 
-def test_csv_numbers_are_a_regression(table, folder):
+@pytest.mark.parametrize("number", ["{}", "{:07.3f}", "{:+.3e}", " {:.3f}", "{:.0f}."])
+def test_csv_numbers_are_a_regression(number, table, folder):
     X, _ = table
-    write_csv(folder / "a.csv", X, X[:, 0])
+    write_csv(folder / "a.csv", X, [number.format(value) for value in X[:, 0]])
     assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1", "--lr", "0.01"]) == 0
     assert fastmlp.MLP.load("fastmlp-model.npz").classes_ is None
 
@@ -174,6 +192,11 @@ FILES = {
     "empty.npz": b"",
     "garbage.npz": b"not a zip file",
     "cut.npz": b"PK\x03\x04 cut",
+    "twice.csv": b"y,b,y\n" + b"1,2,0\n3,4,1\n" * 20,
+    "underscore.csv": b"a,b,y\n1_0,2,0\n",
+    "digits.csv": "a,b,y\n١,2,0\n".encode(),
+    "missing.csv": b"a,b,y\n1,2,0\n3,4, \n",
+    "rare.csv": b"a,b,y\n" + b"1,2,cat\n3,4,dog\n" * 20 + b"".join(b"1,2,rare%d\n" % i for i in range(20)),
 }
 
 
@@ -195,13 +218,21 @@ FILES = {
         (["--model", "missing/a.npz"], r"--model must be a file in an existing folder, got missing/a\.npz"),
         (["--data", "a.xlsx"], r"--data must be a \.npz or \.csv file, got a\.xlsx"),
         (["--data", "good.csv"], r"--label must name the column of the \.csv that holds the labels"),
-        (["--data", "missing.csv", "--label", "y"], r".*No such file.*missing\.csv.*"),
+        (["--data", "nowhere.csv", "--label", "y"], r".*No such file.*nowhere\.csv.*"),
         (["--data", "missing.npz"], r".*No such file.*missing\.npz.*"),
         (["--data", "good.csv", "--label", "z"], r"--label must be a column of good\.csv \(a, b, y\), got 'z'"),
         (["--data", "ragged.csv", "--label", "y"], r"ragged\.csv line 3 must have 3 fields, got 2"),
         (["--data", "text.csv", "--label", "y"], r"text\.csv line 2 must hold numbers outside 'y', got .*'two'.*"),
         (["--data", "nan.csv", "--label", "y"], r"X must be finite, got nan at row 0, column 1"),
         (["--data", "empty.csv", "--label", "y"], r"--label must be a column of empty\.csv \(\), got 'y'"),
+        (["--data", "twice.csv", "--label", "y"], r"--label must be one column of twice\.csv, but 2 are named 'y'"),
+        (
+            ["--data", "underscore.csv", "--label", "y"],
+            r"underscore\.csv line 2 must hold numbers .*, got \['1_0', '2'\]",
+        ),
+        (["--data", "digits.csv", "--label", "y"], r"digits\.csv line 2 must hold numbers .*, got \['١', '2'\]"),
+        (["--data", "missing.csv", "--label", "y"], r"missing\.csv line 3 must hold a label in 'y', got nothing"),
+        (["--data", "rare.csv", "--label", "y"], r"y of the test rows holds the label 'rare\d+', which no training .*"),
         (["--data", "header.csv", "--label", "y"], r"header\.csv must have at least one row below its header"),
         (["--data", "latin.csv", "--label", "y"], r"latin\.csv must be a \.csv file in UTF-8, but .*"),
         (["--data", "huge.csv", "--label", "y"], r"huge\.csv must be a \.csv file in UTF-8, but .*"),
@@ -236,6 +267,67 @@ def test_a_byte_order_mark_and_blank_lines_are_no_data(folder):
     (folder / "bom.csv").write_bytes(FILES["bom.csv"])
     assert main(["train", "--data", "bom.csv", "--label", "y", "--hidden", "2", "--epochs", "1"]) == 0
     assert fastmlp.MLP.load("fastmlp-model.npz").widths == (2, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["DATA.CSV", "Data.Csv", "DATA.NPZ"])
+def test_upper_case_endings(name, table, folder):
+    if name == "DATA.NPZ":
+        with open(name, "wb") as file:
+            np.savez(file, X=table[0], y=table[1])
+    else:
+        write_csv(folder / name, *table)
+    assert main(["train", "--data", name, "--label", "kind", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (3, 2, 2)
+
+
+@pytest.mark.parametrize("kind", ["auto", "unit", "zscore", "none"])
+def test_normalisations(kind):
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 256, (50, 4)).astype(np.float32)
+    y = (X[:, 0] > 128).astype(int)
+    np.savez("data.npz", X=X, y=y)
+    options = ["--epochs", "2", "--hidden", "3", "--lr", "0.001", "--backend", "reference"]
+    assert main(["train", "--data", "data.npz", "--normalize", kind, *options]) == 0
+    from sklearn.model_selection import train_test_split
+
+    X_train, _, y_train, _ = train_test_split(X, y, test_size=0.2, random_state=42)
+    params = {
+        name: fastmlp.train(
+            X_train, y_train, normalize=name, num_epochs=2, hidden=3, lr=0.001, seed=0, backend="reference",
+            verbose=False,
+        ).params
+        for name in ("auto", "unit", "zscore", None)
+    }  # fmt: skip
+    found = fastmlp.MLP.load("fastmlp-model.npz").params
+    np.testing.assert_array_equal(found, params[None if kind == "none" else kind])
+    assert sum(np.array_equal(found, params[name]) for name in ("unit", "zscore", None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "split"), [(70_000, [60_000, 10_000]), (69_999, [55_999, 14_000]), (100, [80, 20])]
+)
+def test_all_of_mnist_is_tested_on_its_own_test_rows(samples, split, monkeypatch, capsys):
+    def load(count):
+        return np.arange(count)[:, None], np.arange(count) % 2
+
+    def train(X, y, *, validation_data, **options):
+        found.append((X.ravel(), y, validation_data[0].ravel(), validation_data[1]))
+        raise ValueError("enough")
+
+    found = []
+    monkeypatch.setattr(fastmlp.datasets, "load_mnist", load)
+    monkeypatch.setattr(fastmlp, "train", train)
+    assert main(["train", "--samples", str(samples)]) == 2
+    ((X_train, y_train, X_test, y_test),) = found
+    assert [len(X_train), len(X_test)] == split
+    np.testing.assert_array_equal(y_train, X_train % 2)
+    np.testing.assert_array_equal(y_test, X_test % 2)
+    if samples == 70_000:
+        np.testing.assert_array_equal(X_train, np.arange(60_000))
+        np.testing.assert_array_equal(X_test, np.arange(60_000, 70_000))
+    else:
+        np.testing.assert_array_equal(np.sort(np.concatenate([X_train, X_test])), np.arange(samples))
+        assert X_test.min() < 0.2 * samples < 0.8 * samples < X_test.max()
 
 
 COMPARE = ["compare", "--samples", "200", "--hidden", "60,40", "--steps", "1,3", "--epochs", "1"]
