@@ -82,8 +82,8 @@ def _try_to_write(path: Path) -> None:
             raise OSError("it is there and is no regular file")
         with open(path, "ab"):
             pass
-    with tempfile.TemporaryFile(dir=path.parent, buffering=0) as file:
-        file.write(bytes(4096))  # what a full disk no longer takes
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        file.write(bytes(4096))  # which a full disk doesn't take any more
 
 
 def _check_figure_format(path: Path) -> None:

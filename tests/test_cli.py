@@ -170,6 +170,14 @@ def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folde
     assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == classes
 
 
+def test_spaces_around_labels_and_names_are_no_part_of_them(table, folder):
+    X, y = table
+    write_csv(folder / "a.csv", X, [f"{' ' * (i % 3)}{label}{' ' * (i % 2)}" for i, label in enumerate(y)])
+    (folder / "a.csv").write_text((folder / "a.csv").read_text().replace("kind", " kind "))
+    assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == ["ham", "spam"]
+
+
 @pytest.mark.parametrize("number", ["{}", "{:07.3f}", "{:+.3e}", " {:.3f}", "{:.0f}."])
 def test_csv_numbers_are_a_regression(number, table, folder):
     X, _ = table
@@ -480,7 +488,7 @@ def test_a_reader_that_leaves_costs_no_network():
 @pytest.mark.parametrize("arguments", [TRAIN, ["--help"], ["--version"]], ids=["train", "help", "version"])
 def test_a_full_standard_output_costs_no_network(arguments):
     with open("/dev/full", "w") as full:
-        status, _, err = run(*arguments, stdout=full)
+        status, _, err = run(*arguments, stdout=full, environment={"PYTHONUNBUFFERED": ""})
     assert (status, err) == (1, "fastmlp: error: standard output could not be written: No space left on device\n")
     if arguments is TRAIN:
         check_saved()
@@ -676,6 +684,13 @@ def test_a_disk_that_fills_while_training_costs_only_what_does_not_fit(room, fai
     assert out.endswith("s in all\n" if failing == 2 else "wrote fastmlp-model.npz\n")
     if failing == 1:
         assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 10)
+
+
+def test_a_disk_that_is_full_is_noticed_before_training():
+    status, out, err = run(*TRAIN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, -1)))
+    message = "--figure must be a file that can be written, got fastmlp-train.png: File too large"
+    assert (status, out, err) == (2, "", f"fastmlp: error: {message}\n")
+    assert os.listdir() == []
 
 
 def test_gradients_that_cannot_be_drawn_do_not_cost_the_table(monkeypatch, capsys):
