@@ -62,6 +62,8 @@ class Training:
         The network that `train` is going to return in place of the last one.
     kept_epoch : int or None
         The epoch after which it was kept.
+    interrupted : bool
+        Whether Ctrl-C has ended it.
     """
 
     def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
@@ -69,6 +71,7 @@ class Training:
         self.monitors = monitors
         self.lr = lr
         self._kept: tuple[MLP | None, int | None] = None, None
+        self.interrupted = False
 
     @property
     def lr(self) -> float:
@@ -172,8 +175,8 @@ class EarlyStopping:
 class ModelCheckpoint:
     """Write the network to a file after each epoch, or after each that is the best so far.
 
-    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it. What
-    can't be written, on a full disk for instance, is told by a RuntimeWarning, and the training goes on.
+    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it. One
+    that can't be written, on a full disk for example, is told in a RuntimeWarning, and the training goes on.
 
     Parameters
     ----------
@@ -194,7 +197,7 @@ class ModelCheckpoint:
 
     def __call__(self, model: MLP, history: History) -> None:
         if self._best is None or self._best.epochs_since(history) == 0:
-            with _unwritten_is_told(self.path, history):
+            with _writing(self.path, history):
                 model.save(self.path)
 
 
@@ -280,7 +283,7 @@ class CSVLog:
     """Write one line an epoch to a ``.csv`` file: epoch, learning rate, the monitored figures, seconds.
 
     A file that is there already is replaced when the first epoch ends; every line is on disk when its epoch has ended.
-    A line that can't be written is missing, which a RuntimeWarning tells, and the training goes on.
+    One that can't be written is told in a RuntimeWarning, and written anew after the next epoch.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -289,29 +292,28 @@ class CSVLog:
     def begin(self, training: Training) -> None:
         """Start anew with this training."""
         self._columns = ("lr", *training.monitors, "seconds")
-        self._begun = False
+        self._written = 0
 
     def __call__(self, model: MLP, history: History) -> None:
-        with _unwritten_is_told(self.path, history):
-            with open(self.path, "a" if self._begun else "w", newline="", encoding="utf-8") as file:
+        written, self._written = self._written, 0
+        with _writing(self.path, history):
+            with open(self.path, "a" if written else "w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
-                if not self._begun:
+                if not written:
                     writer.writerow(("epoch", *self._columns))
-                writer.writerow((len(history), *(getattr(history, name)[-1] for name in self._columns)))
-            self._begun = True
+                for epoch in range(written, len(history)):
+                    writer.writerow((epoch + 1, *(getattr(history, name)[epoch] for name in self._columns)))
+            self._written = len(history)
 
 
 @contextmanager
-def _unwritten_is_told(path: Path, history: History) -> Iterator[None]:
-    """Turn the error of a file that can't be written into a warning: no file is worth a training."""
+def _writing(path: Path, history: History) -> Iterator[None]:
+    """Warn of a file that can't be written, rather than lose the training."""
     try:
         yield
     except OSError as error:
-        warnings.warn(
-            f"{path} could not be written after epoch {len(history)}, and the training goes on: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        reason = error.strerror or error
+        warnings.warn(f"{path} could not be written after epoch {len(history)}: {reason}", RuntimeWarning, stacklevel=3)
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:

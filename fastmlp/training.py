@@ -206,6 +206,7 @@ def train(
                         progress.stopped(len(history), training.kept_epoch or len(history))
                         break
             except KeyboardInterrupt:
+                training.interrupted = True
                 progress.interrupted(training.kept_epoch or whole[1])
         if diverged:
             warnings.warn(
@@ -217,6 +218,7 @@ def train(
     except KeyboardInterrupt:  # a second one, or one while the bar was closed
         if whole is None:
             raise
+        training.interrupted = True
     while True:
         try:
             history._cut(whole[1])

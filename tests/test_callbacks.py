@@ -135,45 +135,60 @@ def test_the_log_is_the_history(blobs, tmp_path):
         assert [float(row[name]) for row in rows] == getattr(history, name)
 
 
-@pytest.mark.parametrize("make", [ModelCheckpoint, CSVLog])
-def test_what_cannot_be_written_is_told_and_the_training_goes_on(make, blobs, tmp_path, backend):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    path = folder / "file.npz"
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
+def test_a_checkpoint_that_cannot_be_written_costs_no_training(error, blobs, tmp_path, monkeypatch):
+    path, save = tmp_path / "network.npz", fastmlp.MLP.save
 
-    def steer(model, history):
-        if len(history) == 2:
-            folder.rename(tmp_path / "away")
-        elif len(history) == 4:
-            (tmp_path / "away").rename(folder)
+    def fail_twice(model, path):
+        if len(model.history) in (1, 6):
+            raise error
+        save(model, path)
 
-    with pytest.warns(RuntimeWarning) as caught:
-        model = fit(*blobs, steer, make(path), backend=backend)
-    assert [str(warning.message).partition(": ")[0] for warning in caught] == [
-        f"{path} could not be written after epoch {epoch}, and the training goes on" for epoch in (2, 3)
+    monkeypatch.setattr(fastmlp.MLP, "save", fail_twice)
+    with pytest.warns(RuntimeWarning) as warned:
+        model = fit(*blobs, ModelCheckpoint(path), backend="reference")
+    assert [str(warning.message) for warning in warned] == [
+        f"{path} could not be written after epoch {epoch}: {error.strerror}" for epoch in (1, 6)
     ]
+    assert_array_equal(model.params, fit(*blobs, backend="reference").params)
+    assert len(fastmlp.MLP.load(path).history) == 5
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_log_on_a_full_disk_costs_no_training(blobs):
+    with pytest.warns(
+        RuntimeWarning, match=r"^/dev/full could not be written after epoch \d: No space left on device$"
+    ):
+        model = fit(*blobs, CSVLog("/dev/full"), backend="reference")
     assert len(model.history) == 6
-    assert_array_equal(model.params, fit(*blobs, backend=backend).params)
-    if make is ModelCheckpoint:
-        assert_array_equal(fastmlp.MLP.load(path).params, model.params)
-    else:
-        assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "1", "4", "5", "6"]
 
 
-def test_a_log_that_could_not_be_begun_replaces_the_old_one_later(blobs, tmp_path):
-    path, folder = tmp_path / "a" / "log.csv", tmp_path / "a"
-    folder.mkdir()
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_the_log_is_whole_again_once_it_can_be_written(failing, blobs, tmp_path):
+    path, broken = tmp_path / "log.csv", tmp_path / "a folder"
+    broken.mkdir()
+    log = CSVLog(path)
+
+    def set_path(epoch, where):
+        def callback(model, history):
+            if len(history) == epoch:
+                log.path = where
+
+        return callback
+
+    def write_half_a_line(model, history):
+        if len(history) == failing:
+            with open(path, "a") as file:
+                file.write("3,0.")
+
     path.write_text("old\n")
-
-    def steer(model, history):
-        if len(history) == 1:
-            folder.rename(tmp_path / "away")
-        elif len(history) == 2:
-            (tmp_path / "away").rename(folder)
-
-    with pytest.warns(RuntimeWarning, match="could not be written after epoch 1"):
-        fit(*blobs, steer, CSVLog(path), backend="reference")
-    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "2", "3", "4", "5", "6"]
+    callbacks = [set_path(failing, broken), log, set_path(failing, path), write_half_a_line]
+    with pytest.warns(RuntimeWarning, match=rf"a folder could not be written after epoch {failing}: Is a directory"):
+        history = fit(*blobs, *callbacks, backend="reference").history
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [float(row["loss"]) for row in rows] == history.loss
 
 
 # --- learning rates
