@@ -13,6 +13,7 @@ cases say. Nothing else should run meanwhile: what the load average is at the st
 """
 
 import argparse
+import os
 from functools import partial
 
 from figures import FIGURES
@@ -68,7 +69,7 @@ def main() -> None:
     if unknown := sorted({*names} - {*workloads, *FIGURES}):
         parser.error(f"unknown case {', '.join(unknown)}: choose of {', '.join([*workloads, *FIGURES])}")
 
-    machine = describe_machine()
+    machine = describe_machine() | {"load average": round(os.getloadavg()[0], 2)}
     print(", ".join(f"{key}: {value}" for key, value in machine.items()), end="\n\n")
     sgemm = Sgemm()
     options = (QUICK_ROUNDS if args.quick else args.rounds, args.quick, args.peers, sgemm)

@@ -39,7 +39,7 @@ def read(paths: list[Path]) -> tuple[dict[str, Group], dict[str, Any]]:
         report = json.loads(path.read_text(encoding="utf-8"))
         if "fastmlp" not in report.get("machine_info", {}):
             raise ValueError(f"{path} must be the JSON of `pytest bench --benchmark-enable`, but it lacks our machine")
-        machines.append({k: v for k, v in report["machine_info"]["fastmlp"].items() if k != "load average"})
+        machines.append(report["machine_info"]["fastmlp"])
         for benchmark in report["benchmarks"]:
             row = dict(benchmark["extra_info"])
             if "ours" not in row:  # what tracking costs is no race
