@@ -62,7 +62,7 @@ def measure(benchmark, quick, sgemm, pytestconfig):
         if rates:
             rates.append(sgemm.rate())
             race = Race({name: [benchmark.stats.stats.data]}, rates)
-            benchmark.extra_info |= {"floors": race.floors(name, flops), "floor": flops / max(rates)}
+            benchmark.extra_info |= {"floors": race.floors(name, flops), "floor": race.floor(flops)}
         return result
 
     return run

@@ -2,11 +2,12 @@
 
     python bench/engine_targets.py [--quick] [--rounds N] [--only CASE,...] [--peers]
 
-An epoch's time is what `fastmlp.train` writes into its history. Competitors run in one
-process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in units of
-the time that the epoch's dense floating-point operations would take at the rate of the fastest large float32 matrix
-product that NumPy made in any round. A peer's ratio is its smallest time over ours. The reference is always measured,
-and scikit-learn on the CSR matrix; scikit-learn, PyTorch and JAX elsewhere with --peers, where they are installed.
+An epoch's time is what `fastmlp.train` writes into its history. Everybody is first held to the reference. Competitors
+run in one process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in
+units of the time that the epoch's dense floating-point operations would take at the rate of the fastest large float32
+matrix product that NumPy made in any round. A peer's ratio is its smallest time over ours. The reference is always
+measured, and scikit-learn on the CSR matrix; scikit-learn, PyTorch and JAX elsewhere with --peers, where they are
+installed.
 
 Set FASTMLP_MNIST_DIR for all of MNIST; without it the 5,000 rows of the package stand for it, as the names of the
 cases say. Nothing else should run meanwhile: what the load average is at the start is printed with the machine.
@@ -30,6 +31,8 @@ def measure(workload: Workload, rounds: int, quick: bool, peers: bool, sgemm: Sg
     n = min(workload.rows, workload.quick_rows) if quick else workload.rows
     needed = {target.what for entry in workload.entries for target in entry.targets} & {"reference", "scikit-learn"}
     entries = [e for e in workload.available() if peers or e.ours or e.name in needed]
+    for entry in entries:
+        workload.check(entry)
     competitors = {entry.name: workload.build(entry, n) for entry in entries}
     race = run_race({name: partial(epochs, c, workload.epochs) for name, c in competitors.items()}, rounds, sgemm)
 

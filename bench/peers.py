@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+import fastmlp
 from fastmlp.normalization import learn_normalization
 from fastmlp.preparation import make_trainer
 from fastmlp.problem import Architecture, Optimizer, Problem
@@ -34,6 +35,24 @@ class Setup(NamedTuple):
     def start(self, d: int) -> NDArray[Any]:
         """The flat float64 parameter vector that everybody starts from."""
         return initialize(self.widths(d), "he", np.random.default_rng(0))
+
+    def expected(self, X: Any, y: Any) -> NDArray[Any]:
+        """The flat parameters after an epoch over these rows as they are: what a user gets from the reference."""
+        d = X.shape[1]
+        return fastmlp.train(
+            X,
+            np.eye(self.outputs)[y],  # a few rows may lack a class
+            hidden=self.hidden,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            num_epochs=1,
+            batch_size=self.batch_size,
+            shuffle=False,
+            params=layer_views(self.start(d), self.widths(d)),
+            backend="reference",
+            dtype="float64",
+            verbose=False,
+        ).params
 
 
 class Competitor(Protocol):
