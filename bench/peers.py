@@ -2,7 +2,8 @@
 
 A competitor is built from training data, a `Setup` and the parameters to start from, and goes on from where it is at
 each `train`. Everybody gets the same network, start, batch size and update rule, and every core. Peers get float32
-features, dense ones in the library's own array type. The order of the rows is drawn outside the clock.
+features, dense ones in the library's own array type. Each draws an order of its own for the rows, all but scikit-learn
+outside the clock.
 """
 
 import importlib.util
