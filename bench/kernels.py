@@ -276,8 +276,8 @@ KERNELS = {
     "sparse gradient": (sparse_gradient, (784, 256), (4096, 2048)),
     "product": (partial(product, hidden.masked_product, R), (256, 128), (2048, 2048)),
     "gradient": (partial(gradient, hidden.masked_gradient, R), (256, 128), (2048, 2048)),
-    "narrow product": (partial(product, hidden.dense_product, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
-    "narrow gradient": (partial(gradient, hidden.dense_gradient, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
+    "narrow product": (partial(product, hidden.dense_product, NARROW), (128, 32), (2048, 32)),
+    "narrow gradient": (partial(gradient, hidden.dense_gradient, NARROW), (128, 32), (2048, 32)),
     "ReLU": (activate, (0, 256), (0, 2048)),
     "cross-entropy": (head, (0, 10), (0, 1000)),
     "Adam": (adam, (256, 128), (2048, 2048)),
@@ -292,5 +292,7 @@ def describe(name: str, shape: tuple[int, int]) -> str:
 
 
 def build(name: str, shape: tuple[int, int]) -> Kernel:
-    """A kernel on random data of this shape."""
-    return KERNELS[name][0](np.random.default_rng(0), *shape)
+    """A kernel on random data of this shape, which agreed with its formula."""
+    kernel = KERNELS[name][0](np.random.default_rng(0), *shape)
+    kernel.check()
+    return kernel
