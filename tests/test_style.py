@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED_AS = {"sklearn": "scikit-learn"}
 """Where an imported name is not that of its distribution."""
 PEERS = {"jax", "torch"}
@@ -45,7 +45,7 @@ FAULTS = {
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_fault_does_not_pass(check, tmp_path):
     """By the project's own settings, which a check could switch off."""
-    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     package = tmp_path / "fastmlp"
     package.mkdir()
     (package / "__init__.py").write_text(FAULTS[check])
@@ -58,7 +58,7 @@ def imported(folder):
     paths = list((ROOT / folder).rglob("*.py"))
     names = set()
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
