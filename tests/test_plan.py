@@ -1,9 +1,11 @@
 """Panels: how weights are packed, how wide a panel is, how many threads a batch is worth."""
 
+import os
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from fastmlp.engine import trainer
 from fastmlp.engine.plan import (
@@ -81,8 +83,24 @@ def test_a_tiny_network_runs_on_one_thread():
     assert default_threads((1, 1), 1, 0.0, 0, 8) == 1
 
 
-def test_a_large_network_uses_every_core():
-    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 784, 16) == min(usable_cores(), 16)
+@pytest.mark.parametrize("cores", [1, 2, 16, 64])
+def test_a_large_network_uses_every_core(cores, monkeypatch):
+    monkeypatch.setattr(trainer, "usable_cores", lambda: cores)
+    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 784, 16) == cores
+
+
+def test_cores_are_those_that_the_process_may_use():
+    assert usable_cores() == int(run_python("from fastmlp.engine.processor import usable_cores; print(usable_cores())"))
+    if hasattr(os, "sched_setaffinity"):
+        code = """
+import os
+
+from fastmlp.engine.processor import usable_cores
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(usable_cores())
+"""
+        assert run_python(code) == "1"
 
 
 def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):
