@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastmlp.problem import RAW_TYPES
+
 WORD = 64
 SAMPLED_ROWS = 256
 SPARSE_BELOW = 0.4
 MOST_SPARSE_FEATURES = 1 << 16
-RAW_TYPES = ("uint8", "float32", "float64")
 
 
 class Rows(NamedTuple):
@@ -30,13 +31,14 @@ class Split(NamedTuple):
     shift: np.ndarray
 
 
-def readable(X, dtype):
-    """Return X as it can be read in place, or else a copy: contiguous rows of uint8, float32, float64.
+def raw_type(dtype, numbers):
+    """Return the type in which features of a dtype are read: one of RAW_TYPES, or else the network's `numbers`."""
+    return dtype.newbyteorder("=") if dtype.name in RAW_TYPES else np.dtype(numbers)
 
-    Other types are converted to `dtype`.
-    """
-    if X.dtype.name not in RAW_TYPES or not X.dtype.isnative:
-        X = X.astype(dtype)
+
+def readable(X, dtype):
+    """Return X as it can be read in place, or else a copy: contiguous rows of their `raw_type`."""
+    X = X.astype(raw_type(X.dtype, dtype), copy=False)
     if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
         X = X.copy(order="C")  # ascontiguousarray keeps a single row as it is, whatever its stride
     return X
@@ -64,7 +66,7 @@ class Entries(NamedTuple):
 
 def read_entries(X, dtype):
     """Return the `Entries` of a CSR matrix; its arrays are copied only where their types differ."""
-    data = X.data if X.data.dtype.name in RAW_TYPES else X.data.astype(dtype)
+    data = X.data.astype(raw_type(X.data.dtype, dtype), copy=False)
     return Entries(
         np.ascontiguousarray(data),
         np.ascontiguousarray(X.indices, np.int32),
