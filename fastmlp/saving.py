@@ -63,6 +63,7 @@ def write_network(path: str | os.PathLike[str], parts: Parts) -> None:
         about["features"] = {"dtype": parts.reading.raw, "is_sparse": parts.reading.is_sparse}
         if parts.reading.base is not None:
             arrays["base"] = parts.reading.base
+    about["arrays"] = list(arrays)
     with whole_file(path) as file:
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
@@ -134,8 +135,8 @@ def _read_about(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Parts:
-    for name in ("params", "shift", "scale"):
-        _require(name in arrays, f"its {name} is missing")
+    for name in {"params", "shift", "scale"}.union(about.get("arrays", ())):
+        _require(name in arrays, f"its {name!s:.80} is missing")
     architecture = _check_architecture(about)
     d = architecture.widths[0]
     return Parts(
