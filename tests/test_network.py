@@ -1,9 +1,17 @@
 """The trained network: what it predicts, from several threads and processes, and how it is copied there."""
 
+import copy
+import pickle
+import sys
+import threading
+
+import joblib
 import numpy as np
 import pytest
 from networks import CODES, TARGETS, X, fit
 from numpy.testing import assert_allclose, assert_array_equal
+from processes import run_python
+from scipy.sparse import csr_array
 
 from fastmlp import reference
 
@@ -101,3 +109,256 @@ def test_repr_tells_the_architecture():
     linear = fit(X[:, 0], hidden=(), activation="tanh", dtype="float32")
     assert repr(linear) == "MLP(4-1, tanh, mean_squared_error, 5 parameters, float32)"
     assert "1,043 parameters" in repr(fit(CODES, hidden=(130,)))
+
+
+# --- features of other types
+
+
+@pytest.mark.parametrize("trained", ["uint8", "float32", "int64"])
+@pytest.mark.parametrize("asked", ["float64", ">f8", "float32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("data", ["dense", "sparse"])
+def test_features_are_not_rounded_to_the_type_of_the_training_data(trained, asked, data):
+    """Near 1000 the steps between neighbouring float32 numbers would be seen."""
+    rng = np.random.default_rng(3)
+    rows = 1000 * rng.random((50, 6)) if data == "dense" else 1000 * (rng.random((50, 6)) < 0.2) * rng.random((50, 6))
+    if "uint8" in (trained, asked):
+        rows = rows / 4
+    model = fit(CODES, X=rows.astype(trained), backend="jit", lr=1e-9)
+    features = rows.astype(asked)
+    exact = np.asarray(features, np.float64)
+    Z, layers = exact, model.layers
+    for W, b in layers[:-1]:
+        Z = np.maximum((Z / 255 if trained == "uint8" and W is layers[0][0] else Z) @ W + b, 0)
+    Z = Z @ layers[-1][0] + layers[-1][1]
+    for rows_asked in (50, 3):
+        assert_allclose(model.logits(features[:rows_asked]), Z[:rows_asked], rtol=1e-11, atol=1e-11)
+
+
+def test_many_csr_rows_of_another_type():
+    rng = np.random.default_rng(3)
+    rows = 1000 * (rng.random((50, 6)) < 0.3) * rng.random((50, 6))
+    model = fit(CODES, X=csr_array(rows.astype(np.float32)), backend="jit", lr=1e-9)
+    other = fit(CODES, X=csr_array(rows.astype(np.float32)), params=model.layers, lr=1e-300)
+    assert_allclose(model.logits(csr_array(rows)), other.logits(csr_array(rows)), rtol=1e-11, atol=1e-11)
+
+
+# --- copies
+
+
+COPIES = {
+    "pickle": lambda model, path: pickle.loads(pickle.dumps(model)),
+    "old pickle": lambda model, path: pickle.loads(pickle.dumps(model, protocol=2)),
+    "deepcopy": lambda model, path: copy.deepcopy(model),
+    "copy": lambda model, path: copy.copy(model),
+    "joblib": lambda model, path: joblib.load(joblib.dump(model, path)[0]),
+    "joblib mapped": lambda model, path: joblib.load(joblib.dump(model, path)[0], mmap_mode="r"),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("predicted", [False, True])
+def test_a_copy_is_the_same_network(how, predicted, backend, tmp_path):
+    names = np.array(["ant", "bee", "cat"])
+    model = fit(names[CODES], validation_data=(X, names[CODES]), normalize="zscore", backend=backend)
+    if predicted:
+        model.predict(X)
+    copied = COPIES[how](model, tmp_path / "model.joblib")
+    assert_array_equal(copied.params, model.params)
+    assert not copied.params.flags.writeable
+    assert all(not W.flags.writeable for W, _ in copied.layers)
+    assert (repr(copied), copied.history) == (repr(model), model.history)
+    assert_array_equal(copied.classes_, names)
+    for rows in (X, X[:1], np.tile(X, (100, 1))):
+        assert copied.logits(rows).tobytes() == model.logits(rows).tobytes()
+    copied.save(tmp_path / "model.npz")
+
+
+def test_a_copy_is_predicted_with_on_the_compiled_path(monkeypatch):
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    monkeypatch.setattr("fastmlp.network.logits", lambda *_: pytest.fail("NumPy computes this"))
+    assert_array_equal(pickle.loads(pickle.dumps(model)).logits(X), wanted)
+
+
+def test_a_deep_copy_shares_nothing_that_changes():
+    model = fit(CODES, backend="jit")
+    copied = copy.deepcopy(model)
+    copied.history.loss.append(0.0)
+    assert len(model.history) == 2
+    assert not np.shares_memory(copied.params, model.params)
+
+
+def test_a_pickle_holds_parameters_and_little_else(backend):
+    model = fit(CODES, hidden=(300, 200), backend=backend)
+    model.predict(np.tile(X, (100, 1)))
+    assert len(pickle.dumps(model)) < model.params.nbytes + 4000
+
+
+IN_A_WORKER = """
+import multiprocessing
+import numpy as np
+from networks import CODES, X, fit
+
+def predict(model):
+    return model.logits(X)
+
+def train(seed):
+    return fit(CODES, backend="jit", seed=seed)
+
+if __name__ == "__main__":
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    {run}
+    assert all(np.array_equal(found, wanted) for found in answers)
+    assert [np.array_equal(returned.logits(X), wanted) for returned in trained] == [True, False]
+    print(len(answers), len(trained))
+"""
+POOL = """
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        answers, trained = pool.map(predict, [model] * 4), pool.map(train, [1, 2])
+"""
+LOKY = """
+    from joblib import Parallel, delayed
+    with Parallel(2) as run:
+        answers, trained = run([delayed(predict)(model)] * 4), run(delayed(train)(seed) for seed in (1, 2))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_networks_go_to_worker_processes_and_come_back(method, tmp_path):
+    run = (LOKY if method == "loky" else POOL.format(method=method)).strip()
+    assert run_script(IN_A_WORKER.format(run=run), tmp_path) == "4 2"
+
+
+def run_script(code, folder):
+    """Run a program from a file, which workers that are spawned import."""
+    (folder / "script.py").write_text(code)
+    return run_python(f"import subprocess, sys; subprocess.run([sys.executable, {str(folder / 'script.py')!r}])")
+
+
+# --- threads and forks
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 5), (700, 800, 900, 1000), (3, 40, 600, 1300)])
+def test_threads_predict_at_once(sizes):
+    """Four with one network, on rows of their own, while a fifth predicts with another of the same kind."""
+    model, other = fit(CODES, backend="jit"), fit(CODES, backend="jit", seed=2)
+    rng = np.random.default_rng(0)
+    tasks = [(model, rng.standard_normal((n, 4))) for n in sizes] + [(other, rng.standard_normal((50, 4)))]
+    wanted = [network.logits(rows) for network, rows in tasks]
+    wrong, done = [], []
+    start = threading.Barrier(len(tasks))
+
+    def predict(i):
+        network, rows = tasks[i]
+        start.wait()
+        for _ in range(300):
+            if not np.array_equal(network.logits(rows), wanted[i]):
+                wrong.append(i)
+        done.append(i)
+
+    threads = [threading.Thread(target=predict, args=(i,)) for i in range(len(tasks))]
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    finally:
+        sys.setswitchinterval(switch)
+    assert sorted(done) == list(range(len(tasks)))
+    assert not wrong
+
+
+FORK = """
+import os, signal, threading, time
+import numpy as np
+from networks import CODES, X, fit
+
+model = fit(CODES, backend="jit")
+wanted = model.logits(X)
+rows = np.tile(X, (10000, 1))
+model.logits(rows[:200])
+stop = threading.Event()
+
+def predict():
+    while not stop.is_set():
+        model.logits(rows)
+
+thread = threading.Thread(target=predict)
+thread.start()
+results = []
+for _ in range(20):
+    time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if np.array_equal(model.logits(X), wanted) else 1)
+    results.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+thread.join()
+print(results)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_child_forked_during_a_prediction_predicts():
+    code = "import warnings; warnings.simplefilter('ignore')\n" + FORK
+    assert run_python(code) == str([0] * 20)
+
+
+TWO_PROCESSES = """
+import os
+import numpy as np
+from networks import CODES, X, fit
+
+model = fit(CODES, backend="jit", hidden=())
+wanted = model.logits(X)
+there, here = os.pipe()
+child = os.fork()
+if not child:
+    network = type(model)(2 * model.params, model._architecture, model._normalization, model._coding, model.history,
+                          model._predictor)
+    network.logits(X)
+    os.write(here, b"!")
+    os._exit(0)
+os.read(there, 1)
+print(np.array_equal(model.logits(X), wanted))
+"""
+
+
+def test_a_child_does_not_change_what_its_parent_predicts():
+    assert run_python(TWO_PROCESSES) == "True"
+
+
+def test_a_prediction_that_is_interrupted_leaves_no_mixture(monkeypatch):
+    """Where new parameters were being loaded, the next prediction loads its own whole."""
+    from fastmlp.engine import workspace
+
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    parts = model._architecture, model._normalization, model._coding, model.history, model._predictor
+    other = type(model)(2 * model.params, *parts)
+    packed = []
+
+    def pack_biases(b, plan):
+        packed.append(b)
+        if len(packed) == 2:
+            raise KeyboardInterrupt
+        return original(b, plan)
+
+    original = workspace.pack_biases
+    monkeypatch.setattr(workspace, "pack_biases", pack_biases)
+    with pytest.raises(KeyboardInterrupt):
+        other.logits(X)
+    assert_array_equal(model.logits(X), wanted)
+
+
+@pytest.mark.parametrize("n", [4095, 4096, 4097, 8192, 8193])
+def test_every_row_is_predicted_where_blocks_end(n):
+    model = fit(CODES)
+    rows = np.random.default_rng(0).standard_normal((n, 4))
+    found = model.logits(rows)
+    assert found.shape == (n, 3)
+    assert_allclose(found[-2:], model.logits(rows[-2:]), rtol=1e-9, atol=1e-12)
