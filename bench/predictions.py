@@ -42,8 +42,8 @@ def prediction_calls(many: int) -> dict[tuple[str, str], Call]:
 def _program_alone(model: Any, row: Any) -> Call:
     """The compiled call that `predict` makes for one row, without what Python does before and after."""
     model.predict(row)  # from now on the row and the parameters lie where the program reads them
-    predictor = model._predictor
-    [(workspace, _)] = predictor._workspaces.values()
-    program, address = predictor._program, workspace._tables[0].ctypes.data
+    reader = model._predictor._memory.readers[row.dtype]
+    [(workspace, _)] = reader._workspaces.values()
+    program, address = reader._program, workspace._tables[0].ctypes.data
     workspace.run(program)
     return lambda: program(address)

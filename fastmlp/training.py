@@ -169,7 +169,13 @@ def train(
 
             def network(params: NDArray[Any]) -> MLP:
                 return MLP(
-                    params, architecture, problem.normalization, coding, history, trainer.predictor, feature_names
+                    params,
+                    architecture,
+                    problem.normalization,
+                    coding,
+                    history,
+                    trainer.predictor,
+                    feature_names=feature_names,
                 )
 
             whole = network(trainer.params), 0

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastmlp.problem import RAW_TYPES
+
 WORD = 64
 SAMPLED_ROWS = 256
 SPARSE_BELOW = 0.4
 MOST_SPARSE_FEATURES = 1 << 16
 FLOAT32_INTEGERS = 1 << 24
 """Float32 holds all integers up to this one."""
-RAW_TYPES = ("uint8", "float32", "float64")
 
 
 class Rows(NamedTuple):

@@ -41,17 +41,19 @@ class Spec(NamedTuple):
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 
 
-def make_spec(architecture, reading, dtype):
-    """Return the spec of the program that trains an architecture, and predicts with it."""
-    kind, form = KINDS[dtype.name], reading.form
-    by_feature = is_divided_by_feature(architecture.widths, kind, form)
-    row, out = panel_widths(architecture.widths, kind, form)
+def make_spec(architecture, form, raw, dtype, optimizer, by_unit):
+    """Return the spec of a program that trains an architecture, and predicts with it.
+
+    `raw` names the features' type, and `by_unit` asks for that layout of W where it can be.
+    """
+    widths, kind = architecture.widths, KINDS[dtype.name]
+    by_feature = is_divided_by_feature(widths, kind, form)
+    row, out = panel_widths(widths, kind, form)
     skips = form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
-    by_unit = reading.by_unit and skips and not by_feature
-    raw = KINDS[reading.raw]
-    depth = min(3, len(architecture.widths) - 2)
-    activation, loss, optimizer = architecture.activation, architecture.loss, reading.optimizer
-    return Spec(kind, raw, form, row, out, depth, activation, loss, optimizer, by_unit, by_feature)
+    by_unit = by_unit and skips and not by_feature
+    depth = min(3, len(widths) - 2)
+    activation, loss = architecture.activation, architecture.loss
+    return Spec(kind, KINDS[raw], form, row, out, depth, activation, loss, optimizer, by_unit, by_feature)
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there:

@@ -50,14 +50,13 @@ class Engine:
             form, raw, density = "csr", self._data.data.dtype.name, X.nnz / (n * d)
         split = split_features(base, problem.normalization, d)
         by_unit = self._batch >= TRANSPOSE_FROM
-        reading = Reading(form, raw, base, problem.optimizer.name, by_unit)
-        spec = make_spec(architecture, reading, dtype)
+        spec = make_spec(architecture, form, raw, dtype, problem.optimizer.name, by_unit)
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         most = FEATURE_SHARDS if spec.by_feature else -(-architecture.widths[1] // (2 * spec.row))
         threads = problem.num_threads or default_threads(architecture.widths, self._batch, used, read, most)
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
-        self.predictor = Predictor(architecture, problem.normalization, reading, dtype)
+        self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
         self._share = np.zeros(n)
         self._batch_loss = np.zeros(-(-n // self._batch))
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else dtype)
@@ -76,7 +75,7 @@ class Engine:
         )
         self.lr = optimizer.lr
         started = time.perf_counter()
-        self._program = find_program(spec, before_compiling)
+        self._program = find_program(spec, before_compiling=before_compiling)
         self.compile_seconds = time.perf_counter() - started
         self.description = f"compiled path, {_describe(spec, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
