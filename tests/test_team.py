@@ -308,19 +308,24 @@ def press():
         state["sent"] += 1
         os.kill(os.getpid(), signal.SIGINT)
 
+def interrupt(number, frame):
+    while frame is not None:  # this script itself is not to be interrupted
+        if "fastmlp" in frame.f_code.co_filename:
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+signal.signal(signal.SIGINT, interrupt)
 presser = threading.Thread(target=press)
 presser.start()
-works, caught = 0, 0
 while presser.is_alive():
     try:
         if kind == "train":
             network = train(200)
-            works += len(network.history)
             assert np.all(np.isfinite(network.params))
         else:
-            works += np.array_equal(model.logits(X), wanted)
+            assert np.array_equal(model.logits(X), wanted)
     except KeyboardInterrupt:
-        caught += 1
+        pass
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 assert np.array_equal(model.logits(X), wanted)
 assert np.array_equal(train(1).params, model.params)
