@@ -110,15 +110,6 @@ def test_entries_in_the_other_byte_order():
     np.testing.assert_array_equal(entries.data, X.data)
 
 
-def test_indices_are_copies_and_data_are_not():
-    X = csr_array(MATRIX.astype(np.float32))
-    entries = read_entries(X, FLOAT)
-    assert np.shares_memory(entries.data, X.data)
-    assert not np.shares_memory(entries.indices, X.indices)
-    X.indptr = X.indptr.astype(np.int64)
-    assert not np.shares_memory(read_entries(X, FLOAT).indptr, X.indptr)
-
-
 def test_a_read_only_matrix_stays_where_it_is():
     X = MATRIX.copy()
     X.flags.writeable = False

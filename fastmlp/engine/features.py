@@ -76,13 +76,16 @@ class Entries(NamedTuple):
 
 
 def read_entries(X, dtype):
-    """Return the `Entries` of a CSR matrix.
+    """Return the `Entries` of a CSR matrix, whose index arrays nobody else may change: they are addresses here.
 
-    Its data are copied only where their type differs. The indices are copies: they are addresses to compiled code, and
-    whoever changes the matrix meanwhile may spoil a training, but not the memory of the process.
+    Arrays are copied only where their types differ.
     """
     data = X.data.astype(raw_type(X.data, dtype), copy=False)
-    return Entries(np.ascontiguousarray(data), np.array(X.indices, np.int32), np.array(X.indptr, np.int64))
+    return Entries(
+        np.ascontiguousarray(data),
+        np.ascontiguousarray(X.indices, np.int32),
+        np.ascontiguousarray(X.indptr, np.int64),
+    )
 
 
 def most_frequent(rows):
