@@ -110,9 +110,14 @@ def test_names_of_any_length(length, tmp_path):
 def test_a_failure_leaves_the_older_file_and_nothing_else(error, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"older")
-    with pytest.raises(type(error)), whole_file(path) as file:
-        file.write(b"half of it")
-        raise error
+
+    def write_half():
+        with whole_file(path) as file:
+            file.write(b"half of it")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
     assert path.read_bytes() == b"older"
     assert os.listdir(tmp_path) == ["file"]
 
@@ -150,7 +155,7 @@ def test_a_folder_is_no_file(tmp_path):
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path):
     path = tmp_path / "missing" / "file"
-    with pytest.raises(FileNotFoundError, match="missing/file'$"), whole_file(path):
+    with pytest.raises(FileNotFoundError, match=r"missing/file'$"), whole_file(path):
         pytest.fail("nothing can be written")
 
 
