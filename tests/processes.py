@@ -11,18 +11,15 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(fastmlp.__file__).parent
 
 
-def run_python(code: str, package: Path = PACKAGE, timeout: float | None = None, **environment: str) -> str:
-    """Run code against a copy of the package, warnings being errors, and return what it prints.
-
-    One that has not ended after so many seconds hangs.
-    """
+def run_python(code: str, package: Path = PACKAGE, **environment: str) -> str:
+    """Run code against a copy of the package, warnings being errors, and return what it prints."""
     paths = os.pathsep.join(map(str, (package.parent, TESTS)))
     run = subprocess.run(
         [sys.executable, "-P", "-B", "-W", "error", "-c", code],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""

@@ -111,13 +111,13 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(error, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"older")
 
-    def write():
+    def write_half():
         with whole_file(path) as file:
             file.write(b"half of it")
             raise error
 
     with pytest.raises(type(error)):
-        write()
+        write_half()
     assert path.read_bytes() == b"older"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -257,14 +257,15 @@ def test_threads_predict_at_once(sizes):
                 wrong.append(i)
         done.append(i)
 
-    threads = [threading.Thread(target=predict, args=(i,)) for i in range(len(tasks))]
+    threads = [threading.Thread(target=predict, args=(i,), daemon=True) for i in range(len(tasks))]
     switch = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(120)
+            thread.join(60)
+            assert not thread.is_alive()
     finally:
         sys.setswitchinterval(switch)
     assert sorted(done) == list(range(len(tasks)))

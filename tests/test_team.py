@@ -222,7 +222,7 @@ print(np.array_equal(model.logits(X), wanted))
 
 @needs_fork
 def test_a_forked_child_predicts_and_trains():
-    assert run_python(FORKED, timeout=120) == "True"
+    assert run_python(FORKED) == "True"
 
 
 SHARED = """
@@ -248,7 +248,7 @@ os.waitpid(child, 0)
 
 @needs_fork
 def test_a_parent_and_its_child_share_no_weights():
-    assert run_python(SHARED, timeout=120) == "True"
+    assert run_python(SHARED) == "True"
 
 
 AT_THE_END = """
@@ -268,7 +268,7 @@ threading.Thread(target=work).start()
 def test_threads_work_on_after_the_main_script(used_before):
     before = "fastmlp.train(X, y, hidden=(130,), num_threads=2, num_epochs=1, verbose=False)\n" if used_before else ""
     code = AT_THE_END.replace("def work", before + "def work")
-    assert run_python(code, timeout=120).splitlines() == ["trained 3", "predicted (3000,)"]
+    assert run_python(code).splitlines() == ["trained 3", "predicted (3000,)"]
 
 
 DAEMON = """
@@ -283,7 +283,7 @@ time.sleep({pause})
 
 @pytest.mark.parametrize("pause", [0.05, 0.1])
 def test_a_process_ends_while_a_daemon_trains(pause):
-    run_python(DAEMON.format(pause=pause), timeout=120)
+    run_python(DAEMON.format(pause=pause))
 
 
 # ---- signals
@@ -339,5 +339,5 @@ print("alive", state["sent"])
 def test_no_number_of_interrupts_kills(kind, threads, rows, batch):
     command = [sys.executable, "-c", STORM, kind, threads, rows, 40, 0.03, batch]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, TESTS)))}
-    run = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True)
     assert (run.returncode, run.stdout.split()) == (0, ["alive", "40"]), run.stderr[-2000:]
