@@ -838,9 +838,9 @@ def test_no_home_no_locale_no_terminal_no_width():
     check_saved()
 
 
-@pytest.mark.parametrize("backend", ["tkagg", "module://of.a.notebook"])
+@pytest.mark.parametrize("backend", ["tkagg", "module://matplotlib_inline.backend_inline"])
 def test_figures_need_neither_a_screen_nor_the_backend_of_another_environment(backend):
-    status, out, err = run(*TRAIN, environment={"MPLBACKEND": backend, "DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    status, _, err = run(*TRAIN, environment={"MPLBACKEND": backend, "DISPLAY": "", "WAYLAND_DISPLAY": ""})
     assert (status, err) == (0, "")
     check_saved()
 
