@@ -342,7 +342,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
             raise ValueError("--label must name the column of the .csv that holds the labels")
         X, y = tables.read_csv(arguments.data, arguments.label)
     else:
-        raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data.name}")
+        raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data}")
     return validation.check_features(X), validation.check_targets(y, len(X)), arguments.data.name
 
 

@@ -87,6 +87,7 @@ def _try_to_write(path: Path) -> None:
 
 
 def _check_figure_format(path: Path) -> None:
+    os.environ["MPLBACKEND"] = "agg"  # which a notebook may have set to a backend that isn't installed here
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     formats = FigureCanvasAgg.get_supported_filetypes()
