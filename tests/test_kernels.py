@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aligned_arrays import aligned
 from kernel_calls import call, pointer
-from tolerances import assert_close
+from tolerances import ROUNDINGS, assert_close
 
 from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
@@ -567,7 +567,10 @@ def test_head(panel, rng, loss):
             value, delta = twins.head(Z[here], targets[here].astype(float), loss, share[here])
             assert_close(losses[here], value, panel.dtype)
             mine = D[:, :S].transpose(1, 0, 2).reshape(S, -1)
-            assert_close(mine[here, :K], delta, panel.dtype, factor=2)
+            # An output is exact to its rounding, of which much may be left when it is near its target.
+            sizes = np.maximum(np.max(np.abs(delta), axis=1), share[here])
+            bounds = 2 * ROUNDINGS * np.finfo(panel.dtype).eps * sizes[:, None]
+            assert np.all(np.abs(mine[here, :K] - delta) <= bounds)
             assert not np.any(mine[here, K:])
             rest = np.r_[0:first, last:S]
             assert np.all(losses[rest] == UNTOUCHED)

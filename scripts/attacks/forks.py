@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -19,12 +20,13 @@ OPTIONS = QUIET | {"hidden": (16,), "num_epochs": 3}
 def in_a_fork(work, timeout=20):
     """Run work in a forked child: it has to come back, without an exception."""
     read, write = os.pipe()
+    stacks = open("stacks", "w")  # noqa: SIM115
+    faulthandler.register(signal.SIGUSR1, stacks)
     child = os.fork()
     if not child:
         status = 1
         try:
             os.close(read)
-            faulthandler.cancel_dump_traceback_later()
             work()
             status = 0
         except BaseException as error:
@@ -36,10 +38,12 @@ def in_a_fork(work, timeout=20):
     end = time.monotonic() + timeout
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > end:
+            os.kill(child, signal.SIGUSR1)
+            time.sleep(0.5)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             os.close(read)
-            raise DefectError("hang", f"the child is not back after {timeout} s")
+            raise DefectError("hang", f"the child is not back after {timeout} s, but at\n{Path('stacks').read_text()}")
         time.sleep(0.01)
     with os.fdopen(read, "rb") as file:
         said = file.read().decode()

@@ -118,7 +118,7 @@ def huge(rng, plain):
 
 
 def no_numbers(rng, plain):
-    choices = (plain.astype(str), plain.astype(complex), plain.astype("M8[s]"), plain.astype(object).tolist() + ["x"])
+    choices = (plain.astype(str), plain.astype(complex), plain.astype("M8[s]"), [*plain.tolist(), "x"])
     return choices[rng.integers(len(choices))], plain, INVALID
 
 

@@ -13,7 +13,17 @@ import numpy as np
 
 import fastmlp
 from attacks import DefectError, attack
-from attacks.training import QUIET, SMALL, environment, is_clear, make_data, need_near, need_same, need_status
+from attacks.training import (
+    QUIET,
+    SMALL,
+    environment,
+    is_clear,
+    make_data,
+    need_near,
+    need_same,
+    need_status,
+    run_script,
+)
 
 
 @contextlib.contextmanager
@@ -29,7 +39,7 @@ def limit(kind, value):
 
 @attack(tries=6, timeout=120)
 def full_disk(rng):
-    """No room for a checkpoint or a network: the training is not lost, the old file stays, and nothing is left behind."""
+    """No room for a checkpoint or a network: the training is not lost, the old file stays, nothing is left behind."""
     for path in Path().iterdir():
         path.unlink()
     X, y = make_data(rng)
@@ -125,7 +135,7 @@ def mapped():
 
 @attack(tries=6, timeout=180)
 def little_memory(rng):
-    """Trainings and predictions for which there may be no memory: done, or a MemoryError, and all is well afterwards."""
+    """Trainings and predictions for which there may be no memory: done, or a MemoryError; all is well afterwards."""
     X, y = make_data(rng, n=3000, d=200)
     options = QUIET | {"hidden": (20,), "num_epochs": 1, "num_threads": int(rng.integers(1, 3))}
     network = fastmlp.train(X, y, **options)
@@ -179,8 +189,6 @@ assert again.params.tobytes() == whole.params.tobytes()
 @attack(tries=2, timeout=120)
 def no_more_threads(rng):
     """The system refuses the second thread, or the third: done with fewer or refused, and all is well afterwards."""
-    from attacks.training import run_script
-
     status, _, said = run_script(REFUSING.format(allowed=int(rng.integers(0, 4))), timeout=40)
     need_status(status, said)
     return "ok"

@@ -82,7 +82,7 @@ class Trainings:
         return f"{self.options}, {len(self.X)} rows"
 
 
-@attack(timeout=180)
+@attack(timeout=90)
 def interrupted_training(rng):
     """Ten trainings, each interrupted once: at once, and with the network of the last whole epoch."""
     trainings = Trainings(rng)
@@ -131,7 +131,7 @@ def under_fire(work, delays):
             continue
 
 
-@attack(timeout=180)
+@attack(timeout=90)
 def many_interrupts_in_training(rng):
     """A hundred interrupts, at random or in pairs 0.2 s apart; then the same training gives the same network."""
     trainings = Trainings(rng)
@@ -141,7 +141,7 @@ def many_interrupts_in_training(rng):
     return "ok"
 
 
-@attack(timeout=180)
+@attack(timeout=90)
 def many_interrupts_in_prediction(rng):
     """A hundred interrupts while thousands of rows are predicted; then the predictions are what they were."""
     trainings = Trainings(rng)
@@ -170,7 +170,7 @@ while True:
 
 @attack(timeout=240)
 def interrupted_compilation(rng):
-    """An interrupt while the first training imports the compiler or compiles; the next training is as if there was none."""
+    """An interrupt while the first training imports the compiler or compiles; the next one is as if there was none."""
     shared, cache = filled_cache(), Path("cache").absolute()
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", "-c", FIRST_TRAINING.format(code=CACHED)],
@@ -285,7 +285,7 @@ def end_of_the_main_script(rng):
     return "ok"
 
 
-@attack(timeout=180)
+@attack(timeout=90)
 def threads_at_once(rng):
     """Python threads that train and predict at once, one network shared: every result is what it is alone."""
     problems = [Trainings(rng) for _ in range(3)]
