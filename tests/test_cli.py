@@ -800,30 +800,20 @@ def test_the_command_works_in_any_thread(monkeypatch):
     check_saved()
 
 
-def test_an_interrupt_at_any_moment_leaves_no_traceback(folder):
-    rng = np.random.default_rng(5)
-    started = time.perf_counter()
-    assert run(*TRAIN, "--epochs", "40")[0] == 0
-    whole = time.perf_counter() - started
-    ends = set()
-    for delay in (*rng.uniform(0.1 * whole, whole, 4), 0.5 * whole):
-        for name in os.listdir():
-            os.unlink(name)
-        process = start(*TRAIN, "--epochs", "40", environment={"PYTHONUNBUFFERED": "1"})
-        process.stdout.read(1)  # past the start of the interpreter
-        time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        status, out, err = finish(process)
-        ends.add(status)
-        assert (status, err) in [
-            (0, ""), (130, "fastmlp: interrupted\n"),
-            (1, "fastmlp: error: no epoch was finished, so nothing is written\n"),
-        ], (delay, out)  # fmt: skip
-        if status == 0:
-            check_saved(len(re.findall(r"^epoch ", out, re.M)))
-        else:
-            assert os.listdir() == []
-    assert ends
+@pytest.mark.parametrize("delay", np.random.default_rng(5).uniform(0, 1.5, 4).round(2))
+def test_an_interrupt_at_any_moment_leaves_no_traceback(delay):
+    process = start(*TRAIN, "--epochs", "400", environment={"PYTHONUNBUFFERED": "1"})
+    process.stdout.read(1)  # past the start of the interpreter
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    status, out, err = finish(process)
+    if status == 0:
+        assert err == ""
+        check_saved(len(re.findall(r"^epoch ", out, re.M)))
+    else:  # the interpreter ends itself by the signal where it came during an import
+        ends = {1: "error: no epoch was finished, so nothing is written", 130: "interrupted", -2: "interrupted"}
+        assert err == f"fastmlp: {ends[status]}\n"
+        assert os.listdir() == []
 
 
 # --- odd surroundings
