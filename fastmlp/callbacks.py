@@ -29,9 +29,7 @@ and says which network is to be returned.
 import csv
 import math
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from fastmlp.history import History
@@ -66,12 +64,12 @@ class Training:
     """
 
     def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
+        self.interrupted = False
         self.num_epochs = num_epochs
         self.monitors = monitors
         self.lr = lr
         self.kept: MLP | None = None
         self.kept_epoch: int | None = None
-        self.interrupted = False
 
     @property
     def lr(self) -> float:
@@ -167,8 +165,7 @@ class EarlyStopping:
 class ModelCheckpoint:
     """Write the network to a file after each epoch, or after each that is the best so far.
 
-    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it. One
-    that can't be written, on a full disk for example, is told in a RuntimeWarning, and the training goes on.
+    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it.
 
     Parameters
     ----------
@@ -189,8 +186,7 @@ class ModelCheckpoint:
 
     def __call__(self, model: MLP, history: History) -> None:
         if self._best is None or self._best.epochs_since(history) == 0:
-            with _writing(self.path, history):
-                model.save(self.path)
+            model.save(self.path)
 
 
 class StepDecay:
@@ -275,7 +271,6 @@ class CSVLog:
     """Write one line an epoch to a ``.csv`` file: epoch, learning rate, the monitored figures, seconds.
 
     A file that is there already is replaced when the first epoch ends; every line is on disk when its epoch has ended.
-    One that can't be written is told in a RuntimeWarning, and written anew after the next epoch.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -284,28 +279,14 @@ class CSVLog:
     def begin(self, training: Training) -> None:
         """Start anew with this training."""
         self._columns = ("lr", *training.monitors, "seconds")
-        self._written = 0
 
     def __call__(self, model: MLP, history: History) -> None:
-        written, self._written = self._written, 0
-        with _writing(self.path, history):
-            with open(self.path, "a" if written else "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                if not written:
-                    writer.writerow(("epoch", *self._columns))
-                for epoch in range(written, len(history)):
-                    writer.writerow((epoch + 1, *(getattr(history, name)[epoch] for name in self._columns)))
-            self._written = len(history)
-
-
-@contextmanager
-def _writing(path: Path, history: History) -> Iterator[None]:
-    """Warn of a file that can't be written, rather than lose the training."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        warnings.warn(f"{path} could not be written after epoch {len(history)}: {reason}", RuntimeWarning, stacklevel=3)
+        first = len(history) == 1
+        with open(self.path, "w" if first else "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if first:
+                writer.writerow(("epoch", *self._columns))
+            writer.writerow((len(history), *(getattr(history, name)[-1] for name in self._columns)))
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:

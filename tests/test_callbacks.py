@@ -1,7 +1,6 @@
 """The callbacks of `fastmlp.callbacks`, and how one steers a training."""
 
 import csv
-import os
 
 import numpy as np
 import pytest
@@ -133,62 +132,6 @@ def test_the_log_is_the_history(blobs, tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
     for name in ("lr", "loss", "val_loss", "val_accuracy", "seconds"):
         assert [float(row[name]) for row in rows] == getattr(history, name)
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
-def test_a_checkpoint_that_cannot_be_written_costs_no_training(error, blobs, tmp_path, monkeypatch):
-    path, save = tmp_path / "network.npz", fastmlp.MLP.save
-
-    def fail_twice(model, path):
-        if len(model.history) in (1, 6):
-            raise error
-        save(model, path)
-
-    monkeypatch.setattr(fastmlp.MLP, "save", fail_twice)
-    with pytest.warns(RuntimeWarning) as warned:
-        model = fit(*blobs, ModelCheckpoint(path), backend="reference")
-    assert [str(warning.message) for warning in warned] == [
-        f"{path} could not be written after epoch {epoch}: {error.strerror}" for epoch in (1, 6)
-    ]
-    assert_array_equal(model.params, fit(*blobs, backend="reference").params)
-    assert len(fastmlp.MLP.load(path).history) == 5
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_log_on_a_full_disk_costs_no_training(blobs):
-    with pytest.warns(
-        RuntimeWarning, match=r"^/dev/full could not be written after epoch \d: No space left on device$"
-    ):
-        model = fit(*blobs, CSVLog("/dev/full"), backend="reference")
-    assert len(model.history) == 6
-
-
-@pytest.mark.parametrize("failing", [1, 2, 3])
-def test_the_log_is_whole_again_once_it_can_be_written(failing, blobs, tmp_path):
-    path, broken = tmp_path / "log.csv", tmp_path / "a folder"
-    broken.mkdir()
-    log = CSVLog(path)
-
-    def set_path(epoch, where):
-        def callback(model, history):
-            if len(history) == epoch:
-                log.path = where
-
-        return callback
-
-    def write_half_a_line(model, history):
-        if len(history) == failing:
-            with open(path, "a") as file:
-                file.write("3,0.")
-
-    path.write_text("old\n")
-    callbacks = [set_path(failing, broken), log, set_path(failing, path), write_half_a_line]
-    with pytest.warns(RuntimeWarning, match=rf"a folder could not be written after epoch {failing}: Is a directory"):
-        history = fit(*blobs, *callbacks, backend="reference").history
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert [float(row["loss"]) for row in rows] == history.loss
 
 
 # --- learning rates
