@@ -104,12 +104,9 @@ def run(name, seed, folder, tries=None):
                 status = None
             finally:
                 kill_session(process)
-        done = (
-            [tuple(json.loads(line)) for line in results.read_text(encoding="utf-8").splitlines()]
-            if results.exists()
-            else []
-        )
-        said = errors.read_text(errors="replace").strip()
+        lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+        said = errors.read_text(encoding="utf-8", errors="replace").strip()
+    done = [tuple(json.loads(line)) for line in lines]
     if status is None or (status and "Timeout (" in said):
         done.append(("hang", f"not back after {attack.timeout} s\n{indent(said)}"))
     elif status:

@@ -73,7 +73,6 @@ SHORT = {
     "damaged-model": 6,
     "crafted-model": 10,
     "networks-that-travel": 4,
-    "damaged-cache": 1,
     "killed-while-saving": 1,
     "interrupted-training": 1,
     "many-interrupts-in-training": 1,
