@@ -9,9 +9,7 @@ CASES = [(name, shape) for name, (_, *shapes) in KERNELS.items() for shape in sh
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "{}-{}-{}".format(case[0], *case[1]))
 def case(request):
     """A description, and the kernel, which agrees with its twin."""
-    kernel = build(*request.param)
-    kernel.check()
-    return describe(*request.param), kernel
+    return describe(*request.param), build(*request.param)
 
 
 @pytest.mark.parametrize("who", ["fastmlp", "NumPy"])

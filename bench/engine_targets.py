@@ -2,17 +2,19 @@
 
     python bench/engine_targets.py [--quick] [--rounds N] [--only CASE,...] [--peers]
 
-An epoch's time is what `fastmlp.train` writes into its history. Competitors run in one
-process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in units of
-the time that the epoch's dense floating-point operations would take at the rate of the fastest large float32 matrix
-product that NumPy made in any round. A peer's ratio is its smallest time over ours. The reference is always measured,
-and scikit-learn on the CSR matrix; scikit-learn, PyTorch and JAX elsewhere with --peers, where they are installed.
+An epoch's time is what `fastmlp.train` writes into its history. Everybody is first held to the reference. Competitors
+run in one process by turns, A B C A B C, so that a busy moment hits all of them alike. "floors" is the smallest time in
+units of the time that the epoch's dense floating-point operations would take at the rate of the fastest large float32
+matrix product that NumPy made in any round. A peer's ratio is its smallest time over ours. The reference is always
+measured, and scikit-learn on the CSR matrix; scikit-learn, PyTorch and JAX elsewhere with --peers, where they are
+installed.
 
 Set FASTMLP_MNIST_DIR for all of MNIST; without it the 5,000 rows of the package stand for it, as the names of the
 cases say. Nothing else should run meanwhile: what the load average is at the start is printed with the machine.
 """
 
 import argparse
+import os
 from functools import partial
 
 from figures import FIGURES
@@ -29,6 +31,8 @@ def measure(workload: Workload, rounds: int, quick: bool, peers: bool, sgemm: Sg
     n = min(workload.rows, workload.quick_rows) if quick else workload.rows
     needed = {target.what for entry in workload.entries for target in entry.targets} & {"reference", "scikit-learn"}
     entries = [e for e in workload.available() if peers or e.ours or e.name in needed]
+    for entry in entries:
+        workload.check(entry)
     competitors = {entry.name: workload.build(entry, n) for entry in entries}
     race = run_race({name: partial(epochs, c, workload.epochs) for name, c in competitors.items()}, rounds, sgemm)
 
@@ -68,7 +72,7 @@ def main() -> None:
     if unknown := sorted({*names} - {*workloads, *FIGURES}):
         parser.error(f"unknown case {', '.join(unknown)}: choose of {', '.join([*workloads, *FIGURES])}")
 
-    machine = describe_machine()
+    machine = describe_machine() | {"load average": round(os.getloadavg()[0], 2)}
     print(", ".join(f"{key}: {value}" for key, value in machine.items()), end="\n\n")
     sgemm = Sgemm()
     options = (QUICK_ROUNDS if args.quick else args.rounds, args.quick, args.peers, sgemm)

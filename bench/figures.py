@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import starts
-from peers import PEERS, Fastmlp, Setup, available
+from peers import PEERS, Setup, available
 from predictions import prediction_calls
 from race import epochs, run_race, seconds_of
 from report import Row
 from roofline import Sgemm, forward_flops, training_flops
-from workloads import MNIST_ROWS, Target, make_speckled
+from workloads import MNIST_ROWS, Data, Entry, Target, Workload, make_speckled
 
 import fastmlp
 
@@ -31,23 +31,28 @@ def sweep(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
     batches, widths, densities = ((b[0], b[-1]) if quick else b for b in (BATCHES, WIDTHS, DENSITIES))
     cells, runners = {}, {}
     for density in densities:
-        X = make_speckled(CELL_ROWS, 784, density)
-        y = np.random.default_rng(1).integers(0, 10, CELL_ROWS)
+        data = make_speckled(CELL_ROWS, 784, density), np.random.default_rng(1).integers(0, 10, CELL_ROWS)
+
+        def load(n: int, data: Data = data) -> Data:
+            return data[0][:n], data[1][:n]  # all cells share the numbers
+
         for width in widths:
             for batch in batches:
-                setup = Setup((width, width // 2), batch, lr=0.01)
+                setup, entry = Setup((width, width // 2), batch, lr=0.01), Entry("fastmlp")
                 layers = setup.widths(784)
                 steps = min(CELL_ROWS, max(2 * batch, int(CELL_FLOPS / training_flops(layers, 1)))) // batch
                 n = steps * batch
                 name = f"{width} wide, {density:.0%} non-zero, batch {batch}"
+                workload = Workload(name, name, load, n, n, setup, (entry,))
+                workload.check(entry)
                 cells[name] = (width, density, batch, steps, training_flops(layers, n))
-                runners[name] = partial(epochs, Fastmlp(X[:n], y[:n], setup, setup.start(784)), 2)
+                runners[name] = partial(epochs, workload.build(entry, n), 2)
     race = run_race(runners, rounds, sgemm)
 
     floors, beyond = {}, {}
     for name, (_, _, _, steps, flops) in cells.items():
         floors[name] = race.floors(name, flops)
-        beyond[name] = (race.best(name) - flops / max(race.rates)) / steps * 1e6
+        beyond[name] = (race.best(name) - race.floor(flops)) / steps * 1e6
     costly = max(floors, key=floors.__getitem__)
     late = max(beyond, key=beyond.__getitem__)
     return [

@@ -139,10 +139,10 @@ def listing(rng, d, _):
     blocks = -(-words // block)
     base, scale = aligned(d + 64, F), aligned(d + 64, F, 1 / 255)
     index, value = aligned(S * d + 64, np.uint16), aligned(S * d + 64, F)
-    raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int32), aligned((words, S), np.int64)
+    raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int64), aligned((words, S), np.int64)
     call = prepare_call(
         run_list_nonzeros, d, d, block, blocks, (raws, raw), (numbers, base), (numbers, scale), (uint16s, index),
-        (numbers, value), (int32s, cut), (pointer("i64", 64), nonzero),
+        (numbers, value), (ints, cut), (pointer("i64", 64), nonzero),
     )  # fmt: skip
 
     def result():
@@ -174,9 +174,9 @@ def sparse_product(rng, d, p):
     width = BLOCK_BYTES // (R * 4)
     edges = np.minimum(np.arange(-(-d // width) + 1) * width, d)
     cut = np.searchsorted(k * d + j, np.arange(S)[:, None] * d + edges)
-    arrays = aligned(cut.shape, np.int32, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
+    arrays = aligned(cut.shape, np.int64, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
     call = prepare_call(
-        run_sparse_product, p // R, d, len(edges) - 1, (int32s, arrays[0]), (uint16s, index), (numbers, value),
+        run_sparse_product, p // R, d, len(edges) - 1, (ints, arrays[0]), (uint16s, index), (numbers, value),
         *[(rows, array) for array in arrays[3:]],
     )  # fmt: skip
     return Kernel(call, lambda: X @ W + b, lambda: from_panels(arrays[-1]), 2 * len(j) * p)
@@ -276,8 +276,8 @@ KERNELS = {
     "sparse gradient": (sparse_gradient, (784, 256), (4096, 2048)),
     "product": (partial(product, hidden.masked_product, R), (256, 128), (2048, 2048)),
     "gradient": (partial(gradient, hidden.masked_gradient, R), (256, 128), (2048, 2048)),
-    "narrow product": (partial(product, hidden.dense_product, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
-    "narrow gradient": (partial(gradient, hidden.dense_gradient, NARROW), (128, 2 * NARROW), (2048, 2 * NARROW)),
+    "narrow product": (partial(product, hidden.dense_product, NARROW), (128, 32), (2048, 32)),
+    "narrow gradient": (partial(gradient, hidden.dense_gradient, NARROW), (128, 32), (2048, 32)),
     "ReLU": (activate, (0, 256), (0, 2048)),
     "cross-entropy": (head, (0, 10), (0, 1000)),
     "Adam": (adam, (256, 128), (2048, 2048)),
@@ -292,5 +292,7 @@ def describe(name: str, shape: tuple[int, int]) -> str:
 
 
 def build(name: str, shape: tuple[int, int]) -> Kernel:
-    """A kernel on random data of this shape."""
-    return KERNELS[name][0](np.random.default_rng(0), *shape)
+    """A kernel on random data of this shape, which agreed with its formula."""
+    kernel = KERNELS[name][0](np.random.default_rng(0), *shape)
+    kernel.check()
+    return kernel

@@ -2,7 +2,8 @@
 
 A competitor is built from training data, a `Setup` and the parameters to start from, and goes on from where it is at
 each `train`. Everybody gets the same network, start, batch size and update rule, and every core. Peers get float32
-features, dense ones in the library's own array type. The order of the rows is drawn outside the clock.
+features, dense ones in the library's own array type. Each draws an order of its own for the rows, all but scikit-learn
+outside the clock.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+import fastmlp
 from fastmlp.normalization import learn_normalization
 from fastmlp.preparation import make_trainer
 from fastmlp.problem import Architecture, Optimizer, Problem
@@ -34,6 +36,24 @@ class Setup(NamedTuple):
     def start(self, d: int) -> NDArray[Any]:
         """The flat float64 parameter vector that everybody starts from."""
         return initialize(self.widths(d), "he", np.random.default_rng(0))
+
+    def expected(self, X: Any, y: Any) -> NDArray[Any]:
+        """The flat parameters after an epoch over these rows as they are: what a user gets from the reference."""
+        d = X.shape[1]
+        return fastmlp.train(
+            X,
+            np.eye(self.outputs)[y],  # a few rows may lack a class
+            hidden=self.hidden,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            num_epochs=1,
+            batch_size=self.batch_size,
+            shuffle=False,
+            params=layer_views(self.start(d), self.widths(d)),
+            backend="reference",
+            dtype="float64",
+            verbose=False,
+        ).params
 
 
 class Competitor(Protocol):

@@ -28,9 +28,13 @@ class Race:
         """Minima of others over this one's."""
         return {other: self.best(other) / self.best(name) for other in others}
 
+    def floor(self, flops: float) -> float:
+        """The seconds that so many operations take in the fastest matrix product of all rounds."""
+        return flops / max(self.rates)
+
     def floors(self, name: Any, flops: float) -> float:
-        """The minimum in dense floors, by the fastest matrix product of all rounds."""
-        return self.best(name) * max(self.rates) / flops
+        """The minimum in dense floors."""
+        return self.best(name) / self.floor(flops)
 
 
 def run_race(competitors: dict[Any, Callable[[], list[float]]], rounds: int, sgemm: Sgemm | None = None) -> Race:

@@ -72,7 +72,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """What the figures depend on besides the code: the same at any moment on one machine."""
     from threadpoolctl import threadpool_info
 
     from fastmlp.engine.processor import LANES, usable_cores
@@ -82,7 +82,6 @@ def describe_machine() -> dict[str, Any]:
     return {
         "processor": _processor_name(),
         "usable cores": usable_cores(),
-        "load average": round(os.getloadavg()[0], 2),
         "float32 in a register": LANES,
         "BLAS": f"{blas['internal_api']} {blas['version']} {blas.get('architecture', '')}".strip(),
         "OPENBLAS settings": {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_")},

@@ -1,8 +1,9 @@
 """What `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning-rate schedules, a log.
 
 A callback is anything callable as ``callback(model, history)``; `model` is the network as the epoch left it, with
-parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True
-ends the training. All callbacks are called after every epoch, in the order in which they were given.
+parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True,
+Python's or NumPy's, ends the training. All callbacks are called after every epoch, in the order in which they were
+given.
 
 One that wants to steer the training has a method ``begin(training)`` besides. It is called once, before anything is
 compiled, with a `Training`: there a callback checks that it can work, reads what it needs, sets the learning rate
@@ -29,7 +30,9 @@ and says which network is to be returned.
 import csv
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastmlp.history import History
@@ -59,14 +62,16 @@ class Training:
         The network that `train` is going to return in place of the last one.
     kept_epoch : int or None
         The epoch after which it was kept.
+    interrupted : bool
+        Whether Ctrl-C has ended it.
     """
 
     def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
         self.num_epochs = num_epochs
         self.monitors = monitors
         self.lr = lr
-        self.kept: MLP | None = None
-        self.kept_epoch: int | None = None
+        self._kept: tuple[MLP | None, int | None] = None, None
+        self.interrupted = False
 
     @property
     def lr(self) -> float:
@@ -77,9 +82,17 @@ class Training:
     def lr(self, lr: float) -> None:
         self._lr = check_number("lr", lr, 0.0)
 
+    @property
+    def kept(self) -> MLP | None:
+        return self._kept[0]
+
+    @property
+    def kept_epoch(self) -> int | None:
+        return self._kept[1]
+
     def keep(self, model: MLP) -> None:
         """Have `train` return this network, which a callback got for the epoch that has just ended."""
-        self.kept, self.kept_epoch = model, len(model.history)
+        self._kept = model, len(model.history)  # in one go, whenever an interrupt comes
 
 
 class _Best:
@@ -162,7 +175,8 @@ class EarlyStopping:
 class ModelCheckpoint:
     """Write the network to a file after each epoch, or after each that is the best so far.
 
-    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it.
+    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it. One
+    that can't be written, on a full disk for example, is told in a RuntimeWarning, and the training goes on.
 
     Parameters
     ----------
@@ -183,7 +197,8 @@ class ModelCheckpoint:
 
     def __call__(self, model: MLP, history: History) -> None:
         if self._best is None or self._best.epochs_since(history) == 0:
-            model.save(self.path)
+            with _writing(self.path, history):
+                model.save(self.path)
 
 
 class StepDecay:
@@ -268,6 +283,7 @@ class CSVLog:
     """Write one line an epoch to a ``.csv`` file: epoch, learning rate, the monitored figures, seconds.
 
     A file that is there already is replaced when the first epoch ends; every line is on disk when its epoch has ended.
+    One that can't be written is told in a RuntimeWarning, and written anew after the next epoch.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -276,14 +292,28 @@ class CSVLog:
     def begin(self, training: Training) -> None:
         """Start anew with this training."""
         self._columns = ("lr", *training.monitors, "seconds")
+        self._written = 0
 
     def __call__(self, model: MLP, history: History) -> None:
-        first = len(history) == 1
-        with open(self.path, "w" if first else "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if first:
-                writer.writerow(("epoch", *self._columns))
-            writer.writerow((len(history), *(getattr(history, name)[-1] for name in self._columns)))
+        written, self._written = self._written, 0
+        with _writing(self.path, history):
+            with open(self.path, "a" if written else "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                if not written:
+                    writer.writerow(("epoch", *self._columns))
+                for epoch in range(written, len(history)):
+                    writer.writerow((epoch + 1, *(getattr(history, name)[epoch] for name in self._columns)))
+            self._written = len(history)
+
+
+@contextmanager
+def _writing(path: Path, history: History) -> Iterator[None]:
+    """Warn of a file that can't be written, rather than lose the training."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        warnings.warn(f"{path} could not be written after epoch {len(history)}: {reason}", RuntimeWarning, stacklevel=3)
 
 
 def _check_path(path: str | os.PathLike[str]) -> Path:
@@ -291,6 +321,8 @@ def _check_path(path: str | os.PathLike[str]) -> Path:
         checked = Path(path)
     except TypeError:
         raise TypeError(f"path must be the path of a file, got {path!r}") from None
-    if not checked.parent.is_dir():
-        raise ValueError(f"path must be a file in an existing folder, got {checked}")
+    if checked.is_dir() or not checked.parent.is_dir():
+        raise ValueError(f"path must be a file in an existing folder, got {'the folder ' * checked.is_dir()}{checked}")
+    if not os.access(checked.parent, os.W_OK):
+        raise ValueError(f"path must be a file in a folder that can be written to, got {checked}")
     return checked

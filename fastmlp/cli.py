@@ -1,23 +1,70 @@
 """The ``fastmlp`` command."""
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fastmlp
+from fastmlp.output import Output
+from fastmlp.results import Results, check_places, reason, write, write_figure
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for a bad result, 2 after one line about a wrong call."""
-    arguments = _parser().parse_args(argv)
+    """Run the command line and return its exit status.
+
+    0; 1 for a bad result or one that could not be written; 2 after one line about a wrong call; 130 after Ctrl-C,
+    unless it came during a training whose last whole epoch has been saved.
+    """
+    output = Output(sys.stdout)
+    handler = signal.getsignal(signal.SIGINT)
     try:
-        return arguments.run(arguments)
-    except (ValueError, TypeError, OSError) as error:
-        print(f"fastmlp: error: {error}", file=sys.stderr)
-        return 2
+        with contextlib.redirect_stdout(output):
+            arguments = _parser().parse_args(argv)
+            status = arguments.run(arguments)
+    except SystemExit as end:  # the parser has told everything
+        status = int(end.code or 0)
+    except KeyboardInterrupt:
+        _ignore_interrupts()
+        _complain("interrupted")
+        status = 130
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        _complain(f"error: {error}")
+        status = 2
+    output.flush()
+    if output.error is not None:
+        _complain(f"error: standard output could not be written: {reason(output.error)}")
+        sys.stdout = None  # or the interpreter would try once more when it ends, and show a traceback
+        status = status or 1
+    if argv is None:
+        _ignore_interrupts()
+    elif _in_main_thread():
+        signal.signal(signal.SIGINT, handler)
+    return status
+
+
+def _complain(text: str) -> None:
+    """Say one line on standard error."""
+    stderr = Output(sys.stderr)
+    stderr.write(f"fastmlp: {' '.join(text.split())}\n")
+    stderr.flush()
+
+
+def _ignore_interrupts() -> None:
+    """Let nothing stop what takes a moment and must be whole: saving, and the end of the process."""
+    if _in_main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,8 +169,7 @@ def _add_gradients(commands: Any) -> None:
 
 def _gradients(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
-    for option in ("figure", "csv"):
-        _check_folder(option, getattr(arguments, option))
+    _check_results(arguments, "figure", "csv")
     X, y = fastmlp.datasets.load_mnist(arguments.samples)
     depths = _integers("--depths", arguments.depths, example="2,4,8")
     activations, inits = _words(arguments.activations), [_init(text, "--inits") for text in _words(arguments.inits)]
@@ -150,10 +196,9 @@ def _gradients(arguments: argparse.Namespace) -> int:
                 values = "  ".join(f"{value:.1e}" for value in flow.magnitudes(activation, init, depth))
                 print(f"{activation:8s} init {init!s:6s} {depth:2d} hidden  {values}")
     print(flow.reading)
-    flow.to_csv(arguments.csv)
-    _write_figure(flow, arguments.figure)
-    print(f"wrote {arguments.figure} and {arguments.csv}; {time.perf_counter() - started:.2f} s in all")
-    return 0
+    results: Results = {arguments.csv: flow.to_csv, arguments.figure: partial(write_figure, flow)}
+    failures = write(results)
+    return _report(results, failures, f"; {time.perf_counter() - started:.2f} s in all")
 
 
 def _add_warmup(commands: Any) -> None:
@@ -185,26 +230,38 @@ def _warmup(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from fastmlp.targets import learn_coding
+
     started = time.perf_counter()
-    for option in ("figure", "model"):
-        _check_folder(option, getattr(arguments, option))
+    _check_results(arguments, "figure", "model")
     X, y, name = _load(arguments)
     options = _training_options(arguments) | {"backend": arguments.backend, "epoch_loss": arguments.epoch_loss}
     if arguments.recipe:
         X = fastmlp.reference.normalize(X)
         options |= {"init": 0.01, "normalize": None, "epoch_loss": "full"}
     X_train, X_test, y_train, y_test = _split(X, y, arguments)
+    learn_coding(y_train, len(y_train), arguments.loss).encode(y_test, len(y_test), "y of the test rows")
     print(f"{name}: {len(X_train):,} training rows, {len(X_test):,} test rows, {X.shape[1]} features")
 
     began = time.perf_counter()
-    model = fastmlp.train(X_train, y_train, validation_data=(X_test, y_test), **options)
+    last: deque[fastmlp.MLP] = deque(maxlen=1)
+    options["callbacks"] = [lambda model, history: last.append(model)]
+    try:
+        model = fastmlp.train(X_train, y_train, validation_data=(X_test, y_test), **options)
+        _ignore_interrupts()
+    except KeyboardInterrupt:  # one that came outside the epochs
+        _ignore_interrupts()
+        if not last:
+            raise
+        model = last[0]
     trained = time.perf_counter() - began
 
     history = model.history
     if not len(history):
+        _complain("error: no epoch was finished, so nothing is written")
         return 1
-    model.save(arguments.model)
-    _write_figure(history, arguments.figure)
+    results: Results = {arguments.model: model.save, arguments.figure: partial(write_figure, history)}
+    failures = write(results)
     if history.val_accuracy:
         print(f"final test accuracy {history.val_accuracy[-1]:.4f}")
     else:
@@ -213,21 +270,17 @@ def _train(arguments: argparse.Namespace) -> int:
         f"trained in {trained:.2f} s, of which compiling {history.compile_seconds:.2f} s and epochs "
         f"{sum(history.seconds):.2f} s; {time.perf_counter() - started:.2f} s in all"
     )
-    print(f"wrote {arguments.figure} and {arguments.model}")
-    return 0
+    return _report(results, failures)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    if arguments.figure is not None:
-        _check_folder("figure", arguments.figure)
+    _check_results(arguments, "figure")
     X, y, name = _load(arguments)
     print(f"{name}: {len(X):,} rows, {X.shape[1]} features")
     report = fastmlp.compare(X, y, steps=_integers("--steps", arguments.steps), **_training_options(arguments))
     print(report)
-    if arguments.figure is not None:
-        _write_figure(report, arguments.figure)
-        print(f"wrote {arguments.figure}")
-    return 0 if report.ok else 1
+    results: Results = {arguments.figure: partial(write_figure, report)} if arguments.figure is not None else {}
+    return _report(results, write(results)) or int(not report.ok)
 
 
 def _training_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -281,14 +334,15 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any, str]:
         return X, y, "MNIST"
     from fastmlp import tables, validation
 
-    if arguments.data.suffix == ".npz":
+    ending = arguments.data.suffix.lower()
+    if ending == ".npz":
         X, y = tables.read_npz(arguments.data)
-    elif arguments.data.suffix == ".csv":
+    elif ending == ".csv":
         if arguments.label is None:
             raise ValueError("--label must name the column of the .csv that holds the labels")
         X, y = tables.read_csv(arguments.data, arguments.label)
     else:
-        raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data.name}")
+        raise ValueError(f"--data must be a .npz or .csv file, got {arguments.data}")
     return validation.check_features(X), validation.check_targets(y, len(X)), arguments.data.name
 
 
@@ -300,13 +354,15 @@ def _split(X: Any, y: Any, arguments: argparse.Namespace) -> Any:
     return train_test_split(X, y, test_size=arguments.test_size, random_state=42)
 
 
-def _check_folder(option: str, path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ValueError(f"--{option} must be a file in an existing folder, got {path}")
+def _check_results(arguments: argparse.Namespace, *options: str) -> None:
+    check_places({option: getattr(arguments, option) for option in options}, getattr(arguments, "data", None))
 
 
-def _write_figure(drawable: Any, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    drawable.plot().figure_.savefig(path, dpi=150)
+def _report(results: Iterable[Path], failures: dict[Path, Exception], more: str = "") -> int:
+    """Say what was written and what was not, and return the exit status."""
+    if written := [str(path) for path in results if path not in failures]:
+        print(f"wrote {' and '.join(written)}{more}")
+    if failures:
+        sentences = (f"{path} could not be written: {reason(error)}" for path, error in failures.items())
+        _complain(f"error: {'; '.join(sentences)}")
+    return 1 if failures else 0

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastmlp.callbacks import Training
+from fastmlp.history import History
+from fastmlp.network import MLP
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.training import train
 from fastmlp.validation import check_choice, check_init, check_integer
@@ -59,9 +62,14 @@ class GradientFlow:
     def reading(self) -> str:
         """One sentence that says in which network the untrained first layer's gradient falls most with depth."""
         depths = sorted({row.depth for row in self.rows})
-        shallow, deep = depths[0], depths[-1]
-        networks = dict.fromkeys((row.activation, row.init) for row in self.rows)
-        falls = {network: [self.magnitudes(*network, depth)[0] for depth in (shallow, deep)] for network in networks}
+        shallow, deep = (depths[0], depths[-1]) if depths else (0, 0)
+        falls = {}
+        for network in dict.fromkeys((row.activation, row.init) for row in self.rows):
+            layers = [self.magnitudes(*network, depth) for depth in (shallow, deep)]
+            if all(layers):  # else one diverged before it could be measured
+                falls[network] = [magnitudes[0] for magnitudes in layers]
+        if not falls:
+            return "too many trainings diverged in their first epoch to compare depths"
         if shallow == deep:
             worst, best = (limit(falls, key=lambda network: falls[network][1]) for limit in (min, max))
             reading = f"with {deep} hidden layers the first layer's gradient is {falls[worst][1]:.1e} in "
@@ -88,6 +96,8 @@ class GradientFlow:
         """Draw the mean |gradient| over the layers on a log axis: a panel a network, a line a depth."""
         from fastmlp.display.style import count_on_x, line_style, make_axes
 
+        if not self.rows:
+            raise ValueError("rows must hold at least one gradient to be drawn, got none")
         chosen = [row for row in self.rows if row.epoch == epoch]
         if not chosen:
             raise ValueError(f"epoch must be one from 1 to {max(row.epoch for row in self.rows)}, got {epoch}")
@@ -152,11 +162,13 @@ def gradient_flow(
     ------
     ValueError, TypeError
         If an argument is unfit; the message names it.
+    KeyboardInterrupt
+        If Ctrl-C ended one of the trainings.
 
     Warns
     -----
     RuntimeWarning
-        If a training diverged; later epochs are missing then.
+        If a training diverged; that and later epochs are missing then.
 
     Examples
     --------
@@ -174,6 +186,10 @@ def gradient_flow(
     names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
     chosen_inits = [check_init(init, "inits") for init in _listed("inits", inits)]
     width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
+    callbacks = options.get("callbacks", ())
+    interruption = _Interruption()
+    if isinstance(callbacks, Iterable):  # else training says what is wrong
+        options["callbacks"] = [*callbacks, interruption]
     rows = []
     for activation in names:
         for init in chosen_inits:
@@ -182,12 +198,26 @@ def gradient_flow(
                 settings |= {"hidden": (width,) * depth, "activation": activation, "init": init}
                 settings |= {"num_epochs": num_epochs, "track_gradients": True}
                 history = train(X, y, **settings).history
+                if interruption.training.interrupted:
+                    raise KeyboardInterrupt
                 rows += [
                     Row(activation, init, depth, layer, epoch, magnitude)
                     for epoch, magnitudes in enumerate(history.gradient_magnitude, 1)
                     for layer, magnitude in enumerate(magnitudes, 1)
                 ]
     return GradientFlow(rows)
+
+
+class _Interruption:
+    """A callback that lets it be seen whether Ctrl-C ended a training, which returns like any other."""
+
+    training: Training
+
+    def begin(self, training: Training) -> None:
+        self.training = training
+
+    def __call__(self, model: MLP, history: History) -> None:
+        """Nothing is to be done after an epoch."""
 
 
 def _listed(name: str, values: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """What happened during a training, epoch by epoch."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ class History:
 
     def __len__(self) -> int:
         return len(self.loss)
+
+    def _cut(self, epochs: int) -> None:
+        """Forget what was recorded of later epochs than so many."""
+        for entry in fields(self):
+            values = getattr(self, entry.name)
+            if entry.name == "first_epoch_gradients":
+                del values[len(values) * (epochs > 0) :]
+            elif isinstance(values, list):
+                del values[epochs:]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a copy as plain lists and numbers, ready for JSON or a data frame."""

@@ -1,9 +1,6 @@
 """The trained network: parameters, predictions, scores, saving and loading."""
 
-import json
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from fastmlp.history import History
 from fastmlp.normalization import Normalization
 from fastmlp.problem import Architecture, Reading
-from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.backpropagation import logits, mean_loss
-from fastmlp.reference.parameters import Layers, layer_views, parameter_count
+from fastmlp.reference.parameters import Layers, layer_views
+from fastmlp.saving import Parts, read_network, write_network
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
 
 if TYPE_CHECKING:
     from fastmlp.engine.predictor import Predictor
 
-FORMAT_VERSION = 1
 _ROWS_AT_ONCE = 4096
 
 
@@ -38,6 +34,9 @@ class MLP:
         (d, h1, ..., k).
     classes_ : (k,) array or None
         The class labels, sorted; None for regression and multilabel targets.
+    feature_names_in_ : (d,) array or None
+        What the columns of the training's data frame are called, if all names are strings. Another data frame has to
+        have the same columns in the same order; arrays have no names, and are taken as they come.
     history : History
     """
 
@@ -49,14 +48,17 @@ class MLP:
         coding: Coding,
         history: History,
         predictor: "Predictor | None" = None,
+        *,
+        feature_names: ArrayLike | None = None,
     ) -> None:
-        self.params = params.view()
-        self.params.flags.writeable = False
+        self.params = _frozen(params)
         self.history = history
         self._architecture = architecture
         self._normalization = normalization
         self._coding = coding
         self._predictor = predictor
+        self._reading: Reading | None = None if predictor is None else predictor.reading
+        self.feature_names_in_ = None if feature_names is None else np.array(feature_names, object)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -86,22 +88,31 @@ class MLP:
         ValueError, TypeError
             If X is not a finite numeric matrix with d columns.
         """
-        features = check_features(X, num_features=self.widths[0])
-        return self._logits(features)
+        return self._logits(self._check(X))
+
+    def _check(self, X: ArrayLike) -> Features:
+        return check_features(X, num_features=self.widths[0], feature_names=self.feature_names_in_)
 
     def _logits(self, X: Features) -> NDArray[Any]:
-        if self._predictor is not None and self._predictor.reads(X):
-            return self._predictor.logits(self.params, X)
+        predictor = self._find_predictor()
+        if predictor is not None and predictor.reads(X):
+            return predictor.logits(self.params, X)
         blocks = []
         for start in range(0, X.shape[0], _ROWS_AT_ONCE):
             rows = self._normalization.apply(X[start : start + _ROWS_AT_ONCE], self.params.dtype)
             blocks.append(logits(rows, self.layers, self._architecture.activation)[1])
         return np.concatenate(blocks)
 
+    def _find_predictor(self) -> "Predictor | None":
+        if self._predictor is None and self._reading is not None:
+            from fastmlp.engine.predictor import Predictor
+
+            self._predictor = Predictor(self._architecture, self._normalization, self._reading, self.params.dtype)
+        return self._predictor
+
     def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
         """Return what each hidden layer makes of X, [(n, h1), (n, h2), ...]; `X` and errors as in `logits`."""
-        features = check_features(X, num_features=self.widths[0])
-        rows = self._normalization.apply(features, self.params.dtype)
+        rows = self._normalization.apply(self._check(X), self.params.dtype)
         return logits(rows, self.layers, self._architecture.activation)[0]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -145,49 +156,28 @@ class MLP:
         return self._loss(Z, self._coding.encode(y, len(Z)), check_sample_weight(sample_weight, len(Z)))
 
     def _loss(self, Z: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
-        targets = np.eye(self.widths[-1], dtype=Z.dtype)[codes] if codes.ndim == 1 else codes.astype(Z.dtype)
+        targets = codes if codes.ndim == 1 else codes.astype(Z.dtype)
         return mean_loss(Z, targets, self._architecture.loss, weights)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes and history.
 
-        The file appears whole or not at all: it is written beside `path` first and then renamed.
+        The file appears whole or not at all: it is written beside `path` first and then renamed. Where `path` is a
+        symbolic link, the file it leads to is replaced; an older file's mode is kept.
+
+        Raises
+        ------
+        OSError
+            If the file can't be written.
         """
-        path = Path(path)
-        about: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
-            "widths": self.widths,
-            "activation": self._architecture.activation,
-            "loss": self._architecture.loss,
-            "flat_targets": self._coding.flat,
-            "history": self.history.to_dict(),
-        }
-        arrays: dict[str, Any] = {
-            "params": self.params,
-            "shift": self._normalization.shift,
-            "scale": self._normalization.scale,
-        }
-        if self.classes_ is not None:
-            arrays["classes"] = self.classes_
-        if self._predictor is not None:
-            reading = self._predictor.reading._asdict()
-            base = reading.pop("base")
-            about["reading"] = reading
-            if base is not None:
-                arrays["base"] = base
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                np.savez(file, about=np.array(json.dumps(about)), **arrays)
-                file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        write_network(path, self._parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "MLP":
         """Read a network that `save` wrote.
+
+        Nothing in the file is trusted: it takes no more memory than its size, and it is checked whole before it is
+        used.
 
         Raises
         ------
@@ -195,50 +185,32 @@ class MLP:
         ValueError
             If the file is something else, is damaged, or has a newer format.
         """
-        name = os.fspath(path)
-        with open(path, "rb") as file:
-            try:
-                with np.load(file, allow_pickle=False) as archive:
-                    arrays = dict(archive)
-                about = json.loads(arrays["about"].item())
-                version = about["format_version"]
-                network = cls._restore(about, arrays) if version <= FORMAT_VERSION else None
-            except Exception as error:  # zipfile, NumPy and json raise a dozen types on a damaged file
-                raise ValueError(f"{name} must be a network saved by fastmlp, but it can't be read: {error}") from error
-        if network is None:
-            raise ValueError(
-                f"{name} has format version {version}, and this fastmlp reads up to {FORMAT_VERSION}; "
-                "install a newer fastmlp"
-            )
+        params, architecture, normalization, coding, history, reading, feature_names = read_network(path)
+        network = cls(params, architecture, normalization, coding, history, feature_names=feature_names)
+        network._reading = reading
         return network
 
-    @classmethod
-    def _restore(cls, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "MLP":
-        architecture = Architecture(tuple(about["widths"]), about["activation"], about["loss"])
-        normalization = Normalization(arrays["shift"], arrays["scale"])
-        params, classes, base = arrays["params"], arrays.get("classes"), arrays.get("base")
-        d, k = architecture.widths[0], architecture.widths[-1]
-        class_count = {"cross_entropy": k, "binary_cross_entropy": 2 if k == 1 else 0, "mean_squared_error": 0}
-        if not (
-            params.shape == (parameter_count(architecture.widths),)
-            and params.dtype in (np.float32, np.float64)
-            and architecture.activation in ACTIVATIONS
-            and {array.shape for array in normalization} <= {(), (d,)}
-            and (base is None or (base.shape, base.dtype) == ((d,), params.dtype))
-            and class_count[architecture.loss] == (0 if classes is None else len(classes))
-        ):
-            raise ValueError("its parts don't fit together")
-        coding = Coding(architecture.loss, k, classes, about["flat_targets"])
-        predictor = None
-        if "reading" in about:
-            from fastmlp.engine.predictor import Predictor
+    def _parts(self) -> Parts:
+        return Parts(
+            self.params,
+            self._architecture,
+            self._normalization,
+            self._coding,
+            self.history,
+            self._reading,
+            self.feature_names_in_,
+        )
 
-            reading = Reading(base=base, **about["reading"])
-            predictor = Predictor(architecture, normalization, reading, params.dtype)
-        return cls(params, architecture, normalization, coding, History(**about["history"]), predictor)
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but compiled code and its memory, which are made anew where the network predicts."""
+        return self.__dict__ | {"_predictor": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.params = _frozen(self.params)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _frozen(params: NDArray[Any]) -> NDArray[Any]:
+    view = params.view()
+    view.flags.writeable = False
+    return view

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastmlp.normalization import learn_normalization
+from fastmlp.normalization import check_normalization, learn_normalization
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.parameters import flatten, initialize
@@ -83,6 +83,9 @@ def prepare(
         dtype=check_dtype("dtype", dtype),
         num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
     )
+    check_normalization(problem.normalization, features, problem.dtype)
+    if problem.codes.ndim == 2:
+        _check_size("y must hold numbers", problem.codes, problem.dtype)
     # Two streams, so that starting from given parameters leaves the permutations as they were.
     init_seed, order_seed = np.random.SeedSequence(_check_seed(seed)).spawn(2)
     scale = check_init(init)
@@ -90,6 +93,7 @@ def prepare(
         start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
     else:
         start = flatten(check_params(params, architecture.widths))
+    _check_size("init must give weights" if params is None else "params must hold numbers", start, problem.dtype)
     return Preparation(problem, coding, start, np.random.default_rng(order_seed))
 
 
@@ -123,3 +127,8 @@ def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weig
 
 def _check_seed(seed: int | None) -> int | None:
     return None if seed is None else check_integer("seed", seed, minimum=0)
+
+
+def _check_size(wanted: str, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    if np.max(largest := np.abs(values)) > np.finfo(dtype).max:
+        raise ValueError(f"{wanted} that {dtype} can hold, got {values.flat[np.argmax(largest)]:g}")

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from fastmlp.normalization import Normalization
 from fastmlp.validation import Features
 
+RAW_TYPES = ("uint8", "float32", "float64")
+"""Types of features that compiled code reads; others are converted first."""
+
 
 class Architecture(NamedTuple):
     """What a network computes from its parameters."""
@@ -33,17 +36,19 @@ class Optimizer(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How the compiled path reads features, and which of its programs does: what a saved network needs to use it."""
+    """What training data were like in memory, as far as it decides how the compiled path reads others."""
 
-    form: str
-    """Of the first layer: "dense", "sparse" or "csr"."""
     raw: str
-    """The features' type in memory: "uint8", "float32" or "float64"."""
+    """The type in which features were read, of RAW_TYPES."""
+    is_sparse: bool
+    """Whether they were CSR."""
     base: NDArray[Any] | None
-    """The value that each feature takes most often (d,), where few differ from it; else None."""
-    optimizer: str
-    by_unit: bool
-    """Whether a dense first layer's weights are kept by unit."""
+    """The value that each feature took most often (d,), where few differed from it; else None."""
+
+    @property
+    def form(self) -> str:
+        """Of the first layer: "csr", "dense", or "sparse" for dense data that are read for what differs from `base`."""
+        return "csr" if self.is_sparse else "dense" if self.base is None else "sparse"
 
 
 @dataclass(frozen=True)

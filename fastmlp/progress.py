@@ -6,18 +6,21 @@ from types import TracebackType
 from typing import Any
 
 from fastmlp.history import History
+from fastmlp.output import Output
 from fastmlp.problem import Architecture, Trainer
 
 
 class Progress:
     """The path taken, then the epochs: a bar on a terminal and in a notebook, elsewhere a line each.
 
-    Nothing at all is printed with ``verbose=False``. As a context manager it leaves the bar finished.
+    Nothing at all is printed with ``verbose=False``, and nothing more once standard output is broken. As a context
+    manager it leaves the bar finished.
     """
 
     def __init__(self, num_epochs: int, verbose: bool) -> None:
         self._num_epochs = num_epochs
         self._verbose = verbose
+        self._output = Output(sys.stdout)
         self._num_samples = 0
         self._compiling = False
         self._bar: Any = None
@@ -32,7 +35,7 @@ class Progress:
 
     def _print(self, text: str, end: str = "\n") -> None:
         if self._verbose:
-            print(text, end=end, flush=True)
+            print(text, end=end, file=self._output, flush=True)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -50,8 +53,8 @@ class Progress:
             self._print(f"{trainer.compile_seconds:.1f} s")
         self._print(f"training {architecture} on {n:,} samples: {trainer.description}")
         self._num_samples = n
-        if self._verbose and (_in_notebook() or sys.stdout.isatty()):
-            self._bar = _make_bar(self._num_epochs)
+        if self._verbose and (_in_notebook() or self._output.isatty()):
+            self._bar = _make_bar(self._num_epochs, self._output)
 
     def epoch(self, history: History) -> None:
         """Report the epoch that `history` ends with."""
@@ -75,7 +78,8 @@ class Progress:
     def interrupted(self, kept: int) -> None:
         """Say that the user stopped the training, and after how many epochs the network is kept."""
         self._close()
-        self._print(f"interrupted: the network after {kept} whole epochs is kept")
+        outcome = f": the network after {kept} whole epochs is kept" if kept else " in the first epoch"
+        self._print("interrupted" + outcome)
 
 
 def _in_notebook() -> bool:
@@ -84,10 +88,10 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _make_bar(num_epochs: int) -> Any:
+def _make_bar(num_epochs: int, output: Output) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm's, about a notebook without widgets: it then draws with characters
         from tqdm.auto import tqdm
 
     layout = "epoch {n_fmt}/{total_fmt} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    return tqdm(total=num_epochs, file=sys.stdout, bar_format=layout, dynamic_ncols=True)
+    return tqdm(total=num_epochs, file=output, bar_format=layout, dynamic_ncols=True)

@@ -1,11 +1,14 @@
 """Reading a user's own data files: features X and targets y from .npz and .csv."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -32,13 +35,15 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 def read_csv(path: Path, label: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Return X (n, d) float64 and y (n,) of a .csv file whose first line names the columns.
 
-    Labels become integers where all of them are, otherwise floats where all of them are, otherwise strings.
+    Labels become integers where all of them are written as integers are, without leading zeros, otherwise floats where
+    all of them are numbers but not integers with leading zeros, otherwise strings.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        If the label column is missing, a row has another length, or a feature is not a number.
+        If the label column is missing or there twice, a row has another length or no label, or a feature is not a
+        number.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -46,6 +51,8 @@ def read_csv(path: Path, label: str) -> tuple[NDArray[np.float64], NDArray[Any]]
             header = [name.strip() for name in next(reader, [])]
             if label not in header:
                 raise ValueError(f"--label must be a column of {path} ({', '.join(header)}), got {label!r}")
+            if (count := header.count(label)) > 1:
+                raise ValueError(f"--label must be one column of {path}, but {count} are named {label!r}")
             column = header.index(label)
             features, labels = [], []
             for row in reader:
@@ -54,8 +61,10 @@ def read_csv(path: Path, label: str) -> tuple[NDArray[np.float64], NDArray[Any]]
                 if len(row) != len(header):
                     raise ValueError(f"{path} line {reader.line_num} must have {len(header)} fields, got {len(row)}")
                 labels.append(row.pop(column).strip())
+                if not labels[-1]:
+                    raise ValueError(f"{path} line {reader.line_num} must hold a label in {label!r}, got nothing")
                 try:
-                    features.append(np.array(row, np.float64))
+                    features.append(_numbers(row))
                 except ValueError:
                     raise ValueError(
                         f"{path} line {reader.line_num} must hold numbers outside {label!r}, got {row}"
@@ -68,9 +77,22 @@ def read_csv(path: Path, label: str) -> tuple[NDArray[np.float64], NDArray[Any]]
 
 
 def _typed(labels: list[str]) -> NDArray[Any]:
-    for kind in (int, float):
+    """Return labels as numbers where that merges none of them: 007 is not 7, and 31 digits are no 64-bit integer."""
+    if all(_INTEGER.fullmatch(label) for label in labels):
         try:
-            return np.array([kind(label) for label in labels])
-        except ValueError:
-            continue
-    return np.array(labels)
+            integers = np.array([int(label) for label in labels], np.int64)
+        except (OverflowError, ValueError):  # Python converts only so many digits
+            return np.array(labels)
+        return integers if list(map(str, integers.tolist())) == labels else np.array(labels)
+    try:
+        return _numbers(labels)
+    except ValueError:
+        return np.array(labels)
+
+
+def _numbers(texts: list[str]) -> NDArray[np.float64]:
+    """Return float64 numbers; digits of other scripts and underscores, which Python's `float` takes, are none."""
+    joined = "".join(texts)
+    if "_" in joined or not joined.isascii():
+        raise ValueError("not a number")
+    return np.array(texts, np.float64)

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastmlp.reference.losses import LOSSES
 from fastmlp.validation import check_choice, check_targets
 
+MANY_VALUES, ROWS_A_VALUE = 20, 5
+"""More whole numbers than this, with fewer rows each on average, may be quantities as well as labels."""
+
 
 class Coding(NamedTuple):
     """The relation of y to the outputs of a network, learned from the training targets."""
@@ -48,11 +51,16 @@ class Coding(NamedTuple):
                 raise ValueError(f"{name} must have {len(self.classes)} columns (one-hot), got {y.shape[1]}")
             return _one_hot_positions(y, name)
         labels = y.ravel()
-        if (labels.dtype.kind in "US") != (self.classes.dtype.kind in "US"):
+        kinds = [array.dtype.kind if array.dtype.kind in "US" else "number" for array in (labels, self.classes)]
+        if kinds[0] != kinds[1]:
             raise TypeError(f"{name} must hold labels like {self.classes[0].item()!r}, got {labels[0].item()!r}")
-        places = np.searchsorted(self.classes, labels)
+        alike = labels
+        if kinds[0] == "number":  # NumPy searches for other types in float64, which rounds what is large
+            with np.errstate(invalid="ignore"):
+                alike = labels.astype(self.classes.dtype)
+        places = np.searchsorted(self.classes, alike)
         places[places == len(self.classes)] = 0
-        unseen = self.classes[places] != labels
+        unseen = (self.classes[places] != alike) | (alike != labels)
         if unseen.any():
             raise ValueError(f"{name} holds the label {labels[unseen][0].item()!r}, which no training sample has")
         return places.astype(np.int64)
@@ -85,6 +93,7 @@ def learn_coding(y: ArrayLike, n: int, loss: str) -> Coding:
         is_float = array.dtype.kind == "f"
         looks_one_hot = array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf" and _is_binary(array)
         loss = "mean_squared_error" if is_float and not looks_one_hot else "cross_entropy"
+        _check_unambiguous(array)
     if loss == "cross_entropy":
         return Coding(loss, len(classes := _learn_classes(array)), classes, flat=False)
     if loss == "binary_cross_entropy" and array.size == n:
@@ -97,6 +106,18 @@ def learn_coding(y: ArrayLike, n: int, loss: str) -> Coding:
     return coding
 
 
+def _check_unambiguous(y: NDArray[Any]) -> None:
+    """Raise if whole numbers, one a sample, may be labels or quantities."""
+    if y.dtype.kind not in "iu" or y.size > len(y):
+        return
+    values = len(np.unique(y))
+    if values > MANY_VALUES and len(y) < ROWS_A_VALUE * values:
+        raise ValueError(
+            f"y must be clearly labels or quantities for loss='auto', got {values} different whole numbers in {len(y)} "
+            "rows; pass loss='cross_entropy' to classify them or loss='mean_squared_error' for regression"
+        )
+
+
 def _learn_classes(y: NDArray[Any]) -> NDArray[Any]:
     if y.ndim == 2 and y.shape[1] > 1:
         _one_hot_positions(y, "y")
@@ -104,7 +125,11 @@ def _learn_classes(y: NDArray[Any]) -> NDArray[Any]:
     labels = y.ravel()
     if labels.dtype.kind == "f" and np.any(labels != np.rint(labels)):
         raise ValueError("y must hold class labels for a classification loss, got fractions; did you mean regression?")
-    classes = np.unique(labels.astype(np.int64) if labels.dtype.kind == "f" else labels)
+    if labels.dtype.kind == "f":
+        if np.max(np.abs(labels)) >= 2.0**63:
+            raise ValueError(f"y must hold class labels below 2**63, got {labels[np.argmax(np.abs(labels))]:g}")
+        labels = labels.astype(np.int64)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(f"y must hold at least two classes, got only {classes[0].item()!r}")
     return classes

@@ -16,7 +16,10 @@ from fastmlp.problem import Problem
 from fastmlp.progress import Progress
 from fastmlp.targets import Coding
 from fastmlp.tracking import FIRST_EPOCH, Tracker
-from fastmlp.validation import Features, check_choice, check_features, check_flag, check_integer
+from fastmlp.validation import Features, check_choice, check_features, check_flag, check_integer, get_feature_names
+
+LARGE = 1e4
+"""Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
 
 
 def train(
@@ -51,12 +54,14 @@ def train(
     """Train a multilayer perceptron and return it.
 
     Nothing that is passed in gets modified. Ctrl-C ends the training and returns the network as it was after the last
-    whole epoch; so does a loss that stops being finite, with a RuntimeWarning.
+    whole epoch, with the history of whole epochs, whenever it comes once the first has begun; a loss that stops being
+    finite does the same, with a RuntimeWarning that names the likely cause.
 
     Parameters
     ----------
-    X : (n, d) array or CSR matrix
-        Features of any real dtype.
+    X : (n, d) array, CSR matrix or data frame
+        Features of any real dtype. A data frame's columns may be Booleans and nullable numbers without gaps; if all
+        their names are strings, the network keeps and later compares them. Masked arrays are refused.
     y : (n,) or (n, k) array
         Integer, string or one-hot labels (any dtype) for classification; other floats for regression; rows of 0 and 1
         for multilabel targets with ``loss="binary_cross_entropy"``.
@@ -65,7 +70,8 @@ def train(
     activation : {"relu", "sigmoid", "tanh", "identity"}
         Of the hidden layers.
     loss : {"auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"}
-        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers.
+        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers. More than 20
+        different integers with fewer than 5 rows each on average could be either, and have to be told by another loss.
     init : {"he", "xavier"} or float
         Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
     optimizer : {"sgd", "adam"}
@@ -136,6 +142,7 @@ def train(
     )  # fmt: skip
     architecture, features = problem.architecture, problem.X
     n, d = features.shape
+    feature_names = get_feature_names(X)
     num_epochs = check_integer("num_epochs", num_epochs)
     check_choice("backend", backend, BACKENDS)
     check_choice("epoch_loss", epoch_loss, ("running", "full"))
@@ -143,62 +150,105 @@ def train(
     _check_tracking(track_gradients)
     check_flag("verbose", verbose)
     callbacks = _check_callbacks(callbacks)
-    validation = None if validation_data is None else _check_validation(validation_data, d, coding)
+    validation = None if validation_data is None else _check_validation(validation_data, d, feature_names, coding)
 
     training = Training(num_epochs, problem.optimizer.lr, _monitors(validation is not None, coding))
     for callback in callbacks:
         if hasattr(callback, "begin"):
             callback.begin(training)
     tracker = Tracker(problem, track_gradients == FIRST_EPOCH) if track_gradients else None
-    with Progress(num_epochs, verbose) as progress:
-        trainer = make_trainer(problem, start, backend, progress.compiling)
-        history = History(compile_seconds=trainer.compile_seconds)
-        progress.begin(architecture, n, trainer)
 
-        def network(params: NDArray[Any]) -> MLP:
-            return MLP(params, architecture, problem.normalization, coding, history, trainer.predictor)
+    # The network of the last whole epoch and the number of that epoch, in one name: a tuple is bound in one go, and
+    # an interrupt may come between any two calls. What else an unfinished epoch left behind is cut off at the end.
+    whole: tuple[MLP, int] | None = None
+    try:
+        with Progress(num_epochs, verbose) as progress:
+            trainer = make_trainer(problem, start, backend, progress.compiling)
+            history = History(compile_seconds=trainer.compile_seconds)
+            progress.begin(architecture, n, trainer)
 
-        good = trainer.params
-        diverged = False
+            def network(params: NDArray[Any]) -> MLP:
+                return MLP(
+                    params,
+                    architecture,
+                    problem.normalization,
+                    coding,
+                    history,
+                    trainer.predictor,
+                    feature_names=feature_names,
+                )
+
+            whole = network(trainer.params), 0
+            diverged = False
+            try:
+                for epoch in range(num_epochs):
+                    order = orders.permutation(n) if shuffle else np.arange(n)
+                    lr = trainer.lr = training.lr
+                    started = time.perf_counter()
+                    if tracker is None:
+                        value = trainer.run_epoch(order)
+                    else:
+                        value = tracker.run_epoch(trainer, order, epoch, whole[0].params)
+                    seconds = time.perf_counter() - started
+                    model = network(trainer.params)
+                    if epoch_loss == "full" and np.isfinite(value):
+                        value = _loss(model, features, problem)
+                    diverged = not (np.isfinite(value) and bool(np.all(np.isfinite(model.params))))
+                    if diverged:
+                        break
+                    results = () if validation is None else _evaluate(model, *validation)
+                    history.loss.append(value)
+                    history.seconds.append(seconds)
+                    history.lr.append(lr)
+                    if tracker is not None:
+                        tracker.record(history)
+                    if results:
+                        history.val_loss.append(results[0])
+                        history.val_accuracy.extend(results[1:])
+                    whole = model, epoch + 1
+                    progress.epoch(history)
+                    stops = [_is_true(callback(model, history)) for callback in callbacks]
+                    if any(stops):
+                        progress.stopped(len(history), training.kept_epoch or len(history))
+                        break
+            except KeyboardInterrupt:
+                training.interrupted = True
+                progress.interrupted(training.kept_epoch or whole[1])
+        if diverged:
+            warnings.warn(
+                f"training diverged in epoch {whole[1] + 1}; the network of epoch "
+                f"{training.kept_epoch or whole[1]} is kept ({_cause(problem, start, lr)})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    except KeyboardInterrupt:  # a second one, or one while the bar was closed
+        if whole is None:
+            raise
+        training.interrupted = True
+    while True:
         try:
-            for epoch in range(num_epochs):
-                order = orders.permutation(n) if shuffle else np.arange(n)
-                lr = trainer.lr = training.lr
-                started = time.perf_counter()
-                value = trainer.run_epoch(order) if tracker is None else tracker.run_epoch(trainer, order, epoch, good)
-                seconds = time.perf_counter() - started
-                params_now = trainer.params
-                model = network(params_now)
-                if epoch_loss == "full" and np.isfinite(value):
-                    value = _loss(model, features, problem)
-                diverged = not (np.isfinite(value) and bool(np.all(np.isfinite(params_now))))
-                if diverged:
-                    break
-                results = () if validation is None else _evaluate(model, *validation)
-                good = params_now
-                history.loss.append(value)
-                history.seconds.append(seconds)
-                history.lr.append(lr)
-                if tracker is not None:
-                    tracker.record(history)
-                if results:
-                    history.val_loss.append(results[0])
-                    history.val_accuracy.extend(results[1:])
-                progress.epoch(history)
-                stops = [callback(model, history) is True for callback in callbacks]
-                if any(stops):
-                    progress.stopped(len(history), training.kept_epoch or len(history))
-                    break
-        except KeyboardInterrupt:
-            progress.interrupted(training.kept_epoch or len(history))
-    if diverged:
-        warnings.warn(
-            f"training diverged in epoch {len(history) + 1}; the network of epoch "
-            f"{training.kept_epoch or len(history)} is kept (a smaller lr than {lr:g} may help)",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return network(good) if training.kept is None else training.kept
+            history._cut(whole[1])
+            return training.kept or whole[0]
+        except KeyboardInterrupt:  # what is left to do takes no time
+            continue
+
+
+def _is_true(value: object) -> bool:
+    return isinstance(value, (bool, np.bool_)) and bool(value)
+
+
+def _cause(problem: Problem, start: NDArray[Any], lr: float) -> str:
+    """Say what most likely made a training diverge: the largest numbers it began with, or else its learning rate."""
+    targets = problem.codes if problem.codes.ndim == 2 else np.zeros(1)
+    sizes = {
+        "features": np.max(problem.normalization.largest(problem.X)),
+        "targets": np.max(np.abs(targets)),
+        "initial weights": np.max(np.abs(start)),
+    }
+    largest = max(sizes, key=lambda name: sizes[name])
+    if sizes[largest] > max(LARGE, lr):
+        return f"{largest} as large as {sizes[largest]:.3g} are the likely cause; a smaller scale may help"
+    return f"a smaller lr than {lr:g} may help"
 
 
 def _monitors(validates: bool, coding: Coding) -> tuple[str, ...]:
@@ -241,11 +291,11 @@ def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
 
 
 def _check_validation(
-    validation_data: tuple[ArrayLike, ArrayLike], d: int, coding: Coding
+    validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
 ) -> tuple[Features, ArrayLike, NDArray[Any]]:
     try:
         X, y = validation_data
     except (TypeError, ValueError):
         raise TypeError("validation_data must be a pair (X, y)") from None
-    features = check_features(X, "validation_data: X", num_features=d)
+    features = check_features(X, "validation_data: X", d, feature_names)
     return features, y, coding.encode(y, features.shape[0], "validation_data: y")

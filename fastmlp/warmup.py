@@ -6,13 +6,11 @@ from itertools import product
 
 from numpy.typing import DTypeLike
 
-from fastmlp.problem import Architecture, Reading
+from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.validation import check_choice, check_dtype, check_hidden, check_integer
-
-RAW_TYPES = ("uint8", "float32", "float64")
 
 
 def warmup(
@@ -68,5 +66,5 @@ def warmup(
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
     for raw, form in product(raws, ("sparse", "dense")):
-        find_program(make_spec(architecture, Reading(form, raw, None, optimizer, by_unit=True), numbers))
+        find_program(make_spec(architecture, form, raw, numbers, optimizer, by_unit=True))
     return time.perf_counter() - started

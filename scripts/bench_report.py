@@ -5,12 +5,16 @@
 
 The tables go between the README's marks, the figures to bench/. Several files are taken as one; of what they measured
 more than once the best counts: passes some minutes apart give every competitor a moment when the machine was quiet.
+
+What was measured takes the place of the same rows, and the other rows stay. So a group of competitors must be measured
+whole, and on the machine and with the versions of the rows that stay; --replace starts from empty tables. A figure is
+drawn only where all that it shows was measured.
 """
 
 import argparse
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +24,16 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 EPOCH, SHAPES, KERNELS, ROOFLINE = "epoch: ", "shapes: ", "kernels: ", "roofline"
+HEADLINE = "epoch: MNIST, batch 64"
+AXES = ("batch", "width", "depth", "samples", "density", "threads")
+IMAGE = f"![What an epoch costs over {', '.join(AXES)}](bench/scaling.png)"
+CASES_HEADER = ("case", "best", "median", "dense floors", "others' best ÷ ours")
+KERNELS_HEADER = ("kernel", "best", "median", "rate", "others' best ÷ ours")
+PEAK = ", peak of memory "
 SCALES = {"depth": "linear", "threads": "linear"}
 
 Group = list[dict[str, Any]]
+Cells = tuple[str, ...]
 
 
 def read(paths: list[Path]) -> tuple[dict[str, Group], dict[str, Any]]:
@@ -39,7 +50,7 @@ def read(paths: list[Path]) -> tuple[dict[str, Group], dict[str, Any]]:
         report = json.loads(path.read_text(encoding="utf-8"))
         if "fastmlp" not in report.get("machine_info", {}):
             raise ValueError(f"{path} must be the JSON of `pytest bench --benchmark-enable`, but it lacks our machine")
-        machines.append({k: v for k, v in report["machine_info"]["fastmlp"].items() if k != "load average"})
+        machines.append(report["machine_info"]["fastmlp"])
         for benchmark in report["benchmarks"]:
             row = dict(benchmark["extra_info"])
             if "ours" not in row:  # what tracking costs is no race
@@ -68,11 +79,51 @@ def amount(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} µs"
 
 
-def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def markdown(header: Cells, rows: list[Cells]) -> list[str]:
     """A table, and an empty line; nothing without rows."""
     if not rows:
         return []
     return ["| " + " | ".join(cells) + " |" for cells in (header, ("---",) * len(header), *rows)] + [""]
+
+
+def parse(text: str, header: Cells) -> list[Cells]:
+    """The rows of the table with this header, as `markdown` wrote it; none if there is no such table."""
+    _, found, rest = text.partition("\n".join(markdown(header, [()])[:2]) + "\n")
+    rows = rest.partition("\n\n")[0].splitlines() if found else []
+    return [tuple(row.removeprefix("| ").removesuffix(" |").split(" | ")) for row in rows]
+
+
+def name_of(row: Cells) -> str:
+    """What a row is about."""
+    return row[0].partition(PEAK)[0]
+
+
+def competitors(row: Cells) -> set[str]:
+    """Everybody whom the last cell of a row, as `versus` wrote it, compares with."""
+    return {part.rpartition(" ")[0] for part in row[-1].split(", ") if part}
+
+
+def merge(old: list[Cells], new: list[Cells], groups: Iterable[str]) -> list[Cells]:
+    """Return the old rows with the new ones in place of those of the same name; more new ones at the end.
+
+    Raises
+    ------
+    ValueError
+        If a group that was measured lacks something that the old rows have of it.
+    """
+    found = {name_of(row): row for row in new}
+    for row in old:
+        name = name_of(row)
+        lacking = competitors(row) - competitors(found[name]) if name in found else set()
+        if name not in found and any(name == group or name.startswith(f"{group}: ") for group in groups):
+            lacking = {"this case"}
+        if lacking:
+            raise ValueError(
+                f"the README's row {name!r} must be measured whole, but {', '.join(sorted(lacking))} is missing: "
+                "measure the whole group, or start anew with --replace"
+            )
+    kept = {name_of(row) for row in old}
+    return [found.get(name_of(row), row) for row in old] + [row for row in new if name_of(row) not in kept]
 
 
 def versus(group: Group, mine: dict[str, Any]) -> str:
@@ -84,8 +135,8 @@ def rate(row: dict[str, Any]) -> str:
     return f"{row['work'] / row['min'] / 1e9:.3g} {row['unit']}"
 
 
-def tables(groups: dict[str, Group], machine: dict[str, Any]) -> str:
-    """What goes between the README's marks."""
+def rows_of(groups: dict[str, Group]) -> tuple[list[Cells], list[Cells]]:
+    """The rows of the table of cases, and of that of kernels."""
     cases, kernels = [], []
     for name, group in groups.items():
         for row in group:
@@ -99,18 +150,47 @@ def tables(groups: dict[str, Group], machine: dict[str, Any]) -> str:
             else:
                 floors = f"{row['floors']:.2f}" if "floors" in row else ""
                 what = name if row["name"] == "fastmlp" else f"{name}: {row['name']}"
-                what += f", peak of memory {row['peak MB']:.0f} MB" if "peak MB" in row else ""
+                what += f"{PEAK}{row['peak MB']:.0f} MB" if "peak MB" in row else ""
                 cases.append((what.removeprefix(EPOCH), *times, floors, versus(group, row)))
-    lines = markdown(("case", "best", "median", "dense floors", "others' best ÷ ours"), cases)
-    lines += markdown(("kernel", "best", "median", "rate", "others' best ÷ ours"), kernels)
-    if any(name.startswith(SHAPES) for name in groups):
-        lines += ["![What an epoch costs over batch, width, depth, samples, density, threads](bench/scaling.png)", ""]
+    return cases, kernels
+
+
+def tables(groups: dict[str, Group], machine: dict[str, Any], old: str = "") -> str:
+    """What goes between the README's marks, where `old` stood so far.
+
+    Raises
+    ------
+    ValueError
+        If rows that stay there come from another machine, or a group was measured in part.
+    """
+    cases, kernels = rows_of(groups)
     facts = [f"{key} {value}" for key, value in machine.items() if value not in ({}, None)]
-    return "\n".join([*lines, f"Measured on: {', '.join(facts)}. Every thread that pays is used where none is named."])
+    measured_on = f"Measured on: {', '.join(facts)}. Every thread that pays is used where none is named."
+    old_cases, old_kernels = parse(old, CASES_HEADER), parse(old, KERNELS_HEADER)
+    names = [group.removeprefix(EPOCH).removeprefix(KERNELS) for group in groups]
+    merged = merge(old_cases, cases, names), merge(old_kernels, kernels, names)
+    stay = [name_of(row) for rows, new in zip(merged, (cases, kernels), strict=True) for row in rows if row not in new]
+    drawn = shows_all_axes(groups)
+    if IMAGE in old and not drawn:
+        stay.append("scaling.png")
+    if stay and measured_on not in old:
+        raise ValueError(
+            f"{len(stay)} results of the README, such as {stay[0]!r}, were not measured and come from another machine "
+            "or other versions: measure everything, or start anew with --replace"
+        )
+    lines = markdown(CASES_HEADER, merged[0]) + markdown(KERNELS_HEADER, merged[1])
+    if IMAGE in old or drawn:
+        lines += [IMAGE, ""]
+    return "\n".join([*lines, measured_on])
 
 
-def write_readme(readme: Path, text: str) -> None:
-    """Put a text between the marks.
+def shows_all_axes(groups: dict[str, Group]) -> bool:
+    """Whether all that the figure of shapes shows was measured."""
+    return {SHAPES + axis for axis in AXES} <= set(groups)
+
+
+def split_readme(readme: Path) -> tuple[str, str, str]:
+    """Return a text before, between and after the marks.
 
     Raises
     ------
@@ -118,10 +198,10 @@ def write_readme(readme: Path, text: str) -> None:
         If the file lacks them.
     """
     before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    between, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{readme} must have the lines {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    return before, between.strip("\n"), after
 
 
 def draw_epoch(axes: Axes, name: str, group: Group) -> None:
@@ -159,15 +239,12 @@ def draw_scaling(axes: Axes, name: str, group: Group) -> None:
 
 
 def draw(groups: dict[str, Group], folder: Path) -> list[Path]:
-    """Write results.png and scaling.png where there is something to draw, and return their paths."""
+    """Write results.png and scaling.png where all that they show was measured, and return their paths."""
     written = []
 
-    def figure(file: str, prefix: str, panel: Callable[[Axes, str, Group], None], columns: int, size: float) -> None:
-        chosen = {name: group for name, group in groups.items() if name.startswith(prefix)}
-        if prefix == EPOCH:
-            chosen = dict(list(chosen.items())[:1])
-        if not chosen:
-            return
+    def figure(
+        file: str, chosen: dict[str, Group], panel: Callable[[Axes, str, Group], None], columns: int, size: float
+    ) -> None:
         rows = -(-len(chosen) // columns)
         drawing = Figure(figsize=(8 if columns == 1 else 4.6 * columns, size * rows), layout="constrained")
         panels = drawing.subplots(rows, columns, squeeze=False).ravel()
@@ -178,9 +255,11 @@ def draw(groups: dict[str, Group], folder: Path) -> list[Path]:
         drawing.savefig(folder / file, dpi=130)
         written.append(folder / file)
 
-    bars = max((len(group) for name, group in groups.items() if name.startswith(EPOCH)), default=0)
-    figure("results.png", EPOCH, draw_epoch, 1, 0.38 * bars + 1.2)
-    figure("scaling.png", SHAPES, draw_scaling, 3, 3.2)
+    headline = {name: group for name, group in groups.items() if name.startswith(HEADLINE)}
+    for name in list(headline)[:1]:
+        figure("results.png", {name: groups[name]}, draw_epoch, 1, 0.38 * len(groups[name]) + 1.2)
+    if shows_all_axes(groups):
+        figure("scaling.png", {SHAPES + axis: groups[SHAPES + axis] for axis in AXES}, draw_scaling, 3, 3.2)
     return written
 
 
@@ -190,10 +269,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("reports", type=Path, nargs="+", metavar="JSON")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     parser.add_argument("--figures", type=Path, default=ROOT / "bench", metavar="FOLDER")
+    parser.add_argument("--replace", action="store_true", help="keep nothing of the tables that are there")
     arguments = parser.parse_args(argv)
     groups, machine = read(arguments.reports)
-    write_readme(arguments.readme, tables(groups, machine))
+    before, old, after = split_readme(arguments.readme)
+    text = tables(groups, machine, "" if arguments.replace else old)
+    arguments.readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
     print("wrote", arguments.readme, *draw(groups, arguments.figures))
+    if not shows_all_axes(groups) and any(name.startswith(SHAPES) for name in groups):
+        print(f"scaling.png stays as it is: it takes all of {', '.join(AXES)}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""Say whether fastmlp has become slower than `bench/baseline.json`: exit status 1 with a table if so.
+"""Say whether fastmlp has become slower than this machine's baseline: exit status 1 with a table if so.
 
     python scripts/check_regression.py [--update]
+
+Baselines lie in `bench/baselines/`, one a machine, and are chosen by what they say of theirs.
 
 Every tracked case, whole epochs and single kernels, runs by turns with its NumPy reference in this process, all on one
 thread. Two ratios of minima are held against the baseline: jit ÷ reference, and jit ÷ floor, the time that the same
 floating-point operations take in a large matrix product measured in between. A ratio may be worse by three times the
-noise seen when the baseline was taken, but by 10% at least and 20% at most; what is beyond is measured twice more
-before it counts. The baseline of another machine tells little: then only jit ÷ reference is held, with a margin of 50%.
---update takes a new baseline from several runs.
+noise seen when the baseline was taken, but by 10% at least and 20% at most; what is beyond is measured again, some
+times and after longer and longer pauses, before it counts. A case of the baseline that is no longer measured counts
+too. On a machine without a baseline the most similar one's is printed, with what differs between the two, and decides
+nothing. --update takes this machine's baseline from several runs.
 """
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import time
@@ -31,17 +35,20 @@ from report import describe_machine  # noqa: E402
 from roofline import Sgemm, training_flops  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
-BASELINE = ROOT / "bench" / "baseline.json"
-ROUNDS, UPDATE_RUNS, REPEATS = 9, 5, 2
+BASELINES = ROOT / "bench" / "baselines"
+ROUNDS, UPDATE_RUNS = 9, 5
+PAUSES = (0, 1, 5, 20)
+"""Seconds to wait before each repetition of what looks slower: another program may be busy for a while."""
 EPOCH_ROWS, KERNEL_SECONDS = 2_560, 1e-3
 TRACKED = {"mnist": ("uint8", "standardised", "as if dense"), "adam": ("uint8",)}
-NOISE_FACTOR, LEAST_MARGIN, MOST_MARGIN, OTHER_MACHINE_MARGIN = 3.0, 0.10, 0.20, 0.5
+NOISE_FACTOR, LEAST_MARGIN, MOST_MARGIN = 3.0, 0.10, 0.20
 SAME = ("processor", "usable cores", "float32 in a register", "BLAS")
 REFERENCE, FLOOR = "÷ reference", "÷ floor"
 
 Timed = Callable[[], list[float]]
 Ratios = dict[str, dict[str, float]]
 """By case, then by REFERENCE and FLOOR."""
+Baseline = dict[str, Any]
 
 
 class Case(NamedTuple):
@@ -69,7 +76,7 @@ class Verdict(NamedTuple):
 
     @property
     def worse(self) -> bool:
-        return self.change > self.margin
+        return not self.change <= self.margin
 
 
 def make_cases() -> tuple[dict[str, Case], dict[str, Timed]]:
@@ -90,7 +97,6 @@ def make_cases() -> tuple[dict[str, Case], dict[str, Timed]]:
                 )
     for name, (_, shape, _) in kernels.KERNELS.items():
         kernel = kernels.build(name, shape)
-        kernel.check()
         title = kernels.describe(name, shape)
         references[title] = repeated(kernel.twin)
         cases[f"kernel: {title}"] = Case(
@@ -125,7 +131,7 @@ def measure(cases: dict[str, Case], references: dict[str, Timed], sgemm: Sgemm, 
     return ratios
 
 
-def make_baseline(runs: list[Ratios], machine: dict[str, Any]) -> dict[str, Any]:
+def make_baseline(runs: list[Ratios], machine: dict[str, Any]) -> Baseline:
     """Return the baseline of some unchanged runs: medians, and the widest spread as noise."""
     cases = {}
     for case, ratios in runs[0].items():
@@ -142,22 +148,38 @@ def margin_of(noise: float) -> float:
     return min(MOST_MARGIN, max(LEAST_MARGIN, NOISE_FACTOR * noise))
 
 
-def same_machine(baseline: dict[str, Any], machine: dict[str, Any]) -> bool:
-    """Whether a baseline's floors and noise mean anything here."""
-    return all(baseline["machine"].get(key) == machine.get(key) for key in SAME)
+def differences(baseline: Baseline, machine: dict[str, Any]) -> list[str]:
+    """Say in what a baseline's machine differs from this one; nothing if its ratios mean anything here."""
+    pairs = {field: (baseline["machine"].get(field), machine.get(field)) for field in SAME}
+    return [f"{field}: {theirs} there, {ours} here" for field, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-def judge(baseline: dict[str, Any], now: Ratios, same: bool) -> list[Verdict]:
-    """Hold ratios against a baseline; cases that it lacks are left out."""
+def choose_baseline(folder: Path, machine: dict[str, Any]) -> tuple[Path, Baseline] | None:
+    """Return the baseline of the machine that differs least from this one, and its file; None if there are none."""
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    return min(found, key=lambda item: len(differences(item[1], machine)), default=None)
+
+
+def file_name(machine: dict[str, Any]) -> str:
+    """The name of a machine's baseline: what tells it from others."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(str(machine.get(field)) for field in SAME).lower()) + ".json"
+
+
+def judge(baseline: Baseline, now: Ratios) -> list[Verdict]:
+    """Hold ratios against a baseline; what only one of both has is left out."""
     verdicts = []
     for case, ratios in now.items():
         for ratio, value in ratios.items():
-            before = baseline["cases"].get(case, {}).get(ratio)
-            if before is None or not (same or ratio == REFERENCE):
-                continue
-            margin = margin_of(before["noise"]) if same else OTHER_MACHINE_MARGIN
-            verdicts.append(Verdict(case, ratio, before["ratio"], value, margin))
+            if before := baseline["cases"].get(case, {}).get(ratio):
+                verdicts.append(Verdict(case, ratio, before["ratio"], value, margin_of(before["noise"])))
     return verdicts
+
+
+def lacking(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """The ratios, named with their cases, that are in one of two tables of cases and not in the other."""
+    return [
+        f"{case} {ratio}" for case, ratios in wanted.items() for ratio in ratios if ratio not in found.get(case, {})
+    ]
 
 
 def best_of(one: Ratios, other: Ratios) -> Ratios:
@@ -177,45 +199,62 @@ def format_table(verdicts: Iterable[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def measure_again(baseline: Baseline, now: Ratios, sgemm: Sgemm) -> Ratios:
+    """Return the ratios after what looks slower was measured again, until it doesn't or the last pause is over."""
+    for pause in PAUSES:
+        suspects = {v.case for v in judge(baseline, now) if v.worse}
+        if not suspects:
+            break
+        time.sleep(pause)
+        cases, references = make_cases()  # new arrays: where they lie in memory is part of the noise
+        now = best_of(now, measure({case: cases[case] for case in suspects}, references, sgemm))
+    return now
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and compare, or update; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="write a new baseline")
-    parser.add_argument("--baseline", type=Path, default=BASELINE)
+    parser.add_argument("--baselines", type=Path, default=BASELINES, metavar="FOLDER")
     arguments = parser.parse_args(argv)
-    if not arguments.update and not arguments.baseline.exists():
-        parser.error(f"{arguments.baseline} must exist; --update writes it")
+    machine = describe_machine()
+    chosen = choose_baseline(arguments.baselines, machine)
+    if not (arguments.update or chosen):
+        parser.error(f"{arguments.baselines} must have a baseline; --update writes it")
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
-    machine = describe_machine()
     with threadpool_limits(1):
         sgemm = Sgemm()
         if arguments.update:
-            # Each time with new arrays: where they lie in memory is part of the noise.
             runs = [measure(*make_cases(), sgemm) for _ in range(UPDATE_RUNS)]
             text = json.dumps(make_baseline(runs, machine), indent=1, ensure_ascii=False)
-            arguments.baseline.write_text(text + "\n", encoding="utf-8")
-            print(f"wrote {arguments.baseline} in {time.perf_counter() - started:.0f} s")
+            arguments.baselines.mkdir(parents=True, exist_ok=True)
+            path = arguments.baselines / file_name(machine)
+            path.write_text(text + "\n", encoding="utf-8")
+            print(f"wrote {path} in {time.perf_counter() - started:.0f} s")
             return 0
-        baseline = json.loads(arguments.baseline.read_text(encoding="utf-8"))
-        same = same_machine(baseline, machine)
+        path, baseline = chosen
+        others = differences(baseline, machine)
         now = measure(*make_cases(), sgemm)
-        for _ in range(REPEATS):
-            suspects = {v.case for v in judge(baseline, now, same) if v.worse}
-            if not suspects:
-                break
-            cases, references = make_cases()
-            now = best_of(now, measure({case: cases[case] for case in suspects}, references, sgemm))
-    verdicts = judge(baseline, now, same)
-    if not same:
-        print(f"the baseline of {baseline['date']} is another machine's: only jit ÷ reference is compared, loosely")
+        if not others:
+            now = measure_again(baseline, now, sgemm)
+    verdicts = judge(baseline, now)
+    gone, new = lacking(baseline["cases"], now), lacking(now, baseline["cases"])
     print(format_table(verdicts))
+    for what, cases in ("in the baseline, not measured", gone), ("measured, not in the baseline", new):
+        if cases:
+            print(f"{what}: {'; '.join(cases)}")
+    if others:
+        print(f"{path.name} is another machine's and decides nothing: {'; '.join(others)}. --update takes this one's")
+        return 0
     worse = sum(v.worse for v in verdicts)
     print(
         f"{worse} of {len(verdicts)} ratios are worse than on {baseline['date']}; {time.perf_counter() - started:.0f} s"
     )
-    return 1 if worse else 0
+    if gone or not verdicts:
+        print("not everything could be held against the baseline; --update takes a new one")
+    return 1 if worse or gone or not verdicts else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def run_python(code: str, package: Path = PACKAGE, **environment: str) -> str:
         env={**os.environ, "PYTHONPATH": paths, **environment},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""

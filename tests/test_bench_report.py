@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-MACHINE = {"processor": "a chip", "usable cores": 2, "load average": 0.5, "OPENBLAS settings": {}, "numpy": "2.0"}
+MACHINE = {"processor": "a chip", "usable cores": 2, "OPENBLAS settings": {}, "numpy": "2.0"}
 
 
 def benchmark(group, name, best, ours=True, **extra):
@@ -16,9 +16,9 @@ def benchmark(group, name, best, ours=True, **extra):
 
 
 EPOCHS = [
-    benchmark("epoch: MNIST, 60 rows", "uint8", 0.05, floors=0.5, floor=0.1),
-    benchmark("epoch: MNIST, 60 rows", "dense", 0.08, floors=0.8, floor=0.1),
-    benchmark("epoch: MNIST, 60 rows", "JAX", 0.2, ours=False, floors=2.0, floor=0.1),
+    benchmark("epoch: MNIST, batch 64, 60 rows", "uint8", 0.05, floors=0.5, floor=0.1),
+    benchmark("epoch: MNIST, batch 64, 60 rows", "dense", 0.08, floors=0.8, floor=0.1),
+    benchmark("epoch: MNIST, batch 64, 60 rows", "JAX", 0.2, ours=False, floors=2.0, floor=0.1),
     benchmark("epoch: tiny", "float32", 0.001, floors=4.0, floor=0.00025),
 ]
 OTHERS = [
@@ -29,7 +29,11 @@ OTHERS = [
     benchmark("kernels: ReLU, 64 × 256", "NumPy", 1e-5, ours=False, work=2e5, unit="GB/s"),
     benchmark("roofline", "2 × 2 × 2 float32", 0.5, work=2e11, unit="GFLOP/s"),
 ]
-SHAPES = [benchmark("shapes: batch", str(v), 1.0 / v, floors=4.0 / v, value=float(v), rows=100) for v in (1, 4, 16)]
+SHAPES = [
+    benchmark(f"shapes: {axis}", str(v), 1.0 / v, floors=4.0 / v, value=float(v), rows=100)
+    for axis in ("batch", "width", "depth", "samples", "density", "threads")
+    for v in (1, 4, 16)
+]
 
 
 @pytest.fixture
@@ -50,24 +54,24 @@ def readme(tmp_path):
 
 
 def test_of_several_passes_the_best_counts(write):
-    slow = benchmark("epoch: MNIST, 60 rows", "uint8", 0.04, floors=0.2, floor=0.2)
+    slow = benchmark("epoch: MNIST, batch 64, 60 rows", "uint8", 0.04, floors=0.2, floor=0.2)
     groups, _ = bench_report.read([write("a.json", EPOCHS), write("b.json", [slow])])
-    mine = groups["epoch: MNIST, 60 rows"][0]
+    mine = groups["epoch: MNIST, batch 64, 60 rows"][0]
     assert (mine["min"], mine["median"], mine["floor"]) == (0.04, 0.08, 0.1)
     assert mine["floors"] == pytest.approx(0.4)
-    assert [row["name"] for row in groups["epoch: MNIST, 60 rows"]] == ["uint8", "dense", "JAX"]
+    assert [row["name"] for row in groups["epoch: MNIST, batch 64, 60 rows"]] == ["uint8", "dense", "JAX"]
 
 
 def test_the_report(write, readme, tmp_path, capsys):
-    files = [write("a.json", EPOCHS), write("b.json", OTHERS + SHAPES, MACHINE | {"load average": 1.5})]
+    files = [write("a.json", EPOCHS), write("b.json", OTHERS + SHAPES)]
     bench_report.main([*map(str, files), "--readme", str(readme), "--figures", str(tmp_path)])
     assert readme.read_text().splitlines() == [
         "before",
         bench_report.BEGIN,
         "| case | best | median | dense floors | others' best ÷ ours |",
         "| --- | --- | --- | --- | --- |",
-        "| MNIST, 60 rows: uint8 | 50 ms | 100 ms | 0.50 | JAX 4 |",
-        "| MNIST, 60 rows: dense | 80 ms | 160 ms | 0.80 | JAX 2.5 |",
+        "| MNIST, batch 64, 60 rows: uint8 | 50 ms | 100 ms | 0.50 | JAX 4 |",
+        "| MNIST, batch 64, 60 rows: dense | 80 ms | 160 ms | 0.80 | JAX 2.5 |",
         "| tiny: float32 | 1 ms | 2 ms | 4.00 |  |",
         "| predict: one row | 5 µs | 10 µs |  | scikit-learn 20 |",
         "| startup: import, peak of memory 11 MB | 20 ms | 40 ms |  |  |",
@@ -95,6 +99,84 @@ def test_without_epochs_and_shapes_nothing_is_drawn(write, readme, tmp_path):
     assert not list(tmp_path.glob("*.png"))
 
 
+@pytest.fixture
+def report(write, readme, tmp_path):
+    """Report benchmarks after what was reported so far; return the README's lines and the figures written."""
+
+    def report(benchmarks, *options, machine=MACHINE):
+        folder = tmp_path / "figures"
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
+        file = write("now.json", benchmarks, machine)
+        bench_report.main([str(file), "--readme", str(readme), "--figures", str(folder), *options])
+        return readme.read_text().splitlines(), sorted(path.name for path in folder.iterdir())
+
+    return report
+
+
+KERNEL = [
+    benchmark("kernels: ReLU, 64 × 256", "fastmlp", 5e-7, work=2e5, unit="GB/s"),
+    benchmark("kernels: ReLU, 64 × 256", "NumPy", 1e-5, ours=False, work=2e5, unit="GB/s"),
+    benchmark("kernels: new, 64 × 256", "fastmlp", 5e-7, work=2e5, unit="GB/s"),
+]
+
+
+def test_rows_that_were_not_measured_stay(report):
+    everything, figures = report(EPOCHS + OTHERS + SHAPES)
+    assert figures == ["results.png", "scaling.png"]
+    lines, figures = report(KERNEL)
+    assert figures == []
+    old = "| ReLU, 64 × 256 | 1 µs | 2 µs | 200 GB/s | NumPy 10 |"
+    assert [line for line in everything if line not in lines] == [old]
+    assert [line for line in lines if line not in everything] == [
+        "| ReLU, 64 × 256 | 0.5 µs | 1 µs | 400 GB/s | NumPy 20 |", "| new, 64 × 256 | 0.5 µs | 1 µs | 400 GB/s |  |",
+    ]  # fmt: skip
+    assert lines.index("| ReLU, 64 × 256 | 0.5 µs | 1 µs | 400 GB/s | NumPy 20 |") == everything.index(old)
+    assert report(EPOCHS[-1:] + SHAPES[:6]) == (lines, [])
+    assert report(OTHERS[2:3]) == (lines, [])
+    memory = benchmark("startup: import", "fastmlp", 0.02, **{"peak MB": 99.0})
+    assert report([memory])[0] == [line.replace("memory 11 MB", "memory 99 MB") for line in lines]
+
+
+def test_a_group_is_replaced_whole_or_not(report):
+    before, _ = report(EPOCHS + OTHERS)
+    with pytest.raises(
+        ValueError, match="'MNIST, batch 64, 60 rows: uint8' must be measured whole, but JAX is missing"
+    ):
+        report(EPOCHS[:2])
+    with pytest.raises(ValueError, match="'MNIST, batch 64, 60 rows: dense' must be measured whole, but this case is"):
+        report([EPOCHS[0], EPOCHS[2]])
+    with pytest.raises(ValueError, match="but NumPy is missing"):
+        report(KERNEL[:1])
+    assert report([])[0] == before
+    assert report(EPOCHS[:3])[0] == before
+
+
+def test_rows_of_another_machine_do_not_stay(report):
+    everything = EPOCHS + OTHERS + SHAPES
+    before, _ = report(everything)
+    other = MACHINE | {"numpy": "2.1"}
+    for part in (KERNEL, EPOCHS[3:] + OTHERS + SHAPES, EPOCHS + OTHERS):
+        with pytest.raises(ValueError, match="from another machine or other versions"):
+            report(part, machine=other)
+    assert report([])[0] == before
+    assert "numpy 2.1" in "\n".join(report(everything, machine=other)[0])
+    lines, _ = report(KERNEL, "--replace")
+    assert "numpy 2.0" in "\n".join(lines)
+    assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
+        "| kernel", "| ---", "| ReLU, 64 × 256", "| new, 64 × 256",
+    ]  # fmt: skip
+
+
+def test_the_readme_is_understood():
+    text = bench_report.split_readme(bench_report.ROOT / "README.md")[1]
+    rows = bench_report.parse(text, bench_report.CASES_HEADER), bench_report.parse(text, bench_report.KERNELS_HEADER)
+    assert sum(map(len, rows)) == len([line for line in text.splitlines() if line.startswith("| ")]) - 4
+    assert all(len(row) == 5 for row in rows[0] + rows[1])
+    assert bench_report.IMAGE in text
+
+
 def test_files_of_different_machines_are_refused(write):
     files = [write("a.json", EPOCHS), write("b.json", OTHERS, MACHINE | {"numpy": "2.1"})]
     with pytest.raises(ValueError, match="must come from one machine"):
@@ -112,5 +194,5 @@ def test_a_readme_without_marks_is_refused(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"{bench_report.END} {bench_report.BEGIN}")
     with pytest.raises(ValueError, match="must have the lines"):
-        bench_report.write_readme(path, "text")
+        bench_report.split_readme(path)
     assert path.read_text() == f"{bench_report.END} {bench_report.BEGIN}"

@@ -1,6 +1,7 @@
 """The callbacks of `fastmlp.callbacks`, and how one steers a training."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -134,6 +135,62 @@ def test_the_log_is_the_history(blobs, tmp_path):
         assert [float(row[name]) for row in rows] == getattr(history, name)
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
+def test_a_checkpoint_that_cannot_be_written_costs_no_training(error, blobs, tmp_path, monkeypatch):
+    path, save = tmp_path / "network.npz", fastmlp.MLP.save
+
+    def fail_twice(model, path):
+        if len(model.history) in (1, 6):
+            raise error
+        save(model, path)
+
+    monkeypatch.setattr(fastmlp.MLP, "save", fail_twice)
+    with pytest.warns(RuntimeWarning) as warned:
+        model = fit(*blobs, ModelCheckpoint(path), backend="reference")
+    assert [str(warning.message) for warning in warned] == [
+        f"{path} could not be written after epoch {epoch}: {error.strerror}" for epoch in (1, 6)
+    ]
+    assert_array_equal(model.params, fit(*blobs, backend="reference").params)
+    assert len(fastmlp.MLP.load(path).history) == 5
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_log_on_a_full_disk_costs_no_training(blobs):
+    with pytest.warns(
+        RuntimeWarning, match=r"^/dev/full could not be written after epoch \d: No space left on device$"
+    ):
+        model = fit(*blobs, CSVLog("/dev/full"), backend="reference")
+    assert len(model.history) == 6
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_the_log_is_whole_again_once_it_can_be_written(failing, blobs, tmp_path):
+    path, broken = tmp_path / "log.csv", tmp_path / "a folder"
+    broken.mkdir()
+    log = CSVLog(path)
+
+    def set_path(epoch, where):
+        def callback(model, history):
+            if len(history) == epoch:
+                log.path = where
+
+        return callback
+
+    def write_half_a_line(model, history):
+        if len(history) == failing:
+            with open(path, "a") as file:
+                file.write("3,0.")
+
+    path.write_text("old\n")
+    callbacks = [set_path(failing, broken), log, set_path(failing, path), write_half_a_line]
+    with pytest.warns(RuntimeWarning, match=rf"a folder could not be written after epoch {failing}: Is a directory"):
+        history = fit(*blobs, *callbacks, backend="reference").history
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [float(row["loss"]) for row in rows] == history.loss
+
+
 # --- learning rates
 
 
@@ -153,6 +210,19 @@ def test_reduce_on_plateau(blobs):
     reduce = ReduceOnPlateau("loss", factor=0.5, patience=2, min_lr=0.06)
     rates = fit(*blobs, replace("loss", losses), reduce, lr=0.2, num_epochs=10, backend="reference").history.lr
     assert_allclose(rates, [0.2] * 4 + [0.1] * 3 + [0.06] * 3, rtol=1e-15)
+
+
+def test_a_plateau_is_waited_for_again_after_each_reduction(blobs):
+    losses = [5.0, *[6.0] * 9]
+    reduce = ReduceOnPlateau("loss", factor=0.5, patience=3)
+    rates = fit(*blobs, replace("loss", losses), reduce, lr=0.4, num_epochs=10, backend="reference").history.lr
+    assert_allclose(rates, [0.4] * 4 + [0.2] * 3 + [0.1] * 3, rtol=1e-15)
+
+
+def test_a_rate_below_min_lr_is_not_raised(blobs):
+    reduce = ReduceOnPlateau("loss", factor=0.5, patience=1, min_lr=0.06)
+    rates = fit(*blobs, replace("loss", [1.0] * 6), reduce, lr=0.05, backend="reference").history.lr
+    assert rates == [0.05] * 6
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"optimizer": "adam"}, {"weight_decay": 0.1}])
@@ -193,6 +263,8 @@ def test_begin_may_set_the_first_rate(blobs):
         (lambda: EarlyStopping(restore_best=1), TypeError, r"^restore_best must be True or False, got 1$"),
         (lambda: ModelCheckpoint("missing/a.npz"), ValueError, r"^path must be a file in an existing folder, got "),
         (lambda: ModelCheckpoint(3), TypeError, r"^path must be the path of a file, got 3$"),
+        (lambda: ModelCheckpoint("."), ValueError, r"^path must be a file in an existing folder, got the folder \.$"),
+        (lambda: CSVLog("/"), ValueError, r"^path must be a file in an existing folder, got the folder /$"),
         (lambda: CSVLog("missing/a.csv"), ValueError, r"^path must be a file in an existing folder, got "),
         (lambda: StepDecay(0), ValueError, r"^every must be at least 1, got 0$"),
         (lambda: StepDecay(2, 1.5), ValueError, r"^factor must be .*, got 1\.5$"),
@@ -204,6 +276,12 @@ def test_begin_may_set_the_first_rate(blobs):
 def test_unfit_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.skipif(os.access("/proc/1", os.W_OK), reason="a folder that nobody may write to is needed")
+def test_a_folder_that_cannot_be_written_to_is_refused():
+    with pytest.raises(ValueError, match=r"^path must be a file in a folder that can be written to, got /proc/1/a$"):
+        CSVLog("/proc/1/a")
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping(), ReduceOnPlateau("val_accuracy")])

@@ -1,14 +1,22 @@
-"""The `fastmlp` command: what it prints, what it writes, how it refuses."""
+"""The `fastmlp` command: what it prints, what it writes, how it refuses, and what it does where it can't write."""
 
+import io
 import os
+import pty
 import re
+import resource
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from processes import PACKAGE
 
+import fastmlp.cli
 import fastmlp.comparison
 from fastmlp.cli import main
 
@@ -50,7 +58,7 @@ def test_a_small_training(backend, capsys, folder):
     assert re.fullmatch(
         rf"trained in {seconds}, of which compiling {seconds} and epochs {seconds}; {seconds} in all", lines[5]
     )
-    assert lines[6:] == ["wrote fastmlp-train.png and fastmlp-model.npz"]
+    assert lines[6:] == ["wrote fastmlp-model.npz and fastmlp-train.png"]
     assert sorted(os.listdir(folder)) == ["fastmlp-model.npz", "fastmlp-train.png"]
     model = fastmlp.MLP.load("fastmlp-model.npz")
     assert model.widths == (784, 16, 10)
@@ -109,7 +117,7 @@ def test_options_reach_the_training(capsys):
     np.testing.assert_array_equal(model.params, expected.params)
     assert model.history.loss == expected.history.loss
     assert os.path.exists("a.png")
-    assert "wrote a.png and a.npz" in capsys.readouterr().out
+    assert "wrote a.npz and a.png" in capsys.readouterr().out
 
 
 def test_no_hidden_layer_and_adam():
@@ -136,7 +144,24 @@ def test_an_npz_of_ones_own_for_regression(table, capsys):
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes"), [("0 1", [0, 1]), ("7 -3", [-3, 7]), ("b a", ["a", "b"]), ("1 x", ["1", "x"])]
+    ("labels", "classes"),
+    [
+        ("0 1", [0, 1]),
+        ("7 -3", [-3, 7]),
+        ("b a", ["a", "b"]),
+        ("1 x", ["1", "x"]),
+        ("7 007", ["007", "7"]),
+        ("01 02", ["01", "02"]),
+        ("1_0 10", ["10", "1_0"]),
+        ("+1 1", ["+1", "1"]),
+        ("-0 0", ["-0", "0"]),
+        ("9223372036854775807 -9223372036854775808", [-(2**63), 2**63 - 1]),
+        ("9223372036854775807 9223372036854775808", ["9223372036854775807", "9223372036854775808"]),
+        (f"{10**30} {10**30 + 1}", [str(10**30), str(10**30 + 1)]),
+        (f"{'9' * 5000} {'8' * 5000}", ["8" * 5000, "9" * 5000]),
+        ("١ 1", ["1", "١"]),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
 def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folder):
     X, _ = table
@@ -145,9 +170,18 @@ def test_csv_labels_are_integers_where_they_can_be(labels, classes, table, folde
     assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == classes
 
 
-def test_csv_numbers_are_a_regression(table, folder):
+def test_spaces_around_labels_and_names_are_no_part_of_them(table, folder):
+    X, y = table
+    write_csv(folder / "a.csv", X, [f"{' ' * (i % 3)}{label}{' ' * (i % 2)}" for i, label in enumerate(y)])
+    (folder / "a.csv").write_text((folder / "a.csv").read_text().replace("kind", " kind "))
+    assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").classes_.tolist() == ["ham", "spam"]
+
+
+@pytest.mark.parametrize("number", ["{}", "{:07.3f}", "{:+.3e}", " {:.3f}", "{:.0f}."])
+def test_csv_numbers_are_a_regression(number, table, folder):
     X, _ = table
-    write_csv(folder / "a.csv", X, X[:, 0])
+    write_csv(folder / "a.csv", X, [number.format(value) for value in X[:, 0]])
     assert main(["train", "--data", "a.csv", "--label", "kind", "--hidden", "2", "--epochs", "1", "--lr", "0.01"]) == 0
     assert fastmlp.MLP.load("fastmlp-model.npz").classes_ is None
 
@@ -166,6 +200,11 @@ FILES = {
     "empty.npz": b"",
     "garbage.npz": b"not a zip file",
     "cut.npz": b"PK\x03\x04 cut",
+    "twice.csv": b"y,b,y\n" + b"1,2,0\n3,4,1\n" * 20,
+    "underscore.csv": b"a,b,y\n1_0,2,0\n",
+    "digits.csv": "a,b,y\n١,2,0\n".encode(),
+    "missing.csv": b"a,b,y\n1,2,0\n3,4, \n",
+    "rare.csv": b"a,b,y\n" + b"1,2,cat\n3,4,dog\n" * 20 + b"".join(b"1,2,rare%d\n" % i for i in range(20)),
 }
 
 
@@ -186,14 +225,23 @@ FILES = {
         (["--figure", "missing/a.png"], r"--figure must be a file in an existing folder, got missing/a\.png"),
         (["--model", "missing/a.npz"], r"--model must be a file in an existing folder, got missing/a\.npz"),
         (["--data", "a.xlsx"], r"--data must be a \.npz or \.csv file, got a\.xlsx"),
+        (["--data", "."], r"--data must be a \.npz or \.csv file, got \."),
         (["--data", "good.csv"], r"--label must name the column of the \.csv that holds the labels"),
-        (["--data", "missing.csv", "--label", "y"], r".*No such file.*missing\.csv.*"),
+        (["--data", "nowhere.csv", "--label", "y"], r".*No such file.*nowhere\.csv.*"),
         (["--data", "missing.npz"], r".*No such file.*missing\.npz.*"),
         (["--data", "good.csv", "--label", "z"], r"--label must be a column of good\.csv \(a, b, y\), got 'z'"),
         (["--data", "ragged.csv", "--label", "y"], r"ragged\.csv line 3 must have 3 fields, got 2"),
         (["--data", "text.csv", "--label", "y"], r"text\.csv line 2 must hold numbers outside 'y', got .*'two'.*"),
         (["--data", "nan.csv", "--label", "y"], r"X must be finite, got nan at row 0, column 1"),
         (["--data", "empty.csv", "--label", "y"], r"--label must be a column of empty\.csv \(\), got 'y'"),
+        (["--data", "twice.csv", "--label", "y"], r"--label must be one column of twice\.csv, but 2 are named 'y'"),
+        (
+            ["--data", "underscore.csv", "--label", "y"],
+            r"underscore\.csv line 2 must hold numbers .*, got \['1_0', '2'\]",
+        ),
+        (["--data", "digits.csv", "--label", "y"], r"digits\.csv line 2 must hold numbers .*, got \['١', '2'\]"),
+        (["--data", "missing.csv", "--label", "y"], r"missing\.csv line 3 must hold a label in 'y', got nothing"),
+        (["--data", "rare.csv", "--label", "y"], r"y of the test rows holds the label 'rare\d+', which no training .*"),
         (["--data", "header.csv", "--label", "y"], r"header\.csv must have at least one row below its header"),
         (["--data", "latin.csv", "--label", "y"], r"latin\.csv must be a \.csv file in UTF-8, but .*"),
         (["--data", "huge.csv", "--label", "y"], r"huge\.csv must be a \.csv file in UTF-8, but .*"),
@@ -230,10 +278,65 @@ def test_a_byte_order_mark_and_blank_lines_are_no_data(folder):
     assert fastmlp.MLP.load("fastmlp-model.npz").widths == (2, 2, 2)
 
 
-def test_a_figure_that_cannot_be_written_does_not_cost_the_network(capsys):
-    assert main([*SMALL, "--figure", "figure.unknown"]) == 2
-    assert "unknown" in capsys.readouterr().err
-    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 16, 10)
+@pytest.mark.parametrize("name", ["DATA.CSV", "Data.Csv", "DATA.NPZ"])
+def test_upper_case_endings(name, table, folder):
+    if name == "DATA.NPZ":
+        with open(name, "wb") as file:
+            np.savez(file, X=table[0], y=table[1])
+    else:
+        write_csv(folder / name, *table)
+    assert main(["train", "--data", name, "--label", "kind", "--hidden", "2", "--epochs", "1"]) == 0
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (3, 2, 2)
+
+
+@pytest.mark.parametrize("kind", ["auto", "unit", "zscore", "none"])
+def test_normalisations(kind):
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 256, (50, 4)).astype(np.float32)
+    y = (X[:, 0] > 128).astype(int)
+    np.savez("data.npz", X=X, y=y)
+    options = ["--epochs", "2", "--hidden", "3", "--lr", "0.001", "--backend", "reference"]
+    assert main(["train", "--data", "data.npz", "--normalize", kind, *options]) == 0
+    from sklearn.model_selection import train_test_split
+
+    X_train, _, y_train, _ = train_test_split(X, y, test_size=0.2, random_state=42)
+    params = {
+        name: fastmlp.train(
+            X_train, y_train, normalize=name, num_epochs=2, hidden=3, lr=0.001, seed=0, backend="reference",
+            verbose=False,
+        ).params
+        for name in ("auto", "unit", "zscore", None)
+    }  # fmt: skip
+    found = fastmlp.MLP.load("fastmlp-model.npz").params
+    np.testing.assert_array_equal(found, params[None if kind == "none" else kind])
+    assert sum(np.array_equal(found, params[name]) for name in ("unit", "zscore", None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "split"), [(70_000, [60_000, 10_000]), (69_999, [55_999, 14_000]), (100, [80, 20])]
+)
+def test_all_of_mnist_is_tested_on_its_own_test_rows(samples, split, monkeypatch, capsys):
+    def load(count):
+        return np.arange(count)[:, None], np.arange(count) % 2
+
+    def train(X, y, *, validation_data, **options):
+        found.append((X.ravel(), y, validation_data[0].ravel(), validation_data[1]))
+        raise ValueError("enough")
+
+    found = []
+    monkeypatch.setattr(fastmlp.datasets, "load_mnist", load)
+    monkeypatch.setattr(fastmlp, "train", train)
+    assert main(["train", "--samples", str(samples)]) == 2
+    ((X_train, y_train, X_test, y_test),) = found
+    assert [len(X_train), len(X_test)] == split
+    np.testing.assert_array_equal(y_train, X_train % 2)
+    np.testing.assert_array_equal(y_test, X_test % 2)
+    if samples == 70_000:
+        np.testing.assert_array_equal(X_train, np.arange(60_000))
+        np.testing.assert_array_equal(X_test, np.arange(60_000, 70_000))
+    else:
+        np.testing.assert_array_equal(np.sort(np.concatenate([X_train, X_test])), np.arange(samples))
+        assert X_test.min() < 0.2 * samples < 0.8 * samples < X_test.max()
 
 
 COMPARE = ["compare", "--samples", "200", "--hidden", "60,40", "--steps", "1,3", "--epochs", "1"]
@@ -275,17 +378,13 @@ def test_errors_in_comparing(arguments, message, capsys):
     "arguments", [[], ["fly"], ["train", "--backend", "cuda"], ["train", "--lr", "much"], ["train", "--no-such-option"]]
 )
 def test_usage_errors(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
+    assert main(arguments) == 2
     assert "usage: fastmlp" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--help"]])
 def test_help(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 0
+    assert main(arguments) == 0
     assert "usage: fastmlp" in capsys.readouterr().out
 
 
@@ -299,7 +398,7 @@ def test_gradients(folder, capsys):
     ]
     assert [len(row.split()) - 5 for row in rows] == [2, 4, 2, 4]
     assert reading.startswith("from 1 to 3 hidden layers the first layer's gradient falls most in sigmoid with init ")
-    assert last.startswith("wrote fastmlp-gradients.png and fastmlp-gradients.csv; ")
+    assert last.startswith("wrote fastmlp-gradients.csv and fastmlp-gradients.png; ")
     assert len((folder / "fastmlp-gradients.csv").read_text().splitlines()) == 1 + 2 * 2 + 2 * 4
     assert np.ptp(plt.imread("fastmlp-gradients.png")) > 0.5
 
@@ -322,18 +421,448 @@ def test_unfit_options_of_gradients(arguments, message, folder, capsys):
 def test_a_network_that_diverged_at_once_is_not_written(folder, capsys):
     with pytest.warns(RuntimeWarning, match="training diverged in epoch 1"):
         assert main([*SMALL, "--lr", "1e300"]) == 1
+    assert capsys.readouterr().err == "fastmlp: error: no epoch was finished, so nothing is written\n"
     assert os.listdir(folder) == []
 
 
-def test_version_of_the_module():
-    command = [sys.executable, "-m", "fastmlp", "--version"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert result.stdout == f"fastmlp {fastmlp.__version__}\n"
+# --- the command as a process of its own
+
+
+def start(*arguments, environment=None, **options):
+    """Start the command of this package, whichever is installed."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), **(environment or {})}
+    command = [sys.executable, "-m", "fastmlp", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def finish(process):
+    """Return the exit status and what the process printed, or kill it."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return process.returncode, out, err
+
+
+def run(*arguments, **options):
+    return finish(start(*arguments, **options))
+
+
+def test_the_module_is_this_package(folder):
+    script = "import fastmlp.cli; print(fastmlp.cli.__file__)"
+    (folder / "sitecustomize.py").write_text(script)
+    status, out, _ = run("--version", environment={"PYTHONPATH": f"{PACKAGE.parent}{os.pathsep}{folder}"})
+    assert (status, out.splitlines()) == (0, [fastmlp.cli.__file__, f"fastmlp {fastmlp.__version__}"])
 
 
 def test_the_module_returns_the_status():
-    command = [sys.executable, "-m", "fastmlp", "train", "--data", "missing.npz"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert result.returncode == 2
-    assert result.stderr.startswith("fastmlp: error: ")
-    assert len(result.stderr.splitlines()) == 1
+    status, _, err = run("train", "--data", "missing.npz")
+    assert status == 2
+    assert err.startswith("fastmlp: error: ")
+    assert len(err.splitlines()) == 1
+
+
+TRAIN = [*SMALL, "--backend", "reference"]
+
+
+def check_saved(epochs=2):
+    """Check that both results of TRAIN are there, and nothing else."""
+    assert sorted(os.listdir()) == ["fastmlp-model.npz", "fastmlp-train.png"]
+    assert len(fastmlp.MLP.load("fastmlp-model.npz").history) == epochs
+    assert np.ptp(plt.imread("fastmlp-train.png")) > 0.5
+
+
+def test_a_reader_that_leaves_costs_no_network():
+    process = start(*TRAIN, environment={"PYTHONUNBUFFERED": "1"})
+    assert process.stdout.readline().startswith("MNIST: 240 training rows")
+    process.stdout.close()
+    process.stdout = None
+    status, _, err = finish(process)
+    assert (status, err) == (1, "fastmlp: error: standard output could not be written: Broken pipe\n")
+    check_saved()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [TRAIN, ["--help"], ["--version"]], ids=["train", "help", "version"])
+def test_a_full_standard_output_costs_no_network(arguments):
+    with open("/dev/full", "w") as full:
+        status, _, err = run(*arguments, stdout=full, environment={"PYTHONUNBUFFERED": ""})
+    assert (status, err) == (1, "fastmlp: error: standard output could not be written: No space left on device\n")
+    if arguments is TRAIN:
+        check_saved()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_standard_error_costs_no_network():
+    with open("/dev/full", "w") as full:
+        assert run(*TRAIN, stdout=full, stderr=full)[0] == 1
+    check_saved()
+
+
+def test_no_standard_output_costs_no_network(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(TRAIN) == 0
+    check_saved()
+
+
+def test_a_closed_standard_output_costs_no_network(monkeypatch, capsys):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    assert main(TRAIN) == 1
+    assert capsys.readouterr().err.startswith("fastmlp: error: standard output could not be written: I/O operation on ")
+    check_saved()
+
+
+def test_a_descriptor_that_is_closed_costs_no_network():
+    assert run(*TRAIN, stdout=None, preexec_fn=lambda: os.close(1)) == (0, None, "")
+    check_saved()
+
+
+def test_a_narrow_encoding_costs_no_network(folder):
+    rng = np.random.default_rng(0)
+    np.savez("größe.npz", X=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
+    options = ["--data", "größe.npz", "--hidden", "2", "--epochs", "2", "--backend", "reference"]
+    status, out, err = run("train", *options, environment={"PYTHONIOENCODING": "ascii"})
+    assert (status, err) == (0, "")
+    assert out.startswith("gr\\xf6\\xdfe.npz: 32 training rows")
+    (folder / "größe.npz").unlink()
+    check_saved()
+
+
+# --- where results go
+
+
+def name_a_folder(folder):
+    (folder / "there").mkdir()
+    return "there"
+
+
+def name_nothing(folder):
+    return ""
+
+
+def name_a_pipe(folder):
+    os.mkfifo(folder / "pipe")
+    return "pipe"
+
+
+def name_a_long_name(folder):
+    return 300 * "a"
+
+
+def name_a_circle(folder):
+    (folder / "circle").symlink_to("circle")
+    return "circle"
+
+
+def name_below_a_file(folder):
+    (folder / "file").write_text("")
+    return "file/a.npz"
+
+
+def name_a_file_of_the_system(folder):
+    return "/proc/fastmlp.png"  # a folder that takes no files, not even from root
+
+
+UNFIT_PLACES = [
+    name_a_folder,
+    name_nothing,
+    name_a_pipe,
+    name_a_long_name,
+    name_a_circle,
+    name_below_a_file,
+    name_a_file_of_the_system,
+]
+
+
+@pytest.mark.parametrize("option", ["--model", "--figure"])
+@pytest.mark.parametrize("make", UNFIT_PLACES)
+def test_where_results_go_is_checked_before_training(make, option, folder, capsys):
+    path = make(folder)
+    before = sorted(os.listdir())
+    assert main([*TRAIN, option, path]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"fastmlp: error: {option} must be a file ")
+    assert len(err.splitlines()) == 1
+    assert out == ""
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("compare", "--figure"), ("gradients", "--figure"), ("gradients", "--csv")]
+)
+def test_so_it_is_in_the_other_commands(command, option, folder, capsys):
+    assert main([command, "--samples", "50", option, str(folder)]) == 2
+    out, err = capsys.readouterr()
+    assert err == f"fastmlp: error: {option} must be a file that can be written, got {folder}: Is a directory\n"
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError(30, "Read-only file system"), "Read-only file system"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_folder_that_takes_no_file(refused, message, monkeypatch, folder, capsys):
+    def refuse(*arguments, **options):
+        assert options["dir"] == folder
+        raise refused
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert main([*TRAIN, "--figure", "b.png"]) == 2
+    expected = f"fastmlp: error: --figure must be a file that can be written, got b.png: {message}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_a_file_that_is_there_is_replaced_only_by_the_result(folder, capsys):
+    (folder / "fastmlp-model.npz").write_text("old")
+    (folder / "fastmlp-train.png").write_text("old")
+    assert main([*TRAIN, "--lr", "0"]) == 2
+    assert (folder / "fastmlp-model.npz").read_text() == (folder / "fastmlp-train.png").read_text() == "old"
+    capsys.readouterr()
+    assert main(TRAIN) == 0
+    check_saved()
+
+
+def test_results_and_data_are_different_files(table, folder, capsys):
+    np.savez("data.npz", X=table[0], y=table[1])
+    content = (folder / "data.npz").read_bytes()
+    (folder / "link.npz").symlink_to("data.npz")
+    assert main(["train", "--data", "data.npz", "--model", "link.npz"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --data, got link.npz\n"
+    assert main([*TRAIN, "--figure", "a.png", "--model", "./a.png"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --figure, got a.png\n"
+    assert (folder / "data.npz").read_bytes() == content
+
+
+@pytest.mark.parametrize("command", [TRAIN, ["compare", "--samples", "50"], ["gradients", "--samples", "50"]])
+def test_the_format_of_a_figure_is_checked_before_training(command, folder, capsys):
+    assert main([*command, "--figure", "figure.unknown"]) == 2
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"fastmlp: error: --figure must end in one of (\.\w+, )+got figure\.unknown\n", err)
+    assert out == ""
+    assert os.listdir() == []
+
+
+def test_a_figure_has_the_name_that_was_asked_for(capsys):
+    assert main([*TRAIN, "--figure", "figure", "--model", "model"]) == 0
+    assert capsys.readouterr().out.endswith("wrote model and figure\n")
+    assert sorted(os.listdir()) == ["figure", "model"]
+    with open("figure", "rb") as file:
+        assert np.ptp(plt.imread(file)) > 0.5
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_cost_the_network(monkeypatch, capsys):
+    def fail(history):
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr(fastmlp.History, "plot", fail)
+    assert main(TRAIN) == 1
+    out, err = capsys.readouterr()
+    assert err == "fastmlp: error: fastmlp-train.png could not be written: no such font\n"
+    assert out.endswith("wrote fastmlp-model.npz\n")
+    assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 16, 10)
+
+
+@pytest.mark.parametrize(("room", "failing"), [(30_000, 2), (40_000, 1)])
+def test_a_disk_that_fills_while_training_costs_only_what_does_not_fit(room, failing):
+    options = ["--hidden", "", "--epochs", "1"]
+    status, out, err = run(*TRAIN, *options, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, -1)))
+    failures = [
+        f"{name} could not be written: File too large"
+        for name in ("fastmlp-model.npz", "fastmlp-train.png")[2 - failing :]
+    ]
+    assert status == 1
+    assert err.splitlines()[-1] == f"fastmlp: error: {'; '.join(failures)}"  # Matplotlib may have lines of its own
+    assert "final test accuracy" in out
+    assert out.endswith("s in all\n" if failing == 2 else "wrote fastmlp-model.npz\n")
+    if failing == 1:
+        assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 10)
+
+
+def test_a_disk_that_is_full_is_noticed_before_training():
+    status, out, err = run(*TRAIN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, -1)))
+    message = "--figure must be a file that can be written, got fastmlp-train.png: File too large"
+    assert (status, out, err) == (2, "", f"fastmlp: error: {message}\n")
+    assert os.listdir() == []
+
+
+def test_gradients_that_cannot_be_drawn_do_not_cost_the_table(monkeypatch, capsys):
+    def fail(flow):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastmlp.flow.GradientFlow.plot", fail)
+    options = ["--depths", "1", "--inits", "he", "--width", "4", "--epochs", "1", "--backend", "reference"]
+    assert main(["gradients", "--samples", "50", *options]) == 1
+    out, err = capsys.readouterr()
+    assert err == "fastmlp: error: fastmlp-gradients.png could not be written: No space left on device\n"
+    assert "wrote fastmlp-gradients.csv; " in out
+    assert os.listdir() == ["fastmlp-gradients.csv"]
+
+
+# --- Ctrl-C
+
+
+def interrupt_in_epoch(monkeypatch, epoch):
+    """Have the reference training get a Ctrl-C inside an epoch, counted from 1."""
+    from fastmlp.descent import Descent
+
+    run_epoch, count = Descent.run_epoch, []
+
+    def interrupted(self, *arguments, **options):
+        count.append(1)
+        if len(count) == epoch:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run_epoch(self, *arguments, **options)
+
+    monkeypatch.setattr(Descent, "run_epoch", interrupted)
+
+
+def test_an_interrupted_training_is_saved(monkeypatch, capsys):
+    interrupt_in_epoch(monkeypatch, 3)
+    assert main([*TRAIN, "--epochs", "9"]) == 0
+    out, err = capsys.readouterr()
+    assert "interrupted: the network after 2 whole epochs is kept\n" in out
+    assert err == ""
+    check_saved(2)
+
+
+def test_nothing_is_left_of_an_interrupted_first_epoch(monkeypatch, capsys):
+    interrupt_in_epoch(monkeypatch, 1)
+    assert main(TRAIN) == 1
+    out, err = capsys.readouterr()
+    assert out.endswith("interrupted in the first epoch\n")
+    assert err == "fastmlp: error: no epoch was finished, so nothing is written\n"
+    assert os.listdir() == []
+
+
+def test_an_interrupt_after_the_last_epoch_costs_no_network(monkeypatch):
+    train = fastmlp.train
+
+    def late(*arguments, **options):
+        train(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp, "train", late)
+    assert main(TRAIN) == 0
+    check_saved()
+
+
+def test_interrupts_while_results_are_written_are_too_late(monkeypatch):
+    save = fastmlp.MLP.save
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fastmlp.MLP, "save", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    assert main(TRAIN) == 0
+    assert signal.getsignal(signal.SIGINT) is handler
+    check_saved()
+
+
+@pytest.mark.parametrize("command", [TRAIN, COMPARE, ["gradients", "--samples", "100", "--backend", "reference"]])
+def test_an_interrupt_elsewhere_is_one_line_and_status_130(command, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.datasets, "load_mnist", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    assert main(command) == 130
+    assert capsys.readouterr() == ("", "fastmlp: interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert os.listdir() == []
+
+
+def test_interrupted_gradients_are_not_measured_on(monkeypatch, capsys):
+    interrupt_in_epoch(monkeypatch, 2)
+    options = ["--depths", "1", "--width", "4", "--epochs", "2", "--backend", "reference"]
+    assert main(["gradients", "--samples", "100", *options]) == 130
+    assert capsys.readouterr().err == "fastmlp: interrupted\n"
+    assert os.listdir() == []
+
+
+def test_the_command_works_in_any_thread(monkeypatch):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(main(TRAIN)))
+    thread.start()
+    thread.join()
+    assert found == [0]
+    check_saved()
+
+
+def test_an_interrupt_at_any_moment_leaves_no_traceback(folder):
+    rng = np.random.default_rng(5)
+    started = time.perf_counter()
+    assert run(*TRAIN, "--epochs", "40")[0] == 0
+    whole = time.perf_counter() - started
+    ends = set()
+    for delay in (*rng.uniform(0.1 * whole, whole, 4), 0.5 * whole):
+        for name in os.listdir():
+            os.unlink(name)
+        process = start(*TRAIN, "--epochs", "40", environment={"PYTHONUNBUFFERED": "1"})
+        process.stdout.read(1)  # past the start of the interpreter
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        status, out, err = finish(process)
+        ends.add(status)
+        assert (status, err) in [
+            (0, ""), (130, "fastmlp: interrupted\n"),
+            (1, "fastmlp: error: no epoch was finished, so nothing is written\n"),
+        ], (delay, out)  # fmt: skip
+        if status == 0:
+            check_saved(len(re.findall(r"^epoch ", out, re.M)))
+        else:
+            assert os.listdir() == []
+    assert ends
+
+
+# --- odd surroundings
+
+
+def test_no_home_no_locale_no_terminal_no_width():
+    environment = {name: os.environ[name] for name in ("FASTMLP_CACHE_DIR", "PATH") if name in os.environ}
+    environment |= {"LC_ALL": "C", "COLUMNS": "1", "PYTHONPATH": str(PACKAGE.parent), "HOME": "/proc/nobody"}
+    options = {"env": environment, "capture_output": True, "text": True, "timeout": 120, "check": True}
+    for arguments in (["--help"], ["train", "--help"], ["compare", "--help"], ["gradients", "--help"], TRAIN):
+        assert subprocess.run([sys.executable, "-m", "fastmlp", *arguments], **options).stdout
+    check_saved()
+
+
+@pytest.mark.parametrize("backend", ["tkagg", "module://matplotlib_inline.backend_inline"])
+def test_figures_need_neither_a_screen_nor_the_backend_of_another_environment(backend):
+    status, _, err = run(*TRAIN, environment={"MPLBACKEND": backend, "DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    assert (status, err) == (0, "")
+    check_saved()
+
+
+@pytest.mark.parametrize("columns", [1, 9, 200])
+def test_a_terminal_of_any_width(columns):
+    import fcntl
+    import struct
+    import termios
+
+    main_end, other_end = pty.openpty()
+    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("4H", 5, columns, 0, 0))
+    process = start(*TRAIN, stdout=other_end, environment={"TERM": ""})
+    os.close(other_end)
+    told = b""
+    try:
+        while chunk := os.read(main_end, 4096):
+            told += chunk
+    except OSError:  # so ends a terminal whose other side is closed
+        pass
+    status, _, err = finish(process)
+    os.close(main_end)
+    assert (status, err) == (0, "")
+    assert b"final test accuracy" in told
+    check_saved()

@@ -105,6 +105,52 @@ def test_a_wrong_backend_is_seen(digits):
     assert "marked ! where beyond the tolerance of 1e-04" in str(report)
 
 
+def test_one_difference_beyond_the_tolerance_is_not_ok(digits):
+    report = fastmlp.compare(*digits, **FEW)
+    assert report.ok
+    for place in (0, 7, len(report.differences) - 1):
+        for relative in (1.5 * report.tolerance, np.nan):
+            differences = list(report.differences)
+            differences[place] = differences[place]._replace(relative=relative)
+            assert not replace(report, differences=differences).ok
+            assert str(replace(report, differences=differences)).count("!") == 2  # the number, and what the mark means
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_nan_anywhere_is_the_difference(bad):
+    pairs = [(np.array([1.0, 2.0]), np.array([1.0, 2.0])) for _ in range(3)]
+    assert comparison._difference(pairs) == (0, 0)
+    pairs[bad][0][1] = np.nan
+    absolute, relative = comparison._difference(pairs)
+    assert np.isnan(absolute)
+    assert np.isnan(relative)
+
+
+def test_the_difference_from_zeros_is_not_zero():
+    pairs = [(np.array([0.0, -0.25]), np.zeros(2)), (np.array([2.0]), np.array([4.0]))]
+    assert comparison._difference(pairs) == (2.0, 0.5)
+    assert comparison._difference(pairs[:1]) == (0.25, 0.25)
+    assert comparison._difference([(np.zeros(2), np.zeros(2))]) == (0, 0)
+
+
+def test_what_is_compared_is_a_batch_that_neither_was_trained_on(digits, monkeypatch):
+    X, y = digits
+    probes, look = [], comparison._look
+
+    def see(backend, trainer, probe):
+        probes.append(probe)
+        return look(backend, trainer, probe)
+
+    monkeypatch.setattr(comparison, "_look", see)
+    fastmlp.compare(X, y, **FEW)
+    orders = problem_of(X, y, batch_size=32, seed=3).orders
+    order = orders.permutation(200)
+    assert len(probes) == 4  # two backends after 1 and after 5 batches
+    for probe in probes:
+        np.testing.assert_array_equal(probe.X, X[order[5 * 32 : 6 * 32]])
+        np.testing.assert_array_equal(probe.codes, y[order[5 * 32 : 6 * 32]])
+
+
 def test_losses_that_drift_apart_are_not_ok(digits):
     report = fastmlp.compare(*digits, **FEW)
     losses = {"jit": [1.03, 0.5], "reference": [1.0, 0.5]}

@@ -195,12 +195,56 @@ def test_filters_are_the_strongest_units(digits):
         FiltersDisplay.from_estimator(model, image_shape=(28, 20))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_filters_keep_their_sign_and_their_places(sign):
+    filters = sign * np.stack([np.full((2, 3), value) for value in (1.0, 2.0, -4.0)])
+    filters[1, 0, 2] = sign * -1.0
+    (image,) = FiltersDisplay(filters).plot().ax_.images
+    expected = sign * np.ones((2, 11))
+    expected[0, 6] = -sign / 2
+    expected[:, 8:] = -sign
+    shown = np.ma.masked_invalid(image.get_array())
+    expected = np.ma.masked_array(expected, np.isin(np.arange(11), (3, 7))[None].repeat(2, axis=0))
+    assert_array_equal(shown.mask, expected.mask)
+    assert_array_equal(shown.compressed(), expected.compressed())
+    assert image.get_clim() == (-1, 1)
+    low, middle, high = image.cmap([0.0, 0.5, 1.0])[:, :3]
+    assert low[0] > 1.5 * low[2]  # orange below 0
+    assert high[2] > 1.5 * high[1]  # purple above
+    assert np.all(middle > 0.95)
+
+
+def test_many_filters_fill_rows():
+    filters = np.arange(1.0, 11)[:, None, None] * np.array([[0.0, 1.0], [1.0, -0.5]])
+    (image,) = FiltersDisplay(filters).plot().ax_.images
+    shown = np.ma.filled(np.ma.masked_invalid(image.get_array()), 9)
+    assert shown.shape == (2 * 3 - 1, 8 * 3 - 1)
+    for unit in range(10):
+        top, left = unit // 8 * 3, unit % 8 * 3
+        assert_array_equal(shown[top : top + 2, left : left + 2], [[0.0, 1.0], [1.0, -0.5]])
+    assert np.all(shown[3:, 6:] == 9)
+
+
+def test_the_rows_of_a_confusion_matrix_are_the_true_classes():
+    X = np.array([[-2.0], [-1.0], [-1.5], [1.0], [2.0]])
+    model = fastmlp.train(
+        X, [0, 0, 0, 1, 1], hidden=(), num_epochs=50, lr=1.0, seed=0, backend="reference", verbose=False
+    )
+    assert_array_equal(model.predict(X), [0, 0, 0, 1, 1])
+    display = plot_confusion_matrix(model, X, [0, 1, 1, 1, 1])
+    assert_array_equal(display.confusion_matrix, [[1, 0], [2, 2]])
+    assert_array_equal(display.im_.get_array(), [[1, 0], [2, 2]])
+    assert display.ax_.get_ylabel() == "True label"
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_confusion_matrix(digits, one_hot):
     model, X, y = digits
     display = plot_confusion_matrix(model, X, np.eye(10)[y] if one_hot else y)
     assert display.confusion_matrix.sum() == 300
     assert np.trace(display.confusion_matrix) == pytest.approx(300 * model.score(X, y))
+    assert_array_equal(display.confusion_matrix.sum(axis=1), np.bincount(y))
+    assert_array_equal(display.confusion_matrix.sum(axis=0), np.bincount(model.predict(X), minlength=10))
     regression = fastmlp.train([[0.0], [1.0]], [0.5, 1.5], hidden=(), num_epochs=1, backend="reference", verbose=False)
     with pytest.raises(ValueError, match=r"^model must have been trained on class labels, got MLP"):
         plot_confusion_matrix(regression, [[0.0]], [0.5])

@@ -301,52 +301,7 @@ def test_two_engines_at_once():
         same_bits(one, other)
 
 
-# ---- a stop, and numbers out of bounds
-
-
-class InterruptedPool:
-    """A pool in whose results somebody presses Ctrl-C."""
-
-    def __init__(self, pool):
-        self._pool, self.futures = pool, []
-
-    def submit(self, function, *args):
-        future = self._pool.submit(function, *args)
-        self.futures.append(future)
-        future.result = self._interrupt
-        return future
-
-    def _interrupt(self, timeout=None):
-        raise KeyboardInterrupt
-
-
-def test_an_interrupt_ends_all_threads_after_a_batch():
-    case = SPARSE_FLOATS._replace(n=5000, batch=1, hidden=(8,), d=131, threads=3, momentum=0.0, epochs=1)
-    problem, start, (order,) = make_problem(case)
-    engine = Engine(problem, start)
-    workspace, pool = engine._workspace, engine._workspace._pool
-    workspace._pool = InterruptedPool(pool)
-    with pytest.raises(KeyboardInterrupt):
-        engine.run_epoch(order)
-    assert len(workspace._pool.futures) == 3
-    assert all(future.done() for future in workspace._pool.futures)
-    # Whole batches were done, from the first on, and not all of them.
-    losses = engine._batch_loss
-    done = np.count_nonzero(losses)
-    assert done < len(losses)
-    assert np.all(losses[:done] > 0)
-    some = make_problem(case._replace(threads=1))[0]
-    _, reached = run_some(some, start, order[:done])
-    np.testing.assert_allclose(engine.params, reached, rtol=1e-12)
-    # The next epoch is a whole one.
-    workspace._pool = pool
-    assert np.isfinite(engine.run_epoch(order))
-    assert np.all(losses > 0)
-
-
-def run_some(problem, start, rows):
-    descent = Descent(problem, start, reference)
-    return (descent.run_epoch(rows) if len(rows) else 0.0), descent.params
+# ---- numbers out of bounds
 
 
 @pytest.mark.parametrize("program", [0, 1, 2, 8, 12, 14])

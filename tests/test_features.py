@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from fastmlp.engine.features import (
     MOST_SPARSE_FEATURES,
@@ -9,6 +10,7 @@ from fastmlp.engine.features import (
     SPARSE_BELOW,
     find_base,
     most_frequent,
+    read_entries,
     read_rows,
     readable,
     split_features,
@@ -44,7 +46,7 @@ CONVERTED = {
     "float16": MATRIX.astype(np.float16),
     "int64": MATRIX.astype(np.int64),
     "bool": MATRIX > 20,
-    "the other byte order": MATRIX.astype(MATRIX.dtype.newbyteorder()),
+    "the other byte order": MATRIX.astype(np.dtype(np.float32).newbyteorder()),
 }
 
 
@@ -87,6 +89,25 @@ def test_other_types_are_converted(name):
     assert copy.dtype == FLOAT
     assert copy.dtype.isnative
     np.testing.assert_array_equal(copy, X.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["int32", "int64", "uint32", "uint64", "longdouble"])
+def test_no_digits_are_lost(name):
+    values = np.array([[0, 1_700_000_001], [1, 1_700_000_002]], name)
+    assert readable(values, FLOAT).dtype == np.float64
+    np.testing.assert_array_equal(readable(values, FLOAT), values.astype(np.float64))
+    entries = read_entries(csr_array(values), FLOAT)
+    np.testing.assert_array_equal(entries.data, values[values != 0].astype(np.float64))
+
+
+def test_entries_in_the_other_byte_order():
+    X = csr_array(MATRIX.astype(np.float32))
+    other = csr_array((X.data.astype(">f4"), X.indices, X.indptr), X.shape)
+    assert not other.data.dtype.isnative
+    entries = read_entries(other, FLOAT)
+    assert entries.data.dtype == np.float32
+    assert entries.data.dtype.isnative
+    np.testing.assert_array_equal(entries.data, X.data)
 
 
 def test_a_read_only_matrix_stays_where_it_is():
@@ -174,7 +195,7 @@ def sparse_matrix(n=300, d=40, density=0.2, dtype=np.float64, seed=0):
 
 def test_the_base_of_sparse_data_is_zero():
     base, density = find_base(sparse_matrix(), FLOAT)
-    assert base.dtype == FLOAT
+    assert base.dtype == np.float64  # of the wider type, in which features are normalised
     assert not np.any(base)
     assert 0.15 < density < 0.25
 

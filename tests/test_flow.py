@@ -55,6 +55,78 @@ def test_the_reading(flow):
     assert one.reading.endswith("gradient goes from 5.0e-01 to 2.5e-01 in relu with init he")
 
 
+def make_flow(first_layer):
+    """Return a flow of one epoch and two layers from {(activation, init, depth): the first layer's gradient}."""
+    return GradientFlow(
+        [
+            Row(*network, layer, 1, magnitude)
+            for network, first in first_layer.items()
+            for layer, magnitude in ((1, first), (2, 0.5))
+        ]
+    )
+
+
+def test_the_reading_is_of_the_fall_and_not_of_the_size():
+    flow = make_flow(
+        {
+            ("tanh", 0.01, 2): 1e-8, ("tanh", 0.01, 8): 0.9e-8,  # the smallest, and it hardly falls
+            ("relu", "he", 2): 0.1, ("relu", "he", 8): 0.09,
+            ("sigmoid", "he", 2): 10.0, ("sigmoid", "he", 8): 1.0,  # the largest, and it falls most
+            ("relu", "xavier", 2): 1e-3, ("relu", "xavier", 8): 2e-3,
+        }
+    )  # fmt: skip
+    assert flow.reading == (
+        "from 2 to 8 hidden layers the first layer's gradient falls most in sigmoid with init he "
+        "(from 1.0e+01 to 1.0e+00) and holds best in relu with init xavier (from 1.0e-03 to 2.0e-03)"
+    )
+
+
+def test_depths_in_any_order():
+    flow = make_flow({("relu", "he", 8): 0.1, ("relu", "he", 2): 0.5, ("relu", "he", 4): 0.3})
+    assert flow.reading == (
+        "from 2 to 8 hidden layers the first layer's gradient goes from 5.0e-01 to 1.0e-01 in relu with init he"
+    )
+
+
+def test_a_network_that_diverged_at_once_has_no_part_in_the_reading():
+    measured = {("relu", "he", 2): 0.4, ("relu", "he", 8): 0.2}
+    one_lacks = make_flow(measured | {("relu", 0.01, 2): 1.0})
+    assert one_lacks.reading == make_flow(measured).reading
+    assert len(one_lacks.plot().axes_[0, 1].lines) == 2
+    plt.close("all")
+    for nothing in ({}, {("relu", 0.01, 2): 1.0, ("relu", "he", 8): 0.2}):
+        assert make_flow(nothing).reading == "too many trainings diverged in their first epoch to compare depths"
+
+
+def test_trainings_that_all_diverge_at_once(blobs):
+    with pytest.warns(RuntimeWarning, match="diverged in epoch 1"):
+        flow = fastmlp.gradient_flow(*blobs, depths=[1], lr=1e300, backend="reference")
+    assert flow.rows == []
+    assert flow.reading.startswith("too many trainings diverged")
+    with pytest.raises(ValueError, match=r"^rows must hold at least one gradient to be drawn, got none$"):
+        flow.plot()
+    assert plt.get_fignums() == []
+
+
+def test_an_interrupt_ends_all_trainings(blobs):
+    epochs = []
+
+    def interrupt(model, history):
+        epochs.append(len(history))
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fastmlp.gradient_flow(*blobs, depths=[1, 2], num_epochs=2, callbacks=iter([interrupt]), backend="reference")
+    assert epochs == [1, 2, 1]
+
+
+def test_a_callback_may_stop_each_training(blobs):
+    flow = fastmlp.gradient_flow(*blobs, depths=[1], callbacks=[lambda model, history: True], backend="reference")
+    assert {row.epoch for row in flow.rows} == {1}
+    assert len({row[:3] for row in flow.rows}) == 6
+
+
 def test_the_table_can_be_read_again(flow, tmp_path):
     flow.to_csv(tmp_path / "flow.csv")
     with open(tmp_path / "flow.csv", newline="") as file:
@@ -70,9 +142,23 @@ def test_the_figure(flow):
     for ax in flow.axes_.ravel():
         assert ax.get_yscale() == "log"
         assert [len(line.get_xdata()) for line in ax.lines] == [2, 5]
+    assert flow.figure_.get_suptitle() == "Gradient of each layer, before training"
     np.testing.assert_array_equal(flow.axes_[1, 1].lines[1].get_ydata(), flow.magnitudes("relu", "he", 4))
     with pytest.raises(ValueError, match=r"^epoch must be one from 1 to 2, got 3$"):
         flow.plot(epoch=3)
+    plt.close("all")
+
+
+def test_the_figure_of_a_later_epoch(flow):
+    flow.plot(epoch=2)
+    assert flow.figure_.get_suptitle() == "Gradient of each layer, at the beginning of epoch 2"
+    for panels, activation in zip(flow.axes_, ("sigmoid", "relu"), strict=True):
+        for ax, init in zip(panels, (0.01, "he"), strict=True):
+            assert ax.get_title() == f"{activation} with init {init}"
+            for line, depth in zip(ax.lines, (1, 4), strict=True):
+                np.testing.assert_array_equal(line.get_xdata(), np.arange(1, depth + 2))
+                np.testing.assert_array_equal(line.get_ydata(), flow.magnitudes(activation, init, depth, 2))
+                assert np.all(line.get_ydata() != flow.magnitudes(activation, init, depth, 1))
     plt.close("all")
 
 
@@ -86,6 +172,7 @@ def test_the_figure(flow):
         ({"activations": ["step"]}, ValueError, r"^activations must be one of .*, got 'step'$"),
         ({"inits": ["tiny"]}, ValueError, r"^inits must be one of 'he', 'xavier', got 'tiny'$"),
         ({"width": 0}, ValueError, r"^width must be at least 1, got 0$"),
+        ({"callbacks": 3}, TypeError, r"^callbacks must be a list of callables, got 3$"),
         ({"lr": 0}, ValueError, r"^lr must be .*, got 0$"),
     ],
 )

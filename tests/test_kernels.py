@@ -14,6 +14,7 @@ from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
 from fastmlp.engine.layers import sample_masks
 from fastmlp.engine.optimizers import Rate
+from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.spec import BETA1, BETA2, RUN, S
@@ -25,10 +26,10 @@ PANELS = [("f32", 1), ("f32", 4), ("f64", 2)]
 """A kind of numbers, and the registers in a panel."""
 COUNTS = (1, 2, 7, 63, 64)
 """Samples in a tile."""
-CUT = RUN["cut"]
-"""How wide the positions in lists of non-zeros are."""
-RAW = {"f32": "u8", "f64": "f32"}
-"""The features' type in memory with each kind."""
+RAW = {"f32": ("u8", "f64"), "f64": ("f32",)}
+"""The features' types in memory with each kind; float64 is normalised in float64 for float32 too."""
+FAR = 1.7e9
+"""A base beside which float32 loses the features."""
 UNTOUCHED = 99
 ACTIVATIONS = tuple(hidden.ACTIVATIONS)
 OPTIMIZERS = tuple(optimizers.STEPS)
@@ -290,25 +291,28 @@ WIDTHS = (1, 2, 9, 63, 64, 65, 130)
 """Features."""
 
 
-def raw_rows(rng, n, d, kind):
+def raw_rows(rng, n, d, kind, raw_kind):
     """Features in memory (n, d) with a base that most of them take, and (base, scale, shift) in whole words."""
-    dtype, raw = DTYPES[kind], DTYPES[RAW[kind]]
+    wide, raw = DTYPES[wider(kind, raw_kind)], DTYPES[raw_kind]
     words = -(-d // 64) * 64
-    base, scale, shift = (aligned(words + 64, dtype) for _ in range(3))
-    base[:d] = rng.integers(0, 3, d)
+    base, scale, shift = aligned(words + 64, wide), aligned(words + 64, wide), aligned(words + 64, DTYPES[kind])
+    base[:d] = rng.integers(0, 3, d) + (FAR if raw_kind == "f64" else 0)
     scale[:d], shift[:d] = rng.random(d) + 0.5, rng.standard_normal(d)
-    values = np.where(rng.random((n, d)) < 0.3, rng.integers(0, 9, (n, d)), base[:d])
+    values = np.where(rng.random((n, d)) < 0.3, base[:d] + rng.integers(0, 7, (n, d)), base[:d])
     values[0] = base[:d]  # a sample without a non-zero
-    values[-1] = 10  # and one without a zero
+    values[-1] = base[:d] + 10  # and one without a zero
     # Beyond the features stands what has to be ignored.
     rows = aligned((n, words), raw, UNTOUCHED)
     rows[:, :d] = values
     return rows, base, scale, shift
 
 
+FEATURES = [(kind, raw_kind) for kind in RAW for raw_kind in RAW[kind]]
+
+
 @functools.cache
-def run_list_nonzeros(kind):
-    list_nonzeros = first_layer.make_list_nonzeros(kind, RAW[kind])
+def run_list_nonzeros(kind, raw_kind):
+    list_nonzeros = first_layer.make_list_nonzeros(kind, raw_kind)
 
     def run(k, d, block, raw, base, scale, index, value, position, cut, nonzero):
         return list_nonzeros(k, d, block, raw, base, scale, index, value, position, cut, nonzero)
@@ -316,37 +320,37 @@ def run_list_nonzeros(kind):
     return run
 
 
-FAR = 2**31 + 8
+BEYOND = 2**31 + 8
 """A position in the lists of a large batch, which 32 bits don't hold."""
+POSITIONS = DTYPES[RUN["cut"]]
 
 
 def further_on(array, position):
     """What `call` takes for an array whose first number is to stand at a position."""
-    assert np.iinfo(DTYPES[CUT]).max >= position
+    assert np.iinfo(POSITIONS).max >= position
     return SimpleNamespace(ctypes=SimpleNamespace(data=array.ctypes.data - position * array.itemsize), kept=array)
 
 
-@pytest.mark.parametrize("kind", ["f32", "f64"])
-@pytest.mark.parametrize("begin", [0, FAR])
-def test_list_nonzeros(kind, rng, begin):
-    dtype, words_of = DTYPES[kind], pointer("i64", 64)
+@pytest.mark.parametrize(("kind", "raw_kind"), FEATURES)
+@pytest.mark.parametrize("begin", [0, BEYOND])
+def test_list_nonzeros(kind, raw_kind, begin, rng):
+    dtype, words_of, wide = DTYPES[kind], pointer("i64", 64), pointer(wider(kind, raw_kind))
     for d in WIDTHS:
-        rows, base, scale, _ = raw_rows(rng, 5, d, kind)
+        rows, base, scale, _ = raw_rows(rng, 5, d, kind, raw_kind)
         groups = -(-d // 64)
         for block in (1, 2):
             blocks = -(-groups // block)
             index, value = aligned(64 * groups * 6, np.uint16, UNTOUCHED), aligned(64 * groups * 6, dtype, UNTOUCHED)
-            nonzero, cut = aligned((groups, 64), np.int64, UNTOUCHED), aligned(blocks + 1, DTYPES[CUT])
+            nonzero, cut = aligned((groups, 64), np.int64, UNTOUCHED), aligned(blocks + 1, POSITIONS)
             position = begin + 3
             for k, row in enumerate(rows):
                 start = position
                 position = call(
-                    run_list_nonzeros(kind), k, d, block, (pointer(RAW[kind]), row), (pointer(kind), base),
-                    (pointer(kind), scale), (uint16s, further_on(index, begin)),
-                    (pointer(kind), further_on(value, begin)), start, (pointer(CUT), cut),
-                    (words_of, nonzero),
+                    run_list_nonzeros(kind, raw_kind), k, d, block, (pointer(raw_kind), row), (wide, base),
+                    (wide, scale), (uint16s, further_on(index, begin)), (pointer(kind), further_on(value, begin)),
+                    start, (pointer(RUN["cut"]), cut), (words_of, nonzero),
                 )  # fmt: skip
-                wanted, numbers = twins.list_nonzeros(row[:d].astype(dtype), base[:d], scale[:d])
+                wanted, numbers = twins.list_nonzeros(row[:d], base[:d], scale[:d])
                 np.testing.assert_array_equal(index[start - begin : position - begin], wanted)
                 assert_close(value[start - begin : position - begin], numbers, dtype)
                 bits = np.zeros(64 * groups, bool)
@@ -375,7 +379,7 @@ def run_sparse_product(count, blocks, cut, index, value, W, start, A, d):
     first_layer.sparse_product(count, blocks, cut, index, value, pair(W, d), pair(start, 1), pair(A, S))
 
 
-@pytest.mark.parametrize("begin", [0, FAR])
+@pytest.mark.parametrize("begin", [0, BEYOND])
 def test_sparse_product(panel, rng, begin):
     d, groups = 130, 3
     X = np.where(rng.random((S, d)) < 0.3, rng.standard_normal((S, d)), 0).astype(panel.dtype)
@@ -385,12 +389,12 @@ def test_sparse_product(panel, rng, begin):
     index, value = aligned(len(j) + 64, np.uint16), aligned(len(j) + 64, panel.dtype)
     index[: len(j)], value[: len(j)] = j, X[k, j]
     ends = [[np.count_nonzero((k < row) | ((k == row) & (j < 64 * q))) for q in range(groups + 1)] for row in range(S)]
-    cut = aligned((S, groups + 1), DTYPES[CUT], begin + np.array(ends))
+    cut = aligned((S, groups + 1), POSITIONS, begin + np.array(ends))
     W, start, rows = random(rng, (2, d, panel.R), panel.dtype), random(rng, (2, 1, panel.R), panel.dtype), panel.row
     for count in COUNTS:
         A = aligned((2, S, panel.R), panel.dtype, UNTOUCHED)
         call(
-            run_sparse_product, count, groups, (pointer(CUT), cut), (uint16s, further_on(index, begin)),
+            run_sparse_product, count, groups, (pointer(RUN["cut"]), cut), (uint16s, further_on(index, begin)),
             (panel.number, further_on(value, begin)), (rows, W), (rows, start), (rows, A), W.shape[1],
         )  # fmt: skip
         for p in range(2):
@@ -400,8 +404,8 @@ def test_sparse_product(panel, rng, begin):
 
 
 @functools.cache
-def run_sparse_gradient(kind):
-    raw = pointer(RAW[kind])
+def run_sparse_gradient(raw_kind):
+    raw = pointer(raw_kind)
 
     def run(
         j0, j1, mask, address, base, scale, D, to_next, W, d, sums, first, last, G, lazy, shift, h, state, rate, decay
@@ -417,10 +421,12 @@ def run_sparse_gradient(kind):
 
 @pytest.mark.parametrize("tiles", [1, 3])
 @pytest.mark.parametrize("lazy", [0, 1])
-def test_sparse_gradient(panel, rng, lazy, tiles):
-    kind, dtype, rows = panel.kind, panel.dtype, panel.row
+@pytest.mark.parametrize("place", [0, 1])
+def test_sparse_gradient(panel, rng, lazy, tiles, place):
+    raw_kind = RAW[panel.kind][place % len(RAW[panel.kind])]
+    wide, dtype, rows = pointer(wider(panel.kind, raw_kind)), panel.dtype, panel.row
     for d in (1, 2, 64, 65, 127):
-        raw, base, scale, shift = raw_rows(rng, S * tiles, d, kind)
+        raw, base, scale, shift = raw_rows(rng, S * tiles, d, panel.kind, raw_kind)
         if lazy:
             shift[...] = 0
             raw[:, 0] = base[0]  # a feature that is 0 in the whole batch
@@ -438,8 +444,8 @@ def test_sparse_gradient(panel, rng, lazy, tiles):
         for i in range(tiles):
             here = slice(S * i, S * (i + 1))
             call(
-                run_sparse_gradient(kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
-                (panel.number, base), (panel.number, scale), (rows, D[0, here]), D.shape[1],
+                run_sparse_gradient(raw_kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
+                (wide, base), (wide, scale), (rows, D[0, here]), D.shape[1],
                 (rows, W), W.shape[1], (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
                 (panel.number, shift), (rows, h), 0, Rate(0.25, 0.0, 0.0, 0.0), decay,
             )  # fmt: skip
@@ -457,8 +463,8 @@ def test_sparse_gradient(panel, rng, lazy, tiles):
 
 
 @functools.cache
-def run_copy_dense(kind, width):
-    raw, row = pointer(RAW[kind], width, aligned=False), pointer(kind, width)
+def run_copy_dense(kind, raw_kind, width):
+    raw, row = pointer(raw_kind, width, aligned=False), pointer(wider(kind, raw_kind), width)
 
     def run(k, d, width, stride, r0, r1, r2, r3, base, scale, X):
         r0, r1, r2, r3 = raw(r0), raw(r1), raw(r2), raw(r3)
@@ -467,19 +473,22 @@ def run_copy_dense(kind, width):
     return run
 
 
-def test_copy_dense(panel, rng):
+@pytest.mark.parametrize("place", [0, 1])
+def test_copy_dense(panel, rng, place):
+    raw_kind = RAW[panel.kind][place % len(RAW[panel.kind])]
+    wide = pointer(wider(panel.kind, raw_kind))
     for d in WIDTHS:
-        raw, base, scale, _ = raw_rows(rng, 4, d, panel.kind)
-        count, rows = -(-d // panel.R), [(pointer(RAW[panel.kind]), row) for row in raw]
+        raw, base, scale, _ = raw_rows(rng, 4, d, panel.kind, raw_kind)
+        count, rows = -(-d // panel.R), [(pointer(raw_kind), row) for row in raw]
         X = aligned((count + 1, 12, panel.R), panel.dtype, UNTOUCHED)
         call(
-            run_copy_dense(panel.kind, panel.R), 4, d, panel.R, 12, *rows,
-            (panel.number, base), (panel.number, scale), (panel.row, X),
+            run_copy_dense(panel.kind, raw_kind, panel.R), 4, d, panel.R, 12, *rows,
+            (wide, base), (wide, scale), (panel.row, X),
         )  # fmt: skip
-        wide = X.transpose(1, 0, 2).reshape(12, -1)
-        assert_close(wide[4:8, :d], twins.features(raw[:, :d], base[:d], scale[:d]), panel.dtype)
-        assert not np.any(wide[4:8, d : count * panel.R])
-        assert np.all(wide[[0, 1, 2, 3, 8, 9, 10, 11]] == UNTOUCHED)
+        copied = X.transpose(1, 0, 2).reshape(12, -1)
+        assert_close(copied[4:8, :d], twins.features(raw[:, :d], base[:d], scale[:d]), panel.dtype)
+        assert not np.any(copied[4:8, d : count * panel.R])
+        assert np.all(copied[[0, 1, 2, 3, 8, 9, 10, 11]] == UNTOUCHED)
         assert np.all(X[count] == UNTOUCHED)
 
 
@@ -487,40 +496,48 @@ def run_csr_product(count, begin, end, indices, data, scale, W, d, start, A):
     first_layer.csr_product(count, begin, end, indices, data, scale, pair(W, d), pair(start, 1), pair(A, S))
 
 
-def run_csr_gradient(count, begin, end, indices, data, scale, D, G, d):
-    first_layer.csr_gradient(count, begin, end, indices, data, scale, pair(D, S), pair(G, d))
+def run_csr_gradient(count, begin, end, indices, data, scale, factor, D, G, d):
+    first_layer.csr_gradient(count, begin, end, indices, data, scale, factor, pair(D, S), pair(G, d))
 
 
 def run_csr_update(d, G, W, state, rate, decay):
     first_layer.csr_update(d, pair(G, d), pair(W, d), optimizers.sgd, state, rate, decay)
 
 
-def test_csr(panel, rng):
+@pytest.mark.parametrize("place", [0, 1])
+def test_csr(panel, rng, place):
     d, rows = 37, panel.row
+    raw_kind = RAW[panel.kind][place % len(RAW[panel.kind])]
+    wide = DTYPES[wider(panel.kind, raw_kind)]
     X = rng.integers(1, 9, (S, d)) * (rng.random((S, d)) < 0.3)
     X[3] = 0
     k, j = np.nonzero(X)
     ends = np.concatenate([[0], np.cumsum(np.count_nonzero(X, axis=1))])
     begin, end = aligned(S, np.int64, ends[:-1]), aligned(S, np.int64, ends[1:])
-    indices, data = aligned(len(j), np.int32, j), aligned(len(j), DTYPES[RAW[panel.kind]], X[k, j])
-    entries = (ints, begin), (ints, end), (int32s, indices), (pointer(RAW[panel.kind]), data), panel.dtype(0.25)
+    indices, data = aligned(len(j), np.int32, j), aligned(len(j), DTYPES[raw_kind], X[k, j])
+    scale = aligned(d, wide, rng.random(d) + 0.5)
+    entries = (
+        (ints, begin), (ints, end), (int32s, indices), (pointer(raw_kind), data),
+        (pointer(wider(panel.kind, raw_kind)), scale),
+    )  # fmt: skip
+    X = X * scale
     W, start = random(rng, (2, d, panel.R), panel.dtype), random(rng, (2, 1, panel.R), panel.dtype)
     D = random(rng, (2, S, panel.R), panel.dtype)
     for count in COUNTS:
         A, G = aligned((2, S, panel.R), panel.dtype, UNTOUCHED), aligned((2, d, panel.R), panel.dtype, 1)
         call(run_csr_product, count, *entries, (rows, W), d, (rows, start), (rows, A))
-        call(run_csr_gradient, count, *entries, (rows, D), (rows, G), d)
+        call(run_csr_gradient, count, *entries, panel.dtype(-0.5), (rows, D), (rows, G), d)
         new = aligned(W.shape, panel.dtype, W)
         whole = aligned(G.shape, panel.dtype, G)
         call(run_csr_update, d, (rows, whole), (rows, new), 0, Rate(0.5, 0.0, 0.0, 0.0), 0.125)
         assert not np.any(whole)
         for p in range(2):
-            wide = W[p].astype(float)
-            assert_close(A[p, :count], twins.sparse_product(X[:count] / 4, wide, start[p]), panel.dtype)
+            before = W[p].astype(float)
+            assert_close(A[p, :count], twins.sparse_product(X[:count], before, start[p]), panel.dtype)
             assert np.all(A[p, count:] == UNTOUCHED)
-            g = 1 + twins.sparse_gradient(X[:count] / 4, 0, D[p, :count].astype(float))
+            g = 1 - twins.sparse_gradient(X[:count], 0, D[p, :count].astype(float)) / 2
             assert_close(G[p], g, panel.dtype, factor=2)
-            assert_close(new[p], twins.step("sgd", wide, g, (), lr=0.5, weight_decay=0.125)[0], panel.dtype, factor=2)
+            assert_close(new[p], twins.step("sgd", before, g, (), lr=0.5, weight_decay=0.125)[0], panel.dtype, factor=2)
 
 
 # ---- losses

@@ -1,39 +1,19 @@
-"""The trained network: what it predicts, how it is saved, what it refuses to load."""
+"""The trained network: what it predicts, from several threads and processes, and how it is copied there."""
 
-import json
-import os
-import stat
+import copy
+import pickle
+import sys
+import threading
 
+import joblib
 import numpy as np
 import pytest
+from networks import CODES, TARGETS, X, fit
 from numpy.testing import assert_allclose, assert_array_equal
+from processes import run_python
+from scipy.sparse import csr_array
 
-import fastmlp
-from fastmlp import MLP, reference
-
-X = np.random.default_rng(11).normal(size=(50, 4))
-CODES = np.arange(50) % 3
-
-
-def fit(y, **options):
-    defaults = {"hidden": (6, 5), "num_epochs": 2, "batch_size": 16, "dtype": "float64", "seed": 1, "verbose": False}
-    return fastmlp.train(X, y, **(defaults | {"backend": "reference"} | options))
-
-
-TARGETS = {
-    "int": (CODES, {}),
-    "negative": (CODES - 1, {}),
-    "bool": (CODES == 1, {}),
-    "str": (np.array(["ant", "bee", "élan"])[CODES], {}),
-    "bytes": (np.array([b"ant", b"bee", b"cat"])[CODES], {}),
-    "one-hot": (np.eye(3)[CODES], {}),
-    "regression": (X[:, 0], {}),
-    "column regression": (X[:, :1], {}),
-    "multiple regression": (X[:, :2], {}),
-    "binary": (np.array(["no", "yes"])[CODES // 2], {"loss": "binary_cross_entropy"}),
-    "multilabel": ((X[:, :3] > 0).astype(int), {"loss": "binary_cross_entropy"}),
-}
-
+from fastmlp import reference
 
 # --- predictions
 
@@ -131,206 +111,255 @@ def test_repr_tells_the_architecture():
     assert "1,043 parameters" in repr(fit(CODES, hidden=(130,)))
 
 
-# --- saving and loading
+# --- features of other types
 
 
-@pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.parametrize("normalize", [None, "unit", "zscore"])
-def test_round_trip(kind, normalize, tmp_path):
-    y, options = TARGETS[kind]
-    model = fit(y, validation_data=(X, y), normalize=normalize, track_gradients=True, **options)
-    model.save(tmp_path / "model.npz")
-    loaded = MLP.load(tmp_path / "model.npz")
-    assert_array_equal(loaded.params, model.params)
-    assert not loaded.params.flags.writeable
-    assert (loaded.widths, repr(loaded)) == (model.widths, repr(model))
-    assert loaded.history == model.history
-    assert len(loaded.history) == 2
-    assert_array_equal(loaded.predict(X), model.predict(X))
-    assert loaded.predict(X).dtype == model.predict(X).dtype
-    assert_array_equal(loaded.logits(X), model.logits(X))
-    assert loaded.score(X, y) == model.score(X, y)
-    assert loaded.loss(X, y) == model.loss(X, y)
-    if model.classes_ is None:
-        assert loaded.classes_ is None
-    else:
-        assert_array_equal(loaded.classes_, model.classes_)
-        assert loaded.classes_.dtype == model.classes_.dtype
+@pytest.mark.parametrize("trained", ["uint8", "float32", "int64"])
+@pytest.mark.parametrize("asked", ["float64", ">f8", "float32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("data", ["dense", "sparse"])
+def test_features_are_not_rounded_to_the_type_of_the_training_data(trained, asked, data):
+    """Near 1000 the steps between neighbouring float32 numbers would be seen."""
+    rng = np.random.default_rng(3)
+    rows = 1000 * rng.random((50, 6)) if data == "dense" else 1000 * (rng.random((50, 6)) < 0.2) * rng.random((50, 6))
+    if "uint8" in (trained, asked):
+        rows = rows / 4
+    model = fit(CODES, X=rows.astype(trained), backend="jit", lr=1e-9)
+    features = rows.astype(asked)
+    exact = np.asarray(features, np.float64)
+    Z, layers = exact, model.layers
+    for W, b in layers[:-1]:
+        Z = np.maximum((Z / 255 if trained == "uint8" and W is layers[0][0] else Z) @ W + b, 0)
+    Z = Z @ layers[-1][0] + layers[-1][1]
+    for rows_asked in (50, 3):
+        assert_allclose(model.logits(features[:rows_asked]), Z[:rows_asked], rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_round_trip_keeps_the_dtype_and_trains_on(dtype, tmp_path, backend):
-    model = fit(CODES, dtype=dtype, backend=backend, shuffle=False)
-    model.save(tmp_path / "model.npz")
-    loaded = MLP.load(tmp_path / "model.npz")
-    assert loaded.params.dtype == dtype
-    options = {"dtype": dtype, "backend": backend, "shuffle": False}
-    assert_array_equal(fit(CODES, params=loaded.layers, **options).params, fit(CODES, num_epochs=4, **options).params)
+def test_many_csr_rows_of_another_type():
+    rng = np.random.default_rng(3)
+    rows = 1000 * (rng.random((50, 6)) < 0.3) * rng.random((50, 6))
+    model = fit(CODES, X=csr_array(rows.astype(np.float32)), backend="jit", lr=1e-9)
+    other = fit(CODES, X=csr_array(rows.astype(np.float32)), params=model.layers, lr=1e-300)
+    assert_allclose(model.logits(csr_array(rows)), other.logits(csr_array(rows)), rtol=1e-11, atol=1e-11)
 
 
-def test_a_saved_network_needs_no_pickle(tmp_path):
-    fit(np.array(["ant", "bee", "cat"], object)[CODES], normalize="zscore").save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
-        arrays = dict(file)
-    assert {"about", "params", "shift", "scale", "classes"} == set(arrays)
-    assert all(array.dtype != object for array in arrays.values())
-    assert json.loads(arrays["about"].item())["format_version"] == 1
+# --- copies
 
 
-@pytest.mark.parametrize("name", ["model", "model.bin", "model.npz", ".hidden", "mö del.npz"])
-@pytest.mark.parametrize("as_text", [True, False])
-def test_the_path_is_kept_as_given(name, as_text, tmp_path):
-    path = tmp_path / name
-    model = fit(CODES)
-    model.save(str(path) if as_text else path)
-    assert os.listdir(tmp_path) == [name]
-    assert_array_equal(MLP.load(str(path) if as_text else path).params, model.params)
+COPIES = {
+    "pickle": lambda model, path: pickle.loads(pickle.dumps(model)),
+    "old pickle": lambda model, path: pickle.loads(pickle.dumps(model, protocol=2)),
+    "deepcopy": lambda model, path: copy.deepcopy(model),
+    "copy": lambda model, path: copy.copy(model),
+    "joblib": lambda model, path: joblib.load(joblib.dump(model, path)[0]),
+    "joblib mapped": lambda model, path: joblib.load(joblib.dump(model, path)[0], mmap_mode="r"),
+}
 
 
-def test_a_name_without_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    fit(CODES).save("model.npz")
-    assert os.listdir() == ["model.npz"]
-    assert MLP.load("model.npz").widths == (4, 6, 5, 3)
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("predicted", [False, True])
+def test_a_copy_is_the_same_network(how, predicted, backend, tmp_path):
+    names = np.array(["ant", "bee", "cat"])
+    model = fit(names[CODES], validation_data=(X, names[CODES]), normalize="zscore", backend=backend)
+    if predicted:
+        model.predict(X)
+    copied = COPIES[how](model, tmp_path / "model.joblib")
+    assert_array_equal(copied.params, model.params)
+    assert not copied.params.flags.writeable
+    assert all(not W.flags.writeable for W, _ in copied.layers)
+    assert (repr(copied), copied.history) == (repr(model), model.history)
+    assert_array_equal(copied.classes_, names)
+    for rows in (X, X[:1], np.tile(X, (100, 1))):
+        assert copied.logits(rows).tobytes() == model.logits(rows).tobytes()
+    copied.save(tmp_path / "model.npz")
 
 
-def test_saving_replaces_an_older_file_and_respects_the_umask(tmp_path):
-    path = tmp_path / "model.npz"
-    path.write_text("older")
-    before = os.umask(0o027)
-    try:
-        fit(CODES).save(path)
-        assert os.umask(0o027) == 0o027
-    finally:
-        os.umask(before)
-    assert MLP.load(path).widths == (4, 6, 5, 3)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+def test_a_copy_is_predicted_with_on_the_compiled_path(monkeypatch):
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    monkeypatch.setattr("fastmlp.network.logits", lambda *_: pytest.fail("NumPy computes this"))
+    assert_array_equal(pickle.loads(pickle.dumps(model)).logits(X), wanted)
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("failing", ["numpy.savez", "os.replace"])
-def test_a_failing_save_leaves_the_old_file_and_no_litter(failing, error, tmp_path, monkeypatch):
-    path = tmp_path / "model.npz"
-    fit(CODES).save(path)
-    old = path.read_bytes()
-
-    def fail(file, *arguments, **options):
-        if failing == "numpy.savez":
-            file.write(b"half of it")
-        raise error
-
-    monkeypatch.setattr(failing, fail)
-    with pytest.raises(type(error)):
-        fit(CODES, seed=2).save(path)
-    assert path.read_bytes() == old
-    assert os.listdir(tmp_path) == ["model.npz"]
+def test_a_deep_copy_shares_nothing_that_changes():
+    model = fit(CODES, backend="jit")
+    copied = copy.deepcopy(model)
+    copied.history.loss.append(0.0)
+    assert len(model.history) == 2
+    assert not np.shares_memory(copied.params, model.params)
 
 
-def test_saving_into_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        fit(CODES).save(tmp_path / "missing" / "model.npz")
-    assert os.listdir(tmp_path) == []
+def test_a_pickle_holds_parameters_and_little_else(backend):
+    model = fit(CODES, hidden=(300, 200), backend=backend)
+    model.predict(np.tile(X, (100, 1)))
+    assert len(pickle.dumps(model)) < model.params.nbytes + 4000
 
 
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "saved.npz"
-    fit(np.array(["ant", "bee", "cat"])[CODES], normalize="zscore").save(path)
-    return path
+IN_A_WORKER = """
+import multiprocessing
+import numpy as np
+from networks import CODES, X, fit
+
+def predict(model):
+    return model.logits(X)
+
+def train(seed):
+    return fit(CODES, backend="jit", seed=seed)
+
+if __name__ == "__main__":
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    {run}
+    assert all(np.array_equal(found, wanted) for found in answers)
+    assert [np.array_equal(returned.logits(X), wanted) for returned in trained] == [True, False]
+    print(len(answers), len(trained))
+"""
+POOL = """
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        answers, trained = pool.map(predict, [model] * 4), pool.map(train, [1, 2])
+"""
+LOKY = """
+    from joblib import Parallel, delayed
+    with Parallel(2) as run:
+        answers, trained = run([delayed(predict)(model)] * 4), run(delayed(train)(seed) for seed in (1, 2))
+"""
 
 
-def assert_refused(path, message="must be a network saved by fastmlp"):
-    with pytest.raises(ValueError, match=message) as caught:
-        MLP.load(path)
-    assert type(caught.value) is ValueError
-    assert str(path) in str(caught.value)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_networks_go_to_worker_processes_and_come_back(method, tmp_path):
+    run = (LOKY if method == "loky" else POOL.format(method=method)).strip()
+    assert run_script(IN_A_WORKER.format(run=run), tmp_path) == "4 2"
 
 
-def test_loading_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
-        MLP.load(tmp_path / "missing.npz")
+def run_script(code, folder):
+    """Run a program from a file, which workers that are spawned import."""
+    (folder / "script.py").write_text(code)
+    return run_python(f"import subprocess, sys; subprocess.run([sys.executable, {str(folder / 'script.py')!r}])")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"PK\x03\x04 no zip", b"\x80\x04N.", b"\x93NUMPY", bytes(500)], ids=repr
-)
-def test_loading_a_foreign_file(content, tmp_path):
-    path = tmp_path / "foreign.npz"
-    path.write_bytes(content)
-    assert_refused(path)
+# --- threads and forks
 
 
-def test_loading_arrays_that_are_no_network(tmp_path):
-    np.save(tmp_path / "array.npy", X)
-    np.savez(tmp_path / "arrays.npz", X=X)
-    np.savez(tmp_path / "objects.npz", about=np.array({"a": 1}, object))
-    np.savez(tmp_path / "text.npz", about=np.array("no JSON"))
-    np.savez(tmp_path / "list.npz", about=np.array("[1]"))
-    for name in ("array.npy", "arrays.npz", "objects.npz", "text.npz", "list.npz"):
-        assert_refused(tmp_path / name)
-
-
-def test_loading_a_damaged_file(saved, tmp_path):
-    content, path = saved.read_bytes(), tmp_path / "damaged.npz"
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 5), (700, 800, 900, 1000), (3, 40, 600, 1300)])
+def test_threads_predict_at_once(sizes):
+    """Four with one network, on rows of their own, while a fifth predicts with another of the same kind."""
+    model, other = fit(CODES, backend="jit"), fit(CODES, backend="jit", seed=2)
     rng = np.random.default_rng(0)
-    for length in rng.integers(0, len(content), 40):
-        path.write_bytes(content[:length])
-        assert_refused(path)
-    refused = 0
-    for place in rng.integers(0, len(content), 300):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
-        try:
-            MLP.load(path)
-        except ValueError as error:
-            assert type(error) is ValueError  # noqa: PT017
-            assert "must be a network saved by fastmlp" in str(error)  # noqa: PT017
-            refused += 1
-    assert refused > 150  # the rest hits bytes that carry nothing, such as time stamps
+    tasks = [(model, rng.standard_normal((n, 4))) for n in sizes] + [(other, rng.standard_normal((50, 4)))]
+    wanted = [network.logits(rows) for network, rows in tasks]
+    wrong, done = [], []
+    start = threading.Barrier(len(tasks))
+
+    def predict(i):
+        network, rows = tasks[i]
+        start.wait()
+        for _ in range(300):
+            if not np.array_equal(network.logits(rows), wanted[i]):
+                wrong.append(i)
+        done.append(i)
+
+    threads = [threading.Thread(target=predict, args=(i,), daemon=True) for i in range(len(tasks))]
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+    finally:
+        sys.setswitchinterval(switch)
+    assert sorted(done) == list(range(len(tasks)))
+    assert not wrong
 
 
-def rewrite(path, about=None, **arrays):
-    """Change parts of a saved network; a part given as None is left out."""
-    with np.load(path) as file:
-        stored = dict(file)
-    description = json.loads(stored["about"].item()) | (about or {})
-    stored |= {"about": np.array(json.dumps({k: v for k, v in description.items() if v is not None}))} | arrays
-    np.savez(path, **{name: array for name, array in stored.items() if array is not None})
+FORK = """
+import os, signal, threading, time
+import numpy as np
+from networks import CODES, X, fit
+
+model = fit(CODES, backend="jit")
+wanted = model.logits(X)
+rows = np.tile(X, (10000, 1))
+model.logits(rows[:200])
+stop = threading.Event()
+
+def predict():
+    while not stop.is_set():
+        model.logits(rows)
+
+thread = threading.Thread(target=predict)
+thread.start()
+results = []
+for _ in range(20):
+    time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if np.array_equal(model.logits(X), wanted) else 1)
+    results.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+thread.join()
+print(results)
+"""
 
 
-def test_rewriting_nothing_keeps_the_network_loadable(saved):
-    rewrite(saved)
-    assert MLP.load(saved).widths == (4, 6, 5, 3)
+@pytest.mark.filterwarnings("ignore")
+def test_a_child_forked_during_a_prediction_predicts():
+    code = "import warnings; warnings.simplefilter('ignore')\n" + FORK
+    assert run_python(code) == str([0] * 20)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"params": np.zeros(82)},
-        {"params": np.zeros((83, 1))},
-        {"params": np.zeros(83, int)},
-        {"params": None},
-        {"shift": np.zeros(5)},
-        {"scale": None},
-        {"classes": None},
-        {"classes": np.arange(4)},
-        {"about": {"widths": [4, 6, 5, 4]}},
-        {"about": {"widths": None}},
-        {"about": {"widths": "4653"}},
-        {"about": {"activation": "gelu"}},
-        {"about": {"loss": "hinge"}},
-        {"about": {"loss": "mean_squared_error"}},
-        {"about": {"history": None}},
-        {"about": {"history": {"losses": []}}},
-        {"about": {"format_version": None}},
-        {"about": {"format_version": "one"}},
-    ],
-    ids=str,
-)
-def test_loading_parts_that_do_not_fit_together(changes, saved):
-    rewrite(saved, **changes)
-    assert_refused(saved)
+TWO_PROCESSES = """
+import os
+import numpy as np
+from networks import CODES, X, fit
+
+model = fit(CODES, backend="jit", hidden=())
+wanted = model.logits(X)
+there, here = os.pipe()
+child = os.fork()
+if not child:
+    network = type(model)(2 * model.params, model._architecture, model._normalization, model._coding, model.history,
+                          model._predictor)
+    network.logits(X)
+    os.write(here, b"!")
+    os._exit(0)
+os.read(there, 1)
+print(np.array_equal(model.logits(X), wanted))
+"""
 
 
-def test_loading_a_newer_format(saved):
-    rewrite(saved, about={"format_version": 2, "widths": None})
-    assert_refused(saved, r"has format version 2, and this fastmlp reads up to 1; install a newer fastmlp")
+def test_a_child_does_not_change_what_its_parent_predicts():
+    assert run_python(TWO_PROCESSES) == "True"
+
+
+def test_a_prediction_that_is_interrupted_leaves_no_mixture(monkeypatch):
+    """Where new parameters were being loaded, the next prediction loads its own whole."""
+    from fastmlp.engine import workspace
+
+    model = fit(CODES, backend="jit")
+    wanted = model.logits(X)
+    parts = model._architecture, model._normalization, model._coding, model.history, model._predictor
+    other = type(model)(2 * model.params, *parts)
+    packed = []
+
+    def pack_biases(b, plan):
+        packed.append(b)
+        if len(packed) == 2:
+            raise KeyboardInterrupt
+        return original(b, plan)
+
+    original = workspace.pack_biases
+    monkeypatch.setattr(workspace, "pack_biases", pack_biases)
+    with pytest.raises(KeyboardInterrupt):
+        other.logits(X)
+    assert_array_equal(model.logits(X), wanted)
+
+
+@pytest.mark.parametrize("n", [4095, 4096, 4097, 8192, 8193])
+def test_every_row_is_predicted_where_blocks_end(n):
+    model = fit(CODES)
+    rows = np.random.default_rng(0).standard_normal((n, 4))
+    found = model.logits(rows)
+    assert found.shape == (n, 3)
+    assert_allclose(found[-2:], model.logits(rows[-2:]), rtol=1e-9, atol=1e-12)

@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import stat
 from pathlib import Path
 
 import checked_memory
@@ -13,6 +14,7 @@ from processes import run_python
 
 import fastmlp
 from fastmlp.engine import object_code, programs
+from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.trainer import Engine
 
@@ -42,6 +44,77 @@ from fastmlp.engine.processor import LANES
 for case in {cases!r}:
     compare(case)
 print(LANES)
+"""
+CROWDED = """
+import mmap, sys
+import numpy as np
+from engine_cases import Case, make_problem, train
+from fastmlp.engine.trainer import Engine
+
+{crowd}
+problem, start, orders = make_problem({case!r})
+params, losses = train(Engine(problem, start), orders)
+print(np.all(np.isfinite(losses)))
+"""
+"""Trains where much of the address space is taken; the pages are never touched, so that it takes no memory."""
+CROWDS = {
+    "arrays of 4 GB": "taken = [np.empty(1 << 30, np.uint8) for _ in range(4)]",
+    "arrays of 12 GB": "taken = [np.empty(1 << 30, np.uint8) for _ in range(12)]",
+    "a file of 4 GB": "taken = np.memmap({file!r}, np.uint8, 'r', shape=1 << 32)",
+    "files of 16 GB": "taken = [np.memmap({file!r}, np.uint8, 'r', shape=1 << 32) for _ in range(4)]",
+}
+INTERRUPTED = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+from networks import CODES, X, fit
+
+class Interrupts(MetaPathFinder):
+    \"\"\"Ctrl-C when the module of this number is imported, and with the next two.\"\"\"
+
+    count = 0
+
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(("llvmlite", "numba", "fastmlp.engine")):
+            self.count += 1
+            if {first} <= self.count < {first} + 3:
+                signal.raise_signal(signal.SIGINT)
+
+finder = Interrupts()
+sys.meta_path.insert(0, finder)
+try:
+    fit(CODES, backend="jit")
+    print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted")
+sys.meta_path.remove(finder)
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert fit(CODES, backend="jit", seed=2).logits(X).shape == (50, 3)
+"""
+FORKED = """
+import os, signal, threading
+from fastmlp.engine import object_code
+from networks import CODES, X, fit
+from numba.core.compiler_lock import global_compiler_lock
+
+compiling, compile_object = threading.Event(), object_code.compile_object
+
+def slow(function):
+    with global_compiler_lock:
+        compiling.set()
+        threading.Event().wait(0.5)
+        return compile_object(function)
+
+object_code.compile_object = slow
+thread = threading.Thread(target=fit, args=(CODES,), kwargs={{"backend": "jit"}})
+thread.start()
+compiling.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if fit(CODES, backend="jit", {options}).logits(X).shape == (50, 3) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+assert fit(CODES, backend="jit", activation="sigmoid").logits(X).shape == (50, 3)
 """
 KEY = """
 from fastmlp.engine import programs
@@ -184,6 +257,58 @@ def test_the_folder_of_programs(monkeypatch, tmp_path):
     assert programs.cache_folder() == Path("/cached/fastmlp")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert programs.cache_folder() == tmp_path / ".cache" / "fastmlp"
+
+
+def test_programs_can_be_read_by_whom_the_umask_allows(tmp_path):
+    code = "import os, fastmlp; os.umask(0o022); fastmlp.warmup(num_features=3, hidden=(), input_dtypes=['u1'])"
+    run_python(code, FASTMLP_CACHE_DIR=str(tmp_path))
+    modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {".o": 0o644}
+
+
+def test_the_program_of_another_spec_is_not_taken_for_this_one(cache, compiled):
+    """A program for other tables would read and write memory at random."""
+    (path,) = cache.iterdir()
+    other = CASE._replace(activation="tanh")
+    spec = Engine(*make_problem(other)[:2])._workspace.spec
+    compiled.clear()
+    shutil.copy(path, programs._path(spec))
+    programs.find_program(spec)
+    assert len(compiled) == 1
+
+
+def test_a_prediction_uses_whatever_program_can_serve(cache, compiled):
+    problem, start, _ = make_problem(CASE)
+    predictor = Predictor(
+        problem.architecture, problem.normalization, Engine(problem, start).predictor.reading, problem.dtype
+    )
+    assert predictor.logits(start, problem.X).shape == (70, 3)
+    assert not compiled
+
+
+# ---- crowded, interrupted and forked processes
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_programs_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path):
+    file = tmp_path / "sparse"
+    with open(file, "wb") as empty:
+        empty.truncate(1 << 32)
+    code = CROWDED.format(crowd=CROWDS[crowd].format(file=str(file)), case=CASE)
+    for _ in range(3):
+        assert run_python(code, FASTMLP_CACHE_DIR=str(filled[0])) == "True"
+
+
+@pytest.mark.parametrize("first", [5, 30, 60, 100, 150])
+def test_a_process_interrupted_while_it_imports_the_compiler_trains_later(first, tmp_path):
+    assert run_python(INTERRUPTED.format(first=first), FASTMLP_CACHE_DIR=str(tmp_path)) == "interrupted"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_child_forked_during_a_compilation_trains(same, tmp_path):
+    options = "" if same else "activation='tanh'"
+    code = "import warnings; warnings.simplefilter('ignore')\n" + FORKED.format(options=options)
+    assert run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) == "0"
 
 
 # ---- what a program depends on

@@ -4,6 +4,7 @@ import io
 from contextlib import redirect_stdout
 
 import pytest
+from numpy.testing import assert_array_equal
 from processes import run_python
 
 import fastmlp
@@ -53,6 +54,53 @@ def test_the_bar_is_left_before_anything_else_is_printed(error, blobs):
             print("caught")
     last = terminal.getvalue().splitlines()[-1]
     assert last == ("caught" if error is LookupError else "interrupted: the network after 1 whole epochs is kept")
+
+
+class Broken(io.StringIO):
+    """A standard output that takes some writes and then none."""
+
+    def __init__(self, error, good_writes, is_terminal=False):
+        super().__init__()
+        self.error, self.left, self.is_terminal = error, good_writes, is_terminal
+
+    def isatty(self):
+        return self.is_terminal
+
+    def write(self, text):
+        if not self.left:
+            raise self.error
+        self.left -= 1
+        return super().write(text)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize("good_writes", [0, 1, 3])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device"), RuntimeError("no widget")]
+)
+def test_a_broken_standard_output_costs_no_training(error, good_writes, is_terminal, blobs):
+    with redirect_stdout(Broken(error, good_writes, is_terminal)) as output:
+        model = fit(*blobs)
+    assert not output.left
+    assert len(model.history) == 3
+    assert_array_equal(model.params, fit(*blobs, verbose=False).params)
+
+
+@pytest.mark.parametrize("output", [None, io.StringIO(), object()], ids=["none", "closed", "no stream"])
+def test_a_standard_output_that_is_none_costs_no_training(output, blobs, monkeypatch):
+    if hasattr(output, "close"):
+        output.close()
+    monkeypatch.setattr("sys.stdout", output)
+    assert len(fit(*blobs).history) == 3
+
+
+def test_an_interrupt_in_the_first_epoch_keeps_no_epoch(blobs, monkeypatch, capsys):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastmlp.descent.Descent.run_epoch", interrupt)
+    assert len(fit(*blobs).history) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "interrupted in the first epoch"
 
 
 def test_compiling_is_a_step_of_its_own(capsys):

@@ -91,6 +91,43 @@ def test_every_batch_of_the_first_epoch(blobs):
     assert every.gradient_magnitude[1:] == first.gradient_magnitude[1:]
 
 
+def test_every_batch_of_the_first_epoch_by_hand(blobs, backend):
+    X, y = blobs
+    options = {"shuffle": False, "num_epochs": 1, "lr": 0.3, "backend": backend}
+    history = fit(X, y, track_gradients="first_epoch", **options).history
+    layers = layers_before_and_after_a_batch(X, y, backend=backend)[0]
+    ratios, sizes = [], []
+    for rows in (slice(0, 16), slice(16, 32), slice(32, 48), slice(48, 60)):
+        batch, Y = X[rows], np.eye(3)[y[rows]]
+        A1 = np.maximum(batch @ layers[0][0] + layers[0][1], 0)
+        A2 = np.maximum(A1 @ layers[1][0] + layers[1][1], 0)
+        E = np.exp(A2 @ layers[2][0] + layers[2][1])
+        delta3 = E / E.sum(axis=1, keepdims=True) - Y
+        delta2 = delta3 @ layers[2][0].T * (A2 > 0)
+        delta1 = delta2 @ layers[1][0].T * (A1 > 0)
+        sizes.append([np.mean(np.abs(delta)) for delta in (delta1, delta2, delta3)])
+        moved = fit(batch, Y, params=layers, **options).layers
+        ratios.append([np.linalg.norm(V - W) / np.linalg.norm(W) for (V, _), (W, _) in zip(moved, layers, strict=True)])
+        layers = moved
+    assert np.min(np.ptp(ratios, axis=0) / np.mean(ratios, axis=0)) > 0.1  # the batches differ
+    assert_allclose(history.update_ratio, [np.sqrt(np.mean(np.square(ratios), axis=0))], rtol=1e-9)
+    assert_allclose(history.delta_magnitude, [np.mean(sizes, axis=0)], rtol=1e-9)
+
+
+def test_a_unit_that_sleeps_through_one_batch_is_not_dead(blobs):
+    X = np.sort(blobs[0], axis=0)
+    awake = 24  # in the second of four batches
+    W1 = np.zeros((4, 2))
+    W1[0] = [1, -1]
+    b1 = np.array([-X[awake, 0], X[awake, 0]])  # one is on in later batches only, the other in the first two only
+    params = [(W1, b1), (np.ones((2, 3)), np.zeros(3))]
+    options = {"hidden": (2,), "params": params, "lr": 1e-300, "num_epochs": 1, "shuffle": False}
+    history = fit(X, blobs[1], track_gradients="first_epoch", backend="reference", **options).history
+    assert np.all(X[:16, 0] < X[awake, 0])
+    assert np.all(X[32:, 0] > X[awake, 0])
+    assert history.dead_units == [[0.0]]
+
+
 def test_a_unit_is_dead_when_no_watched_sample_wakes_it(blobs):
     X, y = blobs
     W1 = np.zeros((4, 3))

@@ -1,7 +1,11 @@
 """What every argument of `train` means, on both backends."""
 
 import dataclasses
+import linecache
 import re
+import sys
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +15,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
+from fastmlp import training
+from fastmlp.engine.features import most_frequent
+from fastmlp.normalization import IDENTITY
 from fastmlp.preparation import BACKENDS
+from fastmlp.problem import Architecture
+from fastmlp.targets import Coding, learn_coding
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 """How far the backends' parameters may be apart, relative to the largest of the layer."""
@@ -151,6 +160,54 @@ def test_binary_cross_entropy_of_several_labels(dtype, blobs, backend):
     assert model.score(X, y) == np.mean(np.all(predictions == y, axis=1)) == model.history.val_accuracy[-1] > 0.7
 
 
+@pytest.mark.parametrize(
+    ("values", "rows"), [(10, 12), (20, 20), (26, 130), (100, 1000), (100, 800)], ids=lambda number: str(number)
+)
+def test_whole_numbers_with_enough_rows_are_labels(values, rows):
+    y = np.arange(rows) % values
+    for labels in (y, y[:, None], y.astype(np.uint8), 7 * y):
+        coding = learn_coding(labels, rows, "auto")
+        assert coding.loss == "cross_entropy"
+        assert len(coding.classes) == values
+
+
+@pytest.mark.parametrize(("values", "rows"), [(214, 442), (21, 104), (50, 50), (1000, 4999)])
+def test_whole_numbers_that_may_be_quantities_are_refused(values, rows, backend):
+    y = 3 * (np.arange(rows) % values)
+    X = np.random.default_rng(0).normal(size=(rows, 2))
+    message = (
+        f"^y must be clearly labels or quantities for loss='auto', got {values} different whole numbers in {rows} "
+        "rows; pass loss='cross_entropy' to classify them or loss='mean_squared_error' for regression$"
+    )
+    for numbers in (y, y[:, None], y.astype(np.uint16)):
+        with pytest.raises(ValueError, match=message):
+            fit(X, numbers, backend=backend)
+    for loss, classes in (("cross_entropy", values), ("mean_squared_error", 0)):
+        coding = learn_coding(y, rows, loss)
+        assert len(() if coding.classes is None else coding.classes) == classes
+    for told in (y.astype(float), y.astype(str), np.eye(values, dtype=int)[y // 3]):
+        learn_coding(told, rows, "auto")
+
+
+def test_the_loss_of_many_classes_takes_little_memory():
+    k = 45_000
+    coding = Coding("cross_entropy", k, np.arange(k), flat=False)
+    params = np.random.default_rng(0).normal(size=3 * k)
+    model = fastmlp.MLP(params, Architecture((2, k), "relu", "cross_entropy"), IDENTITY, coding, fastmlp.History())
+    X, y = np.random.default_rng(1).normal(size=(3, 2)), [0, 7, k - 1]
+    Z = X @ params[: 2 * k].reshape(2, k) + params[2 * k :]
+    wanted = np.mean(np.log(np.sum(np.exp(Z), axis=1)) - Z[np.arange(3), y])
+    tracemalloc.start()
+    try:
+        loss, accuracy = model.loss(X, y), model.score(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert_allclose(loss, wanted, rtol=1e-12)
+    assert accuracy == np.mean(np.argmax(Z, axis=1) == y)
+    assert peak < 50e6
+
+
 # --- shapes
 
 
@@ -172,9 +229,9 @@ def test_depths_and_widths(hidden, dtype, blobs, backend):
 def test_numbers_of_features_and_classes(d, k, backend):
     rng = np.random.default_rng(d * k)
     X, y = rng.normal(size=(2 * k, d)), np.arange(2 * k) % k
-    model = fit(X, y, backend=backend)
+    model = fit(X, y, loss="cross_entropy", backend=backend)
     assert model.widths == (d, 6, k)
-    assert_same_network(fit(X, y, backend="reference"), model)
+    assert_same_network(fit(X, y, loss="cross_entropy", backend="reference"), model)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 59, 60, 61, 10_000])
@@ -257,6 +314,73 @@ def test_uint8_zscore_does_not_wrap_around(blobs, backend):
     model = fit(pixels, blobs[1], normalize="zscore", backend=backend)
     plain = fit(pixels.astype(np.float64), blobs[1], normalize="zscore", backend=backend)
     assert_same_network(plain, model, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("raw", [np.float64, np.int64])
+def test_columns_far_from_zero_keep_their_differences(dtype, raw, backend):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 101, (400, 2)).astype(raw)
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    options = {"normalize": "zscore", "dtype": dtype, "num_epochs": 30, "lr": 0.5, "backend": backend}
+    near, far = fit(X, y, **options), fit(X + 1_700_000_000, y, **options)
+    assert far.score(X + 1_700_000_000, y) > 0.95
+    assert_same_network(near, far, {"float32": 1e-4, "float64": 1e-6}[dtype])  # the mean of large numbers is rounded
+    assert_allclose(far.logits(X + 1_700_000_000), near.logits(X), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(("raw", "dtype"), [("float32", "float32"), ("float64", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize("zeros", [0.0, 0.3, 0.7, 1.0])
+def test_one_row_standardised_is_nothing_but_zeros(zeros, raw, dtype, backend):
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        X = (rng.normal(size=(1, 20)) * (rng.random((1, 20)) >= zeros)).astype(raw)
+        options = {"dtype": dtype, "lr": 0.1, "hidden": (5,), "num_epochs": 2}
+        model = fit(X, [[0, 1, 0]], normalize="zscore", backend=backend, **options)
+        wanted = fit(np.zeros((1, 20)), [[0, 1, 0]], normalize=None, backend="reference", **options)
+        assert_array_equal(model.layers[0][0], wanted.layers[0][0])  # no feature, no gradient
+        assert_allclose(model.params, wanted.params, rtol=1e-6, atol=1e-8)
+
+
+def test_the_most_frequent_value_of_a_single_row_is_the_row():
+    row = np.array([[3.0, 0.0, -2.0]])
+    value, often = most_frequent(row)
+    assert_array_equal(value, row[0])
+    assert_array_equal(often, 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype", "message"),
+    [
+        ([0, 1e200, -1e200], "float64", r"can scale in float64, got a standard deviation of inf in column 1$"),
+        ([0, 1e-200, 2e-200], "float64", r"can scale in float64, got a standard deviation of 0 in column 1$"),
+        ([0, 1e-60, 2e-60], "float32", r"can scale in float32, got a standard deviation of 8\.16\d+e-61 in column 1$"),
+        ([-1e60, 0, 1e60], "float32", r"can scale in float32, got a standard deviation of 8\.16\d+e\+59 in column 1$"),
+        ([1e60, 1e60, 1e60], "float32", r"can scale in float32, got a mean of 1e\+60 in column 1$"),
+        ([1.5e308] * 3, "float64", r"can scale in float64, got a mean of inf in column 1$"),
+    ],
+)
+def test_a_column_that_cannot_be_scaled_is_named(column, dtype, message, backend):
+    X = np.column_stack([[1.0, 2, 3], column])
+    with pytest.raises(ValueError, match=f"^X must have columns that normalize='zscore' {message}"):
+        fit(X, [0, 1, 0], normalize="zscore", dtype=dtype, backend=backend)
+
+
+@pytest.mark.parametrize("container", [np.array, scipy.sparse.csr_array])
+def test_numbers_that_the_dtype_cannot_hold_are_refused(container, backend):
+    X = np.array([[1.0, 2], [0, -1e39], [5, 6]])
+    y, weights = np.array([0.5, 1, 2]), [(np.array([[1.0], [1e39]]), np.zeros(1))]
+    options = {"dtype": "float32", "hidden": (), "backend": backend}
+    for normalize in (None, "auto"):
+        with pytest.raises(ValueError, match=r"^X must hold numbers that float32 can hold, got 1e\+39 in column 1$"):
+            fit(container(X), y, normalize=normalize, **options)
+    with pytest.raises(ValueError, match=r"^y must hold numbers that float32 can hold, got 1e\+39$"):
+        fit(container(X * 0), np.array([0.5, 1e39, 2]), **options)
+    with pytest.raises(ValueError, match=r"^params must hold numbers that float32 can hold, got 1e\+39$"):
+        fit(container(X * 0), y, params=weights, **options)
+    with pytest.raises(ValueError, match=r"^init must give weights that float32 can hold, got -?\d.*e\+"):
+        fit(container(X * 0), y, init=1e40, **options)
+    fit(container(X / 1e38), y, **options)
 
 
 def as_memmap(X, folder):
@@ -427,7 +551,7 @@ def test_a_training_can_be_continued(blobs, backend):
 def test_init(init, deviations, backend):
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(50, 100)), np.arange(50)
-    layers = initial_layers(X, y, hidden=(300,), init=init, backend=backend)
+    layers = initial_layers(X, y, loss="cross_entropy", hidden=(300,), init=init, backend=backend)
     for (W, _), deviation in zip(layers, deviations, strict=True):
         assert abs(np.mean(W)) < 4 * deviation / np.sqrt(W.size)
         assert_allclose(np.std(W), deviation, rtol=0.03)
@@ -705,7 +829,12 @@ def test_a_callback_that_returns_true_stops_the_training(blobs, backend):
     assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
 
 
-@pytest.mark.parametrize("value", [None, False, 1, "yes"])
+@pytest.mark.parametrize("value", [True, np.True_, np.float64(3) > 2])
+def test_true_of_python_and_of_numpy_stop_the_training(value, blobs, backend):
+    assert len(fit(*blobs, callbacks=[lambda m, h: value], backend=backend).history) == 1
+
+
+@pytest.mark.parametrize("value", [None, False, np.False_, 1, "yes", np.array([True])])
 def test_only_true_stops_the_training(value, blobs, backend):
     assert len(fit(*blobs, callbacks=[lambda m, h: value], backend=backend).history) == 3
 
@@ -727,6 +856,173 @@ def test_an_interrupt_returns_the_last_whole_network(blobs, backend, capsys):
     assert len(model.history) == 2
     assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
     assert "interrupted: the network after 2 whole epochs is kept" in capsys.readouterr().out
+
+
+def test_an_interrupt_names_the_epoch_whose_network_is_kept(blobs, backend, capsys):
+    models = []
+
+    def steer(model, history):
+        models.append(model)
+        history.loss[-1] = [3.0, 1.0, 2.0, 2.0][len(history) - 1]
+
+    def interrupt(model, history):
+        if len(history) == 4:
+            raise KeyboardInterrupt
+
+    stop = fastmlp.callbacks.EarlyStopping("loss", patience=9)
+    model = fit(*blobs, num_epochs=50, callbacks=[steer, stop, interrupt], verbose=True, backend=backend)
+    assert capsys.readouterr().out.splitlines()[-1] == "interrupted: the network after 2 whole epochs is kept"
+    assert model is models[1]
+    assert len(model.history) == 4
+
+
+INTERRUPTED = ("training.py", "tracking.py", "history.py", "callbacks.py", "progress.py", "descent.py")
+"""Modules whose every line is interrupted once."""
+
+
+def interrupted_at(number, blobs, epochs, **options):
+    """Train with an interrupt before the given line that runs; return the network, or None if it got through.
+
+    Return the count of lines besides, and whether an epoch had begun.
+    """
+    count, begun = 0, False
+
+    def trace(frame, event, argument):
+        nonlocal count, begun
+        path = Path(frame.f_code.co_filename)
+        if path.name not in INTERRUPTED or path.parent.name != "fastmlp":
+            return None
+        begun = begun or frame.f_code.co_name == "run_epoch"
+        # The interpreter looks for signals where something is called and where a loop goes round, not here.
+        if event == "line" and linecache.getline(str(path), frame.f_lineno).strip() not in ("try:", "while True:"):
+            count += 1
+            if count == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        model = fit(*blobs, num_epochs=epochs, batch_size=30, hidden=(2,), backend="reference", **options)
+    except KeyboardInterrupt:
+        model = None
+    finally:
+        sys.settrace(before)
+    return model, count, begun
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_an_interrupt_before_any_line_leaves_whole_epochs_and_their_history(early, blobs, capsys):
+    epochs, models = 2, []
+
+    def options():
+        stop = [fastmlp.callbacks.EarlyStopping("loss")] if early else []
+        return {"validation_data": blobs, "track_gradients": "first_epoch", "verbose": True, "callbacks": stop}
+
+    whole = fit(*blobs, num_epochs=epochs, batch_size=30, hidden=(2,), backend="reference",
+                **(options() | {"callbacks": [lambda m, h: models.append(m)]}))  # fmt: skip
+    assert whole.history.loss[1] < whole.history.loss[0]  # so that early stopping keeps each
+    start = fit(*blobs, num_epochs=1, batch_size=30, hidden=(2,), backend="reference", lr=1e-300)
+    params = [start.params, *(model.params for model in models)]
+    _, lines, _ = interrupted_at(0, blobs, epochs, **options())
+    assert lines > 100
+    seen = set()
+    for number in range(1, lines + 1):
+        model, _, begun = interrupted_at(number, blobs, epochs, **options())
+        if model is None:
+            assert not begun, number
+            continue
+        history = model.history
+        done = len(history)
+        seen.add(done)
+        lengths = {entry.name: len(getattr(history, entry.name)) for entry in dataclasses.fields(history)[:-1]}
+        assert lengths.pop("first_epoch_gradients") == (2 if done else 0), number
+        assert set(lengths.values()) == {done}, (number, lengths)
+        for name in ("loss", "val_loss", "val_accuracy", "lr", "dead_units"):
+            assert getattr(history, name) == getattr(whole.history, name)[:done], (number, name)
+        kept = [
+            epoch for epoch in range(epochs + 1) if np.allclose(model.params, params[epoch], rtol=1e-12, atol=1e-200)
+        ]
+        assert kept == [done] or (early and kept == [max(0, done - 1)]), number
+    assert seen == set(range(epochs + 1))
+    capsys.readouterr()
+
+
+def test_an_interrupt_while_an_epoch_is_printed_does_not_lose_it(blobs, monkeypatch, backend):
+    def interrupt(self, history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Progress, "epoch", interrupt)
+    model = fit(*blobs, num_epochs=9, backend=backend)
+    monkeypatch.undo()
+    assert len(model.history) == 2
+    assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
+
+
+@pytest.mark.parametrize("again", ["Progress.interrupted", "Progress._close", "History._cut"])
+def test_a_second_interrupt_changes_nothing(again, blobs, monkeypatch, backend):
+    owner, name = again.split(".")
+    owner = {"Progress": training.Progress, "History": fastmlp.History}[owner]
+    original, calls = getattr(owner, name), []
+
+    def interrupt(self, *arguments):
+        calls.append(name)
+        if len(calls) < 3:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    def first(model, history):
+        if len(history) == 2:
+            monkeypatch.setattr(owner, name, interrupt)
+            raise KeyboardInterrupt
+
+    try:
+        model = fit(*blobs, num_epochs=9, callbacks=[first], verbose=True, backend=backend)
+    except KeyboardInterrupt:
+        pytest.fail("the network is lost")
+    assert calls
+    assert len(model.history) == len(model.history.seconds) == 2
+    assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
+
+
+def test_an_interrupt_while_the_program_is_made_is_the_users(blobs, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "make_trainer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(*blobs)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"X": 1e300}, r"features as large as \d.*e\+300 are the likely cause; a smaller scale may help"),
+        ({"y": 1e200}, r"targets as large as 2e\+200 are the likely cause; a smaller scale may help"),
+        ({"params": 1e308}, r"initial weights as large as 1e\+308 are the likely cause; a smaller scale may help"),
+        ({"lr": 1e300}, r"a smaller lr than 1e\+300 may help"),
+        ({"X": 1e5, "lr": 1e200}, r"a smaller lr than 1e\+200 may help"),
+        ({"lr": 50}, r"a smaller lr than 50 may help"),
+    ],
+    ids=["features", "targets", "weights", "lr", "lr rather than features", "moderate lr"],
+)
+def test_a_divergence_names_its_likely_cause(options, cause, blobs, backend):
+    X, y = blobs
+    X, y = X * options.get("X", 1.0), y * options.get("y", 1.0)
+    size, lr = options.get("params", 1.0), options.get("lr", 0.1)
+    params = [(np.full((4, 6), size), np.zeros(6)), (np.full((6, 1), size), np.zeros(1))]
+    with pytest.warns(
+        RuntimeWarning, match=r"^training diverged in epoch \d+; the network of epoch \d+ is kept "
+    ) as caught:
+        fit(X, y, params=params, lr=lr, num_epochs=50, backend=backend)
+    assert re.search(rf" is kept \({cause}\)$", str(caught[0].message))
+
+
+def test_a_divergence_on_sparse_features_names_them(blobs, backend):
+    X = scipy.sparse.csr_array(blobs[0] * 1e200)
+    with pytest.warns(RuntimeWarning, match=r"features as large as \d.*e\+200 are the likely cause"):
+        fit(X, blobs[1] * 1.0, backend=backend)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse
 
 import fastmlp
+from fastmlp.validation import check_features
 
 N, D, K, H = 12, 4, 3, 5
 X = np.random.default_rng(3).normal(size=(N, D))
@@ -65,7 +66,7 @@ BAD_INPUT = [
     ({"y": changed(Y * 1.0, 3, np.inf)}, ValueError, r"^y must be finite, got inf"),
     ({"y": changed(ONE_HOT, (3, 1), np.nan)}, ValueError, r"^y must be finite, got nan at row 3, column 1"),
     ({"y": Y.astype(object)}, TypeError, r"^y must be numbers or strings, got objects such as 0"),
-    ({"y": ["a", None] * 6}, TypeError, r"^y must be numbers or strings, got objects such as 'a'"),
+    ({"y": ["a", None] * 6}, TypeError, r"^y must be numbers or strings, got objects such as None"),
     ({"y": Y.astype(complex)}, TypeError, r"^y must be numbers or strings, got dtype complex128"),
     ({"y": np.zeros(N, int)}, ValueError, r"^y must hold at least two classes, got only 0"),
     ({"y": ["a"] * N}, ValueError, r"^y must hold at least two classes, got only 'a'"),
@@ -297,3 +298,296 @@ def test_predict_proba_needs_a_classifier(backend):
     model = fastmlp.train(X, X[:, 0], hidden=(), num_epochs=1, backend=backend, verbose=False)
     with pytest.raises(TypeError, match=r"^predict_proba needs a classifier, .*trained for regression"):
         model.predict_proba(X)
+
+
+# ---- rows and weights
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_the_row_of_a_nan_far_down_is_named(d):
+    features = np.zeros((2_200_000 // d, d))
+    row = len(features) - 2
+    features[row, d - 1] = np.nan
+    with pytest.raises(ValueError, match=rf"^X must be finite, got nan at row {row}, column {d - 1}$"):
+        check_features(features)
+
+
+def test_one_negative_weight_among_positive_ones_is_refused(backend):
+    for weights in (changed(np.ones(N), 5, -1e-9), changed(np.ones(N, int), 0, -3)):
+        with pytest.raises(ValueError, match=r"^sample_weight must hold no negative number"):
+            fastmlp.train(X, Y, sample_weight=weights, backend=backend)
+
+
+def test_weights_whose_sum_overflows_are_refused(backend):
+    with pytest.raises(ValueError, match=r"^sample_weight must have a finite sum, got numbers up to 1e\+308$"):
+        fastmlp.train(X, Y, sample_weight=np.full(N, 1e308), backend=backend)
+
+
+# ---- sparse matrices whose arrays don't fit together
+
+
+def csr_replaced(form="csr", **arrays):
+    """Return X in a sparse format with whole arrays of it replaced by what functions make of them."""
+    matrix = scipy.sparse.csr_array(X).asformat(form)
+    for name, function in arrays.items():
+        setattr(matrix, name, function(getattr(matrix, name)))
+    return matrix
+
+
+MISFITS = [
+    ("csr", {"data": lambda a: a[:5]}, r"CSR matrix, but it has 5 data for 48 indices$"),
+    ("csr", {"data": lambda a: np.append(a, a)}, r"CSR matrix, but it has 96 data for 48 indices$"),
+    ("csr", {"indices": lambda a: a[:5]}, r"CSR matrix, but it has 48 data for 5 indices$"),
+    ("csr", {"indices": lambda a: a * 1.0}, r"CSR matrix, but its indices are 1-dimensional of dtype float64"),
+    ("csr", {"indices": lambda a: a.astype(np.uint32)}, r"CSR matrix, but its indices are .* dtype uint32"),
+    ("csr", {"indices": lambda a: a[:, None]}, r"CSR matrix, but its indices are 2-dimensional of dtype int"),
+    ("csr", {"indptr": lambda a: a * 1.0}, r"CSR matrix, but its indptr are 1-dimensional of dtype float64"),
+    ("csr", {"indptr": lambda a: a[:-1]}, r"CSR matrix, but its indptr is not$"),
+    ("csr", {"data": np.ma.array}, r"CSR matrix, but its data are masked$"),
+    ("csc", {"data": lambda a: a[:5]}, r"CSC matrix, but it has 5 data for 48 indices$"),
+    ("csc", {"indices": lambda a: a + N - 1}, r"CSC matrix, but it has row indices outside 0\.\.11$"),
+    ("csc", {"indptr": lambda a: a + 1}, r"CSC matrix, but its indptr is not$"),
+    ("bsr", {"indices": lambda a: a + D}, r"BSR matrix, but it has column indices outside 0\.\."),
+    ("bsr", {"data": lambda a: a[:1]}, r"BSR matrix, but it has 1 data for \d+ indices$"),
+    ("coo", {"data": lambda a: a[:5]}, r"COO matrix, but its row does not fit its shape and data$"),
+]
+
+
+@pytest.mark.parametrize(("form", "arrays", "message"), MISFITS, ids=[f"{m[0]} {m[2][-30:]}" for m in MISFITS])
+def test_sparse_arrays_that_do_not_fit_together_are_refused(form, arrays, message, model, backend):
+    matrix = csr_replaced(form, **arrays)
+    with pytest.raises(ValueError, match=f"^X must be a valid {message}"):
+        fastmlp.train(matrix, Y, hidden=(), num_epochs=1, backend=backend)
+    with pytest.raises(ValueError, match=f"^validation_data: X must be a valid {message}"):
+        fastmlp.train(X, Y, hidden=(), num_epochs=1, backend=backend, validation_data=(matrix, Y))
+    with pytest.raises(ValueError, match=f"^X must be a valid {message}"):
+        model.predict(matrix)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("place", [-1, 12])
+def test_coordinates_outside_a_matrix_are_refused(axis, place):
+    matrix = scipy.sparse.coo_array(X)
+    matrix.coords[axis][7] = place
+    with pytest.raises(ValueError, match=rf"^X must be a valid COO matrix, but its {('row', 'col')[axis]} does not"):
+        check_features(matrix)
+
+
+def test_what_a_callback_writes_into_a_sparse_matrix_moves_no_index(backend):
+    plain = fastmlp.train(scipy.sparse.csr_array(X), Y, hidden=(), num_epochs=3, seed=0, backend=backend, verbose=False)
+    matrix = scipy.sparse.csr_array(X)
+
+    def damage(model, history):
+        matrix.indices[:] = 1 << 30
+        matrix.indptr[1:] = 1 << 30
+
+    options = {"hidden": (), "num_epochs": 3, "seed": 0, "backend": backend, "verbose": False}
+    model = fastmlp.train(matrix, Y, callbacks=[damage], **options)
+    assert matrix.indices[0] == 1 << 30
+    np.testing.assert_array_equal(model.params, plain.params)
+
+
+def test_indices_that_were_disordered_after_a_training_are_put_in_order():
+    matrix = scipy.sparse.csr_array(X)
+    assert matrix.has_canonical_format  # which SciPy remembers
+    for array in (matrix.indices, matrix.data):
+        array.reshape(N, D)[:] = array.reshape(N, D)[:, ::-1].copy()
+    checked = check_features(matrix)
+    np.testing.assert_array_equal(checked.indices, np.tile(np.arange(D), N))
+    np.testing.assert_array_equal(checked.toarray(), X)
+    np.testing.assert_array_equal(matrix.indices[:D], np.arange(D)[::-1])
+
+
+def test_the_other_byte_order_is_read_as_what_it_is(backend):
+    swapped = X.astype(X.dtype.newbyteorder())
+    matrix = scipy.sparse.csr_array(X)
+    matrix.data = matrix.data.astype(matrix.data.dtype.newbyteorder())
+    options = {"hidden": (), "num_epochs": 2, "seed": 0, "backend": backend, "verbose": False}
+    for native, other in ((X, swapped), (scipy.sparse.csr_array(X), matrix)):
+        assert not other.dtype.isnative
+        models = [fastmlp.train(data, Y, validation_data=(data, Y), **options) for data in (native, other)]
+        np.testing.assert_array_equal(models[1].params, models[0].params)
+        assert models[1].history.val_loss == models[0].history.val_loss
+        np.testing.assert_array_equal(models[0].logits(other), models[0].logits(native))
+
+
+# ---- masked arrays
+
+
+MASKED = np.ma.masked_array(X, np.zeros(X.shape, bool))
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"X": MASKED}, "X"),
+        ({"X": np.ma.masked_array(X, X > 1)}, "X"),
+        ({"X": list(MASKED)}, "X"),
+        ({"y": np.ma.masked_array(Y)}, "y"),
+        ({"sample_weight": np.ma.ones(N)}, "sample_weight"),
+        ({"validation_data": (MASKED, Y)}, "validation_data: X"),
+        ({"validation_data": (X, np.ma.masked_array(Y))}, "validation_data: y"),
+        ({"params": [(np.ma.ones((D, H)), np.zeros(H)), PARAMS[1]]}, r"params\[0\]: W"),
+        ({"params": [PARAMS[0], (np.ones((H, K)), np.ma.zeros(K))]}, r"params\[1\]: b"),
+    ],
+)
+def test_masked_arrays_are_refused(changes, name, backend):
+    with pytest.raises(TypeError, match=rf"^{name} must be an array without a mask, got a masked array"):
+        fastmlp.train(**({"X": X, "y": Y, "hidden": (H,), "num_epochs": 1, "backend": backend} | changes))
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "logits", "activations"])
+def test_a_network_refuses_masked_features(model, call):
+    with pytest.raises(TypeError, match=r"^X must be an array without a mask, got a masked array"):
+        getattr(model, call)(MASKED)
+    with pytest.raises(TypeError, match=r"^y must be an array without a mask, got a masked array"):
+        model.score(X, np.ma.masked_array(Y))
+
+
+# ---- data frames
+
+
+class Frame:
+    """A data frame as polars has it: columns by name, no `iloc`, objects where types differ."""
+
+    def __init__(self, **columns):
+        self._columns = columns
+
+    @property
+    def columns(self):
+        return list(self._columns)
+
+    def __getitem__(self, name):
+        return self._columns[name]
+
+    def __array__(self, dtype=None, copy=None):
+        columns = [np.asarray(column) for column in self._columns.values()]
+        same = len({column.dtype for column in columns}) == 1
+        return np.column_stack([column if same else column.astype(object) for column in columns])
+
+
+def polars_like(columns):
+    return Frame(**columns)
+
+
+def pandas_frame(columns):
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+FRAMES = pytest.mark.parametrize("make", [polars_like, pandas_frame])
+COLUMNS = {"age": X[:, 0], "height": X[:, 1], "weight": X[:, 2], "dose": X[:, 3]}
+OTHER_ORDER = {name: COLUMNS[name] for name in ("age", "weight", "height", "dose")}
+OPTIONS = {"hidden": (), "num_epochs": 1, "seed": 0, "verbose": False}
+
+
+@FRAMES
+def test_columns_in_another_order_are_refused(make, backend):
+    model = fastmlp.train(make(COLUMNS), Y, backend=backend, **OPTIONS)
+    assert model.feature_names_in_.tolist() == list(COLUMNS)
+    assert model.feature_names_in_.dtype == object
+    np.testing.assert_array_equal(model.predict(make(COLUMNS)), model.predict(X))
+    message = r"X must have the columns of training in their order, but column 1 is 'weight' and was 'height'$"
+    for call in ("predict", "predict_proba", "logits", "activations"):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            getattr(model, call)(make(OTHER_ORDER))
+    for call in ("score", "loss"):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            getattr(model, call)(make(OTHER_ORDER), Y)
+    with pytest.raises(ValueError, match=f"^validation_data: {message}"):
+        fastmlp.train(make(COLUMNS), Y, backend=backend, validation_data=(make(OTHER_ORDER), Y), **OPTIONS)
+    with pytest.raises(ValueError, match=r"column 3 is 'Dose' and was 'dose'$"):
+        model.predict(make({"age": X[:, 0], "height": X[:, 1], "weight": X[:, 2], "Dose": X[:, 3]}))
+
+
+def test_without_names_there_is_nothing_to_compare():
+    pandas = pytest.importorskip("pandas")
+    for columns in (range(4), ["a", "b", "c", 3]):
+        model = fastmlp.train(pandas.DataFrame(X, columns=columns), Y, backend="reference", **OPTIONS)
+        assert model.feature_names_in_ is None
+        model.predict(polars_like(COLUMNS))
+    assert fastmlp.train(X, Y, backend="reference", **OPTIONS).feature_names_in_ is None
+
+
+@FRAMES
+def test_bool_columns_are_numbers(make, backend):
+    mixed = COLUMNS | {"height": X[:, 1] > 0, "dose": np.arange(N)}
+    plain = np.column_stack([X[:, 0], X[:, 1] > 0, X[:, 2], np.arange(N)])
+    assert np.asarray(make(mixed)).dtype == object
+    model = fastmlp.train(make(mixed), Y, backend=backend, **OPTIONS)
+    np.testing.assert_array_equal(model.params, fastmlp.train(plain, Y, backend=backend, **OPTIONS).params)
+    np.testing.assert_array_equal(model.logits(make(mixed)), model.logits(plain))
+
+
+@FRAMES
+def test_a_column_that_holds_no_numbers_is_named(make):
+    with pytest.raises(TypeError, match=r"^X must hold numbers without gaps, but column 'dose' holds 'much'$"):
+        check_features(make(COLUMNS | {"dose": ["much"] * N}))
+    with pytest.raises(ValueError, match=r"^X must be finite, got nan at row 7, column 'weight'$"):
+        check_features(make(COLUMNS | {"weight": changed(X[:, 2], 7, np.nan)}))
+
+
+def test_nullable_columns():
+    pandas = pytest.importorskip("pandas")
+    flags, counts = pandas.array(X[:, 1] > 0, "boolean"), pandas.array(np.arange(N), "Int64")
+    found = check_features(pandas.DataFrame(COLUMNS | {"height": flags, "dose": counts}))
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, np.column_stack([X[:, 0], X[:, 1] > 0, X[:, 2], np.arange(N)]))
+    flags[3], counts[3] = None, None
+    with pytest.raises(TypeError, match=r"^X must hold numbers without gaps, but column 'height' holds <NA>$"):
+        check_features(pandas.DataFrame(COLUMNS | {"height": flags}))
+    with pytest.raises(ValueError, match=r"^X must be finite, got nan at row 3, column 'dose'$"):
+        check_features(pandas.DataFrame(COLUMNS | {"dose": counts}))
+    twice = pandas.DataFrame(np.column_stack([X, X]), columns=["a", "b", "c", "d"] * 2)
+    twice = pandas.concat([twice, pandas.DataFrame({"a": X[:, 0] > 0})], axis=1)
+    np.testing.assert_array_equal(check_features(twice), np.column_stack([X, X, X[:, 0] > 0]))
+
+
+# ---- labels
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy's strings of variable width")
+def test_strings_of_variable_width_are_labels(backend):
+    words = np.array(["ant", "bumblebee", "cat"])[Y]
+    labels = words.astype(np.dtypes.StringDType())
+    model = fastmlp.train(X, labels, validation_data=(X, labels), backend=backend, **OPTIONS)
+    assert model.classes_.dtype == "<U9"
+    assert set(model.predict(X)) <= {"ant", "bumblebee", "cat"}
+    assert model.score(X, labels) == model.score(X, words) == model.history.val_accuracy[-1]
+    missing = np.array(["ant", None] * 6, np.dtypes.StringDType(na_object=None))
+    with pytest.raises(TypeError, match=r"^y must be numbers or strings, got objects such as None$"):
+        fastmlp.train(X, missing, backend=backend)
+
+
+@pytest.mark.parametrize("form", [np.uint64, np.int64, np.float64])
+def test_large_labels_are_compared_exactly(form, backend):
+    large = 1 << 60
+    labels = np.array([large, large + 1, large + 2], np.uint64)[Y]
+    model = fastmlp.train(X, labels, backend=backend, **OPTIONS)
+    assert model.classes_.tolist() == [large, large + 1, large + 2]
+    if form != np.float64:
+        assert model.score(X, labels.astype(form)) == model.score(X, labels)
+    else:
+        first = np.full(N, float(large))
+        assert model.loss(X, first) == model.loss(X, np.full(N, large))
+    with pytest.raises(ValueError, match=r"^y holds the label 1\.?15292150460684.*, which no training sample has"):
+        model.score(X, np.full(N, large + 256).astype(form))
+    with pytest.raises(ValueError, match=r"^y holds the label -1(\.0)?, which no training sample has"):
+        model.score(X, np.full(N, -1).astype(np.int64 if form == np.uint64 else form))
+
+
+def test_labels_are_not_rounded_to_a_neighbour():
+    labels = np.array([1 << 60, 3 << 60])[np.arange(N) % 2]
+    model = fastmlp.train(X, labels, backend="reference", **OPTIONS)
+    with pytest.raises(ValueError, match=rf"^y holds the label {(1 << 60) + 1}, which no training sample has"):
+        model.score(X, np.full(N, (1 << 60) + 1, np.uint64))
+
+
+def test_floats_beyond_any_integer_are_no_labels():
+    with pytest.raises(ValueError, match=r"^y must hold class labels below 2\*\*63, got 1e\+300$"):
+        fastmlp.train(X, changed(Y * 1.0, 3, 1e300), loss="cross_entropy", backend="reference")
+
+
+def test_bytes_are_not_strings():
+    model = fastmlp.train(X, np.array(["a", "b", "c"])[Y], backend="reference", **OPTIONS)
+    with pytest.raises(TypeError, match=r"^y must hold labels like 'a', got b'a'$"):
+        model.score(X, np.array([b"a"] * N))

@@ -3,3 +3,8 @@
 Nothing here checks what a user passes; `fastmlp.training` did. Importing the engine does not import Numba: that happens
 when a program has to be compiled, and not when its object code is on disk already.
 """
+
+from fastmlp.interrupts import held_back
+
+with held_back():
+    import llvmlite.binding  # noqa: F401

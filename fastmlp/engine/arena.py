@@ -32,7 +32,9 @@ class Arena:
 
     def _grow(self, size):
         size = 1 << 18 if size <= 1 << 18 else -(-size // HUGE_PAGE) * HUGE_PAGE
-        block = mmap.mmap(-1, size + HUGE_PAGE)
+        # Private: a forked child has its own copy. On Windows there is no fork and no such flag.
+        flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        block = mmap.mmap(-1, size + HUGE_PAGE, **flags)
         if hasattr(mmap, "MADV_HUGEPAGE") and size >= HUGE_PAGE:
             block.madvise(mmap.MADV_HUGEPAGE)
         whole = np.frombuffer(block, np.uint8)

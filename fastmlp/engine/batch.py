@@ -2,6 +2,7 @@
 
 from fastmlp.engine import first_layer
 from fastmlp.engine.division import make_division, share_of, share_of_samples
+from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, kernel, least, pointer, prefetch
 from fastmlp.engine.spec import S
 
@@ -38,7 +39,7 @@ def make_prepare(spec):
     That is some of the samples, whole, or where the first layer is divided by feature some features of all samples.
     """
     raw, row = pointer(spec.raw), spec.row
-    raw_panel, base_panel = pointer(spec.raw, row, aligned=False), pointer(spec.kind, row)
+    raw_panel, base_panel = pointer(spec.raw, row, aligned=False), pointer(wider(spec.kind, spec.raw), row)
     sparse, csr, by_feature = spec.form == "sparse", spec.form == "csr", spec.by_feature
     size = 64 if sparse else row
     by_label = spec.loss == "cross_entropy"

@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastmlp.problem import RAW_TYPES
+
 WORD = 64
 SAMPLED_ROWS = 256
 SPARSE_BELOW = 0.4
 MOST_SPARSE_FEATURES = 1 << 16
-RAW_TYPES = ("uint8", "float32", "float64")
+FLOAT32_INTEGERS = 1 << 24
+"""Float32 holds all integers up to this one."""
 
 
 class Rows(NamedTuple):
@@ -30,13 +33,23 @@ class Split(NamedTuple):
     shift: np.ndarray
 
 
-def readable(X, dtype):
-    """Return X as it can be read in place, or else a copy: contiguous rows of uint8, float32, float64.
+def raw_type(values, computed):
+    """Return the type of RAW_TYPES in which features are read, so that none of their digits is lost.
 
-    Other types are converted to `dtype`.
+    One of RAW_TYPES stays as it is. Others become the wider of theirs and of what is computed with, at most float64;
+    of float32 the integers that it can hold.
     """
-    if X.dtype.name not in RAW_TYPES or not X.dtype.isnative:
-        X = X.astype(dtype)
+    if values.dtype.name in RAW_TYPES:
+        return np.dtype(values.dtype.name)
+    if values.dtype.kind in "iu" and values.size:
+        exact = max(-int(values.min()), int(values.max())) <= FLOAT32_INTEGERS
+        return np.dtype(computed if exact else np.float64)
+    return np.dtype(np.float32 if np.result_type(values, computed) == np.float32 else np.float64)
+
+
+def readable(X, dtype):
+    """Return X as it can be read in place, or else a copy: contiguous rows of one of RAW_TYPES in native byte order."""
+    X = X.astype(raw_type(X, dtype), copy=False)
     if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
         X = X.copy(order="C")  # ascontiguousarray keeps a single row as it is, whatever its stride
     return X
@@ -63,8 +76,11 @@ class Entries(NamedTuple):
 
 
 def read_entries(X, dtype):
-    """Return the `Entries` of a CSR matrix; its arrays are copied only where their types differ."""
-    data = X.data if X.data.dtype.name in RAW_TYPES else X.data.astype(dtype)
+    """Return the `Entries` of a CSR matrix, whose index arrays nobody else may change: they are addresses here.
+
+    Arrays are copied only where their types differ.
+    """
+    data = X.data.astype(raw_type(X.data, dtype), copy=False)
     return Entries(
         np.ascontiguousarray(data),
         np.ascontiguousarray(X.indices, np.int32),
@@ -76,7 +92,8 @@ def most_frequent(rows):
     """Return the value that each column takes most often, 0 if no other is more frequent, and how often: (d,), (d,)."""
     ordered = np.sort(rows, axis=0)
     run = np.ones(rows.shape[1], np.int64)
-    longest, value = np.count_nonzero(rows == 0, axis=0), np.zeros(rows.shape[1], rows.dtype)
+    zeros = np.count_nonzero(rows == 0, axis=0)
+    longest, value = np.maximum(zeros, run), np.where(zeros > 0, 0, ordered[0]).astype(rows.dtype)
     for above, here in pairwise(ordered):
         run = np.where(here == above, run + 1, 1)
         better = run > longest
@@ -91,7 +108,8 @@ def find_base(X, dtype):
     Judged from some rows of X. The base is None where the dense form of the first layer suits X better.
     """
     n, d = X.shape
-    rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)].astype(dtype)
+    rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)]
+    rows = rows.astype(np.result_type(rows, dtype))
     base, often = most_frequent(rows)
     density = 1 - float(np.mean(often)) / len(rows)
     return (base if density < SPARSE_BELOW and d <= MOST_SPARSE_FEATURES else None), density

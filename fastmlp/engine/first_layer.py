@@ -1,11 +1,13 @@
 """The first layer: samples as they lie in memory become lists of non-zeros or dense panels; its product and gradient.
 
-Every feature j is read as x = (v - base[j]) scale[j], and the network sees x + shift[j]: `base` is the value that the
-column takes most often, so x is mostly 0 where the data are sparse or were sparse before somebody standardised them.
+Every feature j is read as x = (v - base[j]) scale[j], and the network sees x + shift[j]. That is computed in the wider
+of the types of v and of the network, and then rounded to the network's. `base` is the value that the column takes most
+often, so x is mostly 0 where the data are sparse or were sparse before somebody standardised them.
 The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while the weights are updated, and the gradient
 of row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
+from fastmlp.engine.plan import wider
 from fastmlp.engine.processor import COMPRESS, lanes
 from fastmlp.engine.simd import (
     convert,
@@ -31,7 +33,7 @@ words = pointer("i64", 64)
 def make_list_nonzeros(kind, raw_kind):
     """Return the kernel that lists a sample's non-zeros, for the numbers it computes with and those it reads."""
     r = lanes(kind)
-    some, places = pointer(kind, r), pointer("u16", r)
+    wide, places = pointer(wider(kind, raw_kind), r), pointer("u16", r)
     raw_some, any_some = pointer(raw_kind, r, aligned=False), pointer(kind, r, aligned=False)
 
     @inline
@@ -63,10 +65,11 @@ def make_list_nonzeros(kind, raw_kind):
             real = low_bits(d - WORD * g)
             for j in range(0, WORD, r):
                 i = (WORD * g + j) // r
-                v = convert(base, raw_some(raw)[i])
-                bits = to_bits(v != some(base)[i]) & (real >> j)
+                v, b = convert(base, raw_some(raw)[i]), wide(base)[i]
+                bits = to_bits(v != b) & (real >> j)
                 word |= bits << j
-                put(bits, WORD * g + j, (v - some(base)[i]) * some(scale)[i], index + position, value + position)
+                x = convert(value, (v - b) * wide(scale)[i])
+                put(bits, WORD * g + j, x, index + position, value + position)
                 position += popcount(bits)
             nonzero[g, k] = word
         cut[blocks] = position
@@ -113,9 +116,9 @@ def sparse_gradient(
         n = least(j + 1, j1 - 1)
         for k in setbits(m0 | m1):
             x, d = raw(address[k]), D[k]
-            g0 += (number(D, x[j]) - base[j]) * d
-            g1 += (number(D, x[n]) - base[j + 1]) * d
-        g0, g1 = scale[j] * g0, scale[j + 1] * g1
+            g0 += number(D, number(base, x[j]) - base[j]) * d
+            g1 += number(D, number(base, x[n]) - base[j + 1]) * d
+        g0, g1 = number(D, scale[j]) * g0, number(D, scale[j + 1]) * g1
         if not first:
             g0, g1 = g0 + G[j - j0], g1 + G[j + 1 - j0]
         if last:
@@ -131,22 +134,23 @@ def sparse_gradient(
 
 @kernel
 def csr_product(count, begin, end, indices, data, scale, W, start, A):
-    """A[k] = start[0] + scale Σ data[p] W[indices[p]], begin[k] ≤ p < end[k]."""
+    """A[k] = start[0] + Σ data[p] scale[i] W[i], i = indices[p], begin[k] ≤ p < end[k]."""
     for k in range(count):
         z = start[0]
         for p in range(begin[k], end[k]):
-            z += number(A, data[p]) * scale * W[indices[p]]
+            i = indices[p]
+            z += number(A, number(scale, data[p]) * scale[i]) * W[i]
         A[k] = z
 
 
 @kernel
-def csr_gradient(count, begin, end, indices, data, scale, D, G):
-    """G[indices[p]] += scale data[p] D[k], begin[k] ≤ p < end[k]."""
+def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
+    """G[i] += data[p] scale[i] factor D[k], i = indices[p], begin[k] ≤ p < end[k]."""
     for k in range(count):
-        d = D[k]
+        d = factor * D[k]
         for p in range(begin[k], end[k]):
             i = indices[p]
-            G[i] += number(D, data[p]) * scale * d
+            G[i] += number(D, number(scale, data[p]) * scale[i]) * d
 
 
 @kernel
@@ -162,7 +166,7 @@ def copy_dense(k, d, lanes, stride, raw0, raw1, raw2, raw3, base, scale, X):
     """The features of four samples, normalised, into rows k to k + 3 of the panels X, `stride` rows apart."""
     for q in range((d + lanes - 1) // lanes):
         panel, b, c = X + q * stride, base[q], scale[q]
-        panel[k] = (convert(base, raw0[q]) - b) * c
-        panel[k + 1] = (convert(base, raw1[q]) - b) * c
-        panel[k + 2] = (convert(base, raw2[q]) - b) * c
-        panel[k + 3] = (convert(base, raw3[q]) - b) * c
+        panel[k] = convert(X, (convert(base, raw0[q]) - b) * c)
+        panel[k + 1] = convert(X, (convert(base, raw1[q]) - b) * c)
+        panel[k + 2] = convert(X, (convert(base, raw2[q]) - b) * c)
+        panel[k + 3] = convert(X, (convert(base, raw3[q]) - b) * c)

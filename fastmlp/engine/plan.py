@@ -21,6 +21,11 @@ def registers(kind):
     return max(4, lanes(kind)), 2 if LANES == 8 else 4  # AVX2 has 16 registers, AVX-512 and arm64 have 32
 
 
+def wider(kind, raw):
+    """The kind in which raw features are normalised: the wider of theirs and the network's."""
+    return "f64" if raw == "f64" else kind
+
+
 def is_wide(row, kind):
     """Whether a panel of `row` units is a widest one, in which kernels skip zeros."""
     register, most = registers(kind)
@@ -79,6 +84,15 @@ class LayerPlan(NamedTuple):
     def in_rows(self):
         """Rows of a panel of W, a whole number of input panels."""
         return self.in_panels * self.in_lanes
+
+
+def shards_of_units(panels):
+    """Into how many shards the units of a first layer of so many panels are divided, each owned by one thread.
+
+    The order of every sum depends on it, so it must not depend on the machine: the same network has the same bits on
+    any number of cores. Four where there are as many panels, and four panels each in wider layers, up to 64.
+    """
+    return min(panels, max(4, min(64, panels // 4)))
 
 
 def plan_layers(widths, row, out):

@@ -1,90 +1,131 @@
 """Predictions on the training's own kernels."""
 
+import os
 import threading
 
 import numpy as np
 
-from fastmlp.engine.features import read_entries, read_rows, readable, split_features
+from fastmlp.engine.features import raw_type, read_entries, read_rows, readable, split_features
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
 from fastmlp.engine.spec import S, make_spec
 from fastmlp.engine.workspace import Workspace
+from fastmlp.reference.optimizers import OPTIMIZERS
 
 ROWS_PER_THREAD = 256
 
 
 class Predictor:
-    """Turns features into logits for any parameters of one architecture, with the program that trained them.
+    """Turns features into logits for any parameters of one architecture, with a program that trains such networks.
+
+    Any number of threads may use it: one predicts at a time.
 
     Parameters
     ----------
     architecture : Architecture
     normalization : Normalization
     reading : Reading
-        How the training data were read; other data are read the same way.
+        What the training data were like.
     dtype : numpy dtype
     """
 
     def __init__(self, architecture, normalization, reading, dtype):
         self.reading = reading
-        self._widths = architecture.widths
-        self._spec = make_spec(architecture, reading, dtype)
+        self._architecture = architecture
         self._split = split_features(reading.base, normalization, architecture.widths[0])
-        self._raw = np.dtype(reading.raw)
         self._dtype = dtype
-        self._lock = threading.Lock()
-        self._workspaces = {}
-        self._program = None
-        self._few = None
+        self._memory = _Memory()
 
     def reads(self, X):
-        """Whether X (a checked feature matrix) can be read as the training data were, by a cast at most."""
-        return isinstance(X, np.ndarray) == (self._spec.form != "csr") and self._raw in (
-            X.dtype,
-            np.float32,
-            np.float64,
-        )
+        """Whether X (a checked feature matrix) is an array where the training data were one, CSR where they were."""
+        return isinstance(X, np.ndarray) != self.reading.is_sparse
 
     def logits(self, params, X):
         """Return the logits (n, k) of X (n, d) under a flat parameter vector that nobody changes."""
-        scores = np.empty((X.shape[0], self._widths[-1]), self._dtype)
-        with self._lock:
-            if X.shape[0] <= S and isinstance(X, np.ndarray):
-                self._predict_few(params, X, scores)
-            else:
-                self._predict_many(params, X, scores)
+        memory = self._memory
+        if memory.process != os.getpid():
+            # After a fork, a thread that exists no more may have held the lock, in the middle of a prediction.
+            memory = self._memory = _Memory()
+        scores = np.empty((X.shape[0], self._architecture.widths[-1]), self._dtype)
+        with memory.lock:
+            self._reader(memory.readers, X).predict(params, X, scores)
         return scores
+
+    def _reader(self, readers, X):
+        """Features are read as the training data were where that loses nothing, or else in their own type."""
+        trained = np.dtype(self.reading.raw)
+        values = X if isinstance(X, np.ndarray) else X.data
+        raw = trained if np.can_cast(X.dtype, trained) else raw_type(values, self._dtype)
+        if raw not in readers:
+            readers[raw] = _Reader(self._architecture, self._split, self.reading.form, raw, self._dtype)
+        return readers[raw]
+
+
+class _Memory:
+    """What predictions write to, in one process."""
+
+    def __init__(self):
+        self.process = os.getpid()
+        self.lock = threading.Lock()
+        self.readers = {}
+
+
+class _Reader:
+    """A program for features of one type, and its memory."""
+
+    def __init__(self, architecture, split, form, raw, dtype):
+        # Predictions neither step nor read the state of an optimizer: the programs of all will do.
+        specs = [
+            make_spec(architecture, form, raw.name, dtype, optimizer, by_unit)
+            for optimizer in OPTIMIZERS
+            for by_unit in (False, True)
+        ]
+        self._spec = specs[0]
+        self._program = find_program(*dict.fromkeys(specs))
+        self._widths = architecture.widths
+        self._split = split
+        self._raw = raw
+        self._dtype = dtype
+        self._workspaces = {}
+        self._few = None
+
+    def predict(self, params, X, scores):
+        """Write the logits of X to scores (n, k)."""
+        if X.shape[0] <= S and isinstance(X, np.ndarray):
+            self._predict_few(params, X, scores)
+        else:
+            self._predict_many(params, X, scores)
 
     def _predict_few(self, params, X, scores):
         """Rows copied to where they can be read in whole words, on the caller's thread."""
         workspace = self._workspace(params, threads=1, batch=S)
         if self._few is None:
             d = self._widths[0]
-            self._few = np.zeros((S, -(-d // 64) * 64), self._raw), np.arange(S)
-            rows, order = self._few
-            workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, order=order)
+            rows, order = np.zeros((S, -(-d // 64) * 64), self._raw), np.arange(S)
+            workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, tail=rows, order=order)
+            self._few = rows, order
         self._few[0][: len(X), : X.shape[1]] = X
-        workspace.set(n=len(X), scores=scores)
-        workspace.run(self._program)
+        workspace.set(learn=0, scores=scores)
+        workspace.run(self._program, len(X))
 
     def _predict_many(self, params, X, scores):
         n = X.shape[0]
         threads = max(1, min(usable_cores(), n // ROWS_PER_THREAD))
         workspace = self._workspace(params, threads, batch=4 * S * threads)
         X, order = X.astype(self._raw, copy=False), np.arange(n)
-        data = read_rows(readable(X, self._raw)) if isinstance(X, np.ndarray) else read_entries(X, self._raw)
+        data = read_rows(readable(X, self._dtype)) if isinstance(X, np.ndarray) else read_entries(X, self._dtype)
         workspace.set_data(data)
-        workspace.set(order=order, scores=scores)
-        workspace.run(self._program)
+        workspace.set(learn=0, order=order, scores=scores)
+        workspace.run(self._program, n)
 
     def _workspace(self, params, threads, batch):
-        if self._program is None:
-            self._program = find_program(self._spec)
         if (threads, batch) not in self._workspaces:
             workspace = Workspace(self._spec, self._widths, self._split, batch, threads)
             self._workspaces[threads, batch] = [workspace, None]
-        workspace, loaded = self._workspaces[threads, batch]
+        entry = self._workspaces[threads, batch]
+        workspace, loaded = entry
         if loaded is not params:
+            entry[1] = None  # a load that is interrupted leaves neither the old parameters nor the new
             workspace.load(params)
-            self._workspaces[threads, batch][1] = params
+            entry[1] = params
         return workspace

@@ -40,7 +40,7 @@ from fastmlp.engine.layers import (
     update_weights,
 )
 from fastmlp.engine.optimizers import STEPS, Rate
-from fastmlp.engine.plan import is_wide
+from fastmlp.engine.plan import is_wide, wider
 from fastmlp.engine.simd import kernel, least, low_bits, number, pointer, splat, struct, transpose
 from fastmlp.engine.spec import BETA1, BETA2, CHUNK, LAYER, RUN, S
 
@@ -50,6 +50,7 @@ def tables(spec):
     row, out = pointer(spec.kind, spec.row), pointer(spec.kind, spec.out)
     there = {kind: pointer(kind) for kind in ("i64", "i32", "u16", "f64")}
     there |= {"int": "int", "float": "float", "row": row, "number": pointer(spec.kind)}
+    there["wide"] = pointer(wider(spec.kind, spec.raw))
     hidden = struct("hidden", {name: (there | {"panel": row})[what] for name, what in LAYER.items()})
     last = struct("last", {name: (there | {"panel": out})[what] for name, what in LAYER.items()})
     run = struct("run", {name: (there | {"hidden": hidden, "last": last})[what] for name, what in RUN.items()})
@@ -98,9 +99,7 @@ def make_program(spec):
                         first_layer.sparse_product(count, blocks, cut, t.index, t.value, W, h, Z)
                     elif csr:
                         a = (turn * T + i) * S
-                        first_layer.csr_product(
-                            count, t.address + a, t.end + a, t.indices, raw(t.X), t.scale[0], W, h, Z
-                        )
+                        first_layer.csr_product(count, t.address + a, t.end + a, t.indices, raw(t.X), t.scale, W, h, Z)
                     else:
                         for q in range(f0, f1):
                             X = t.panels + ((turn * layer.in_panels + q) * T + i) * S
@@ -195,13 +194,13 @@ def make_program(spec):
         T, layer = t.tiles, t.layers
         W, h = two(layer.W, p, end, layer.in_rows), two(t.h, p, end, 1)
         # Plain SGD adds -lr·g straight to the weights; others first need the whole gradient.
-        scale = -t.lr * t.scale[0] if t.lazy else t.scale[0] * 1.0
+        factor = -t.lr if t.lazy else 1.0
         G = W if t.lazy else two(t.whole, 0, 2, layer.in_rows)
         for i in range(tiles):
             a = (turn * T + i) * S
             first_layer.csr_gradient(
-                tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), number(t.G, scale),
-                two(layer.D + i * S, p, end, T * S), G,
+                tile_size(B, i), t.address + a, t.end + a, t.indices, raw(t.X), t.scale,
+                number(t.G, factor), two(layer.D + i * S, p, end, T * S), G,
             )  # fmt: skip
         if not t.lazy:
             first_layer.csr_update(t.d, G, W, step, layer.state, rate, t.decay)
@@ -285,21 +284,17 @@ def make_program(spec):
 
     def run(address):
         t = run_table(address)
-        power1, power2 = t.power1, t.power2
+        power1, power2 = t.powers[0], t.powers[1]
         goal = t.threads
         turn = 0
-        prepare(t, 0, least(t.batch, t.n), 0)
+        prepare(t, t.begin, least(t.batch, t.n - t.begin), 0)
         meet(t, goal)
-        for s in range(0, t.n, t.batch):
+        for s in range(t.begin, t.n, t.batch):
             B = least(t.batch, t.n - s)
             tiles = (B + S - 1) // S
             first_forward(t, B, tiles, turn)
-            if t.thread == 0 and t.stop[0]:
-                t.stop[1] = 1  # seen by all behind the barrier, so that all leave in the same batch
             goal += t.threads
             meet(t, goal)
-            if t.stop[1]:
-                break
             through(t, s, B, turn)
             if s + B < t.n:
                 prepare(t, s + B, least(t.batch, t.n - s - B), 1 - turn)
@@ -311,5 +306,7 @@ def make_program(spec):
                 rate = Rate(t.lr, t.momentum, t.lr / (1 - power1), 1 / (1 - power2))
                 update(t, s, B, tiles, turn, rate)
             turn = 1 - turn
+        if t.thread == 0:
+            t.powers[0], t.powers[1] = power1, power2
 
     return run

@@ -1,16 +1,13 @@
 """What Python and the compiled programs agree on: what is compiled in, and the tables that hold all the rest."""
 
-import os
 from typing import NamedTuple
 
 from fastmlp.engine.plan import is_divided_by_feature, is_wide, panel_widths
 
 S = 64
 """Samples in a tile, the bits of a mask."""
-SHARDS = max(4, min(16, os.cpu_count() or 1))
-"""Parts of the first layer's units at most, each owned by one thread. Fixed, so that every sum has a fixed order."""
-FEATURE_SHARDS = max(2, min(4, os.cpu_count() or 1))
-"""Parts of its features at most, where these are divided instead."""
+FEATURE_SHARDS = 4
+"""Parts of the first layer's features at most, where these are divided among threads and not its units."""
 CHUNK = 128
 """Features whose gradients are finished together when a batch has several tiles."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -44,21 +41,24 @@ class Spec(NamedTuple):
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 
 
-def make_spec(architecture, reading, dtype):
-    """Return the spec of the program that trains an architecture, and predicts with it."""
-    kind, form = KINDS[dtype.name], reading.form
-    by_feature = is_divided_by_feature(architecture.widths, kind, form)
-    row, out = panel_widths(architecture.widths, kind, form)
+def make_spec(architecture, form, raw, dtype, optimizer, by_unit):
+    """Return the spec of a program that trains an architecture, and predicts with it.
+
+    `raw` names the features' type, and `by_unit` asks for that layout of W where it can be.
+    """
+    widths, kind = architecture.widths, KINDS[dtype.name]
+    by_feature = is_divided_by_feature(widths, kind, form)
+    row, out = panel_widths(widths, kind, form)
     skips = form == "dense" and architecture.activation == "relu" and is_wide(row, kind)
-    by_unit = reading.by_unit and skips and not by_feature
-    raw = KINDS[reading.raw]
-    depth = min(3, len(architecture.widths) - 2)
-    activation, loss, optimizer = architecture.activation, architecture.loss, reading.optimizer
-    return Spec(kind, raw, form, row, out, depth, activation, loss, optimizer, by_unit, by_feature)
+    by_unit = by_unit and skips and not by_feature
+    depth = min(3, len(widths) - 2)
+    activation, loss = architecture.activation, architecture.loss
+    return Spec(kind, KINDS[raw], form, row, out, depth, activation, loss, optimizer, by_unit, by_feature)
 
 
 # A table is an array of 8-byte slots: integers, floats, and addresses. An address is given by what stands there:
-# numbers of a kind ("i64", ...), "number" of the spec's kind, a "row" of a hidden panel or "panel" of the layer's own.
+# numbers of a kind ("i64", ...), "number" of the spec's kind, "wide" of the kind in which features are normalised, a
+# "row" of a hidden panel or "panel" of the layer's own.
 
 LAYER = {
     "units": "int",
@@ -78,9 +78,12 @@ LAYER = {
 }
 RUN = {
     # the work, and how it is cut up
-    **dict.fromkeys(("n", "batch", "d", "tiles", "words", "block", "cuts", "shards", "hidden", "learn", "lazy"), "int"),
-    **dict.fromkeys(("lr", "momentum", "power1", "power2", "decay"), "float"),
-    # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
+    **dict.fromkeys(("begin", "n", "batch", "d", "tiles", "words", "block", "cuts", "shards", "hidden"), "int"),
+    **dict.fromkeys(("learn", "lazy"), "int"),
+    **dict.fromkeys(("lr", "momentum", "decay"), "float"),
+    "powers": "f64",  # (2,) β1 and β2 of Adam to the number of steps so far
+    # the data: samples begin ≤ s < n of the order, and then sample o lies at X + o·stride, or from `safe` on at
+    # tail + (o - safe)·stride
     **dict.fromkeys(("X", "stride", "raw_bytes", "safe", "tail", "targets", "targets_stride"), "int"),
     "indices": "i32",
     "indptr": "i64",
@@ -88,8 +91,8 @@ RUN = {
     "labels": "i64",
     "share": "f64",
     "scores": "number",
-    "base": "number",
-    "scale": "number",
+    "base": "wide",
+    "scale": "wide",
     "shift": "number",
     "h": "row",  # (shards, P, R) what the first layer's product starts with, of each shard of features or once
     "zero": "row",
@@ -106,15 +109,35 @@ RUN = {
     "nonzero": "i64",  # (T, words, 64) the features that are not zero in each sample
     "index": "u16",
     "value": "number",
-    "cut": "i32",  # (shards, T·S, cuts), of each shard of features or once: (T·S, blocks + 1)
+    "cut": "i64",  # (shards, T·S, cuts), of each shard of features or once: (T·S, blocks + 1)
     "loss": "f64",  # (T·S,)
     "batch_loss": "f64",
     # the team, and what each thread has for itself
     "threads": "int",
     "arrived": "i64",
-    "stop": "i64",
     "thread": "int",
     "valid": "i64",  # (T, 64)
     "G": "row",  # the gradients of a chunk of rows, while the tiles of a batch are added up
     "whole": "row",  # (2, in_rows, R) in CSR, the gradient of two panels of the first layer; 0 between batches
 }
+
+ROWS = ("stride", "raw_bytes", "safe", "tail")
+MEMORY = {
+    "sparse": ("mask", "nonzero", "index", "value", "cuts", "cut"),
+    "dense": ("panels", "features"),
+    "csr": ("end",),
+}
+"""Fields of a run that have memory in one form of the first layer only."""
+DATA = {"sparse": ROWS, "dense": ROWS, "csr": ("indices", "indptr")}
+"""Fields that say where the features of a form are."""
+LEARNING = ("lazy", "lr", "momentum", "decay", "share", "batch_loss", "labels", "targets", "targets_stride")
+
+
+def set_before_run(form, learn):
+    """Names of the fields that are set from run to run, of a training or of a prediction."""
+    return {"begin", "n", "learn", "order", "X", *DATA[form], *(LEARNING if learn else ("scores",))}
+
+
+def unused(form):
+    """Names of the fields that a form of the first layer has no use for."""
+    return {name for other in MEMORY for name in MEMORY[other] + DATA[other]} - {*MEMORY[form], *DATA[form]}

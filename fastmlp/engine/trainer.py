@@ -9,7 +9,7 @@ from fastmlp.engine.features import find_base, read_entries, read_rows, readable
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import BETA1, BETA2, FEATURE_SHARDS, make_spec
+from fastmlp.engine.spec import FEATURE_SHARDS, make_spec
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
@@ -50,15 +50,13 @@ class Engine:
             form, raw, density = "csr", self._data.data.dtype.name, X.nnz / (n * d)
         split = split_features(base, problem.normalization, d)
         by_unit = self._batch >= TRANSPOSE_FROM
-        reading = Reading(form, raw, base, problem.optimizer.name, by_unit)
-        spec = make_spec(architecture, reading, dtype)
+        spec = make_spec(architecture, form, raw, dtype, problem.optimizer.name, by_unit)
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         most = FEATURE_SHARDS if spec.by_feature else -(-architecture.widths[1] // (2 * spec.row))
         threads = problem.num_threads or default_threads(architecture.widths, self._batch, used, read, most)
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
-        self.predictor = Predictor(architecture, problem.normalization, reading, dtype)
-        self._steps = 0
+        self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
         self._share = np.zeros(n)
         self._batch_loss = np.zeros(-(-n // self._batch))
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else dtype)
@@ -77,7 +75,7 @@ class Engine:
         )
         self.lr = optimizer.lr
         started = time.perf_counter()
-        self._program = find_program(spec, before_compiling)
+        self._program = find_program(spec, before_compiling=before_compiling)
         self.compile_seconds = time.perf_counter() - started
         self.description = f"compiled path, {_describe(spec, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
@@ -109,9 +107,8 @@ class Engine:
             ordered = weights[order]
             sums = np.add.reduceat(ordered, starts)
             np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share[:n])
-        self._workspace.set(n=n, order=order, power1=BETA1**self._steps, power2=BETA2**self._steps)
-        self._workspace.run(self._program)
-        self._steps += len(starts)
+        self._workspace.set(order=order)
+        self._workspace.run(self._program, n)
         return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)])
 
 

@@ -1,19 +1,22 @@
 """The memory of an engine: parameters in panels, scratch, and the tables through which a program sees them."""
 
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
 
 import numpy as np
 
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.features import Rows
-from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, unpack_weights
-from fastmlp.engine.spec import CHUNK, FEATURE_SHARDS, LAYER, RUN, SHARDS, S
+from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, shards_of_units, unpack_weights
+from fastmlp.engine.spec import CHUNK, FEATURE_SHARDS, LAYER, RUN, S, set_before_run, unused
+from fastmlp.engine.team import Call, complete
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64}
 STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
 BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
+CALL_SECONDS = 0.05
+"""What a call into compiled code takes, unless a single batch takes longer: Python sees an interrupt between two."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
 
 
@@ -45,7 +48,7 @@ class Workspace:
         if spec.by_feature:
             self._shards = min(FEATURE_SHARDS, self._words if spec.form == "sparse" else first.in_panels)
         else:
-            self._shards = min(SHARDS, first.panels)
+            self._shards = shards_of_units(first.panels)
         self._parts = self._shards if spec.by_feature else 1
         self._weights = self._allocate_parameters()
         self._layers = [self._layer(i) for i in range(len(self._plans))]
@@ -54,8 +57,11 @@ class Workspace:
         self._last_table = _table(LAYER, self._layers[-1])
         self.shared = self._shared(batch, threads)
         self._own = [self._thread(thread) for thread in range(threads)]
-        self._tables = [_table(RUN, self.shared | own) for own in self._own]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        later = dict.fromkeys(set_before_run(spec.form, True) | set_before_run(spec.form, False) | unused(spec.form), 0)
+        self._tables = [_table(RUN, later | self.shared | own) for own in self._own]
+        self._set: dict = {}
+        self._call = None
+        self._batches_a_call = 1
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
@@ -129,10 +135,12 @@ class Workspace:
             "loss": zeros(T * S, np.float64),
             "threads": threads,
             "arrived": zeros(1, np.int64),
-            "stop": zeros(2, np.int64),
+            "powers": zeros(2, np.float64),
         }
+        shared["powers"][...] = 1
+        wide = np.promote_types(dtype, DTYPES.get(spec.raw, dtype))
         for name, values in self._split._asdict().items():
-            shared[name] = zeros((words + 1) * 64, dtype)
+            shared[name] = zeros((words + 1) * 64, dtype if name == "shift" else wide)
             shared[name][:d] = values
         if spec.form == "dense":
             shared["panels"] = zeros((2, in_panels, T, S, spec.row), dtype)
@@ -147,7 +155,7 @@ class Workspace:
             shared["value"] = zeros(T * S * words * 64 + 64, dtype)
             longest = -(-words // self._parts)
             shared["cuts"] = -(-longest // block) + 1
-            shared["cut"] = zeros((self._parts, T * S, shared["cuts"]), np.int32)
+            shared["cut"] = zeros((self._parts, T * S, shared["cuts"]), np.int64)
         return shared
 
     def _thread(self, thread):
@@ -162,7 +170,7 @@ class Workspace:
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
-        kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "stop"}
+        kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "powers"}
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
         arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
@@ -171,6 +179,7 @@ class Workspace:
 
     def load(self, params):
         """Pack a flat parameter vector."""
+        self._settle()
         layers = layer_views(np.asarray(params, self._dtype), self._widths)
         for (W, b), plan, layer in zip(layers, self._plans, self._layers, strict=True):
             packed = pack_weights(W, plan)
@@ -192,45 +201,73 @@ class Workspace:
     @property
     def params(self):
         """The flat parameter vector, a copy."""
+        self._settle()
         return flatten(
             (unpack_weights(layer["W"], plan), layer["b"].ravel()[: plan.units])
             for layer, plan in zip(self._layers, self._plans, strict=True)
         )
 
     def set(self, **values):
-        """Write integers, floats or the addresses of arrays into these slots; the caller keeps the arrays."""
+        """Write integers, floats or the addresses of arrays into these slots; the arrays are kept until the next."""
+        self._settle()
+        self._set |= values
         for name, value in values.items():
             slot, bits = _SLOTS[name], _slot(RUN[name], value)
             for table in self._tables:
                 table[slot] = bits
 
     def set_data(self, data):
-        """Let the programs read these `Rows` or `Entries`; the caller keeps them."""
+        """Let the programs read these `Rows` or `Entries`."""
         if isinstance(data, Rows):
             matrix = data.matrix
-            self.set(n=len(matrix), X=matrix, stride=matrix.strides[0], raw_bytes=matrix.itemsize)
-            self.set(safe=data.safe, tail=data.tail)
+            self.set(X=matrix, stride=matrix.strides[0], raw_bytes=matrix.itemsize, safe=data.safe, tail=data.tail)
         else:
-            self.set(n=len(data.indptr) - 1, X=data.data, indices=data.indices, indptr=data.indptr)
+            self.set(X=data.data, indices=data.indices, indptr=data.indptr)
 
-    def run(self, program):
-        """Run the program on all threads; one thread runs in the caller's.
+    def run(self, program, n):
+        """Run the program on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
-        With several, the caller waits in Python, so that Ctrl-C is seen at once and stops them after a batch.
+        After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
         """
+        missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
+        if missing:
+            raise KeyError(f"fields that nobody set: {sorted(missing)}")
+        batch, begin = self.shared["batch"], 0
+        while begin < n:
+            end = min(n, begin + self._batches_a_call * batch)
+            self.set(begin=begin, n=end)
+            started = time.perf_counter()
+            self._make_call(program)
+            seconds = time.perf_counter() - started
+            batches = -(-(end - begin) // batch)
+            self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
+            begin = end
+
+    def _make_call(self, program):
+        """Run the program over the samples that are set; one thread runs in the caller's."""
         self.shared["arrived"][0] = 0
-        self.shared["stop"][:] = 0
-        if self._pool is None:
+        if len(self._tables) == 1:
             program(self._tables[0].ctypes.data)
             return
-        futures = [self._pool.submit(program, table.ctypes.data) for table in self._tables]
+
+        def run_thread(thread, threads):
+            table = self._tables[thread]
+            table[_SLOTS["threads"]] = threads
+            program(table.ctypes.data)
+
+        call = self._call = Call(run_thread, len(self._tables))
         try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            self.shared["stop"][0] = 1
-            wait(futures)
-            raise
+            complete(call)
+        finally:
+            self._settle()
+        if call.error is not None:
+            raise call.error
+
+    def _settle(self):
+        """Wait until no thread works here any more: an interrupt may have ended the wait for a call before."""
+        if self._call is not None:
+            complete(self._call)
+            self._call = None
 
 
 def _real_units(units, panels, lanes):
@@ -250,4 +287,8 @@ def _slot(what, value):
 
 
 def _table(fields, values):
-    return np.array([_slot(what, values.get(name, 0)) for name, what in fields.items()], np.int64)
+    """The slots of a table; every field has its value, and every value its field."""
+    if fields.keys() != values.keys():
+        unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()
+        raise KeyError(f"not fields of the table: {sorted(unknown)}, without a value: {sorted(missing)}")
+    return np.array([_slot(what, values[name]) for name, what in fields.items()], np.int64)

@@ -110,7 +110,10 @@ def backward(
 
 
 def mean_loss(Z: Array, y: Array, loss: str = "cross_entropy", sample_weight: Array | None = None) -> float:
-    """Return the (weighted) mean loss of logits Z (n, k) against targets y (n, k), as a float64 number."""
+    """Return the (weighted) mean loss of logits Z (n, k) against targets y, as a float64 number.
+
+    Targets are (n, k), for cross-entropy also class numbers (n,).
+    """
     # A long dot product would wake BLAS threads, which spin on beside the next epoch: +66% on one of 76 ms.
     return float(np.sum(row_shares(len(Z), sample_weight) * LOSSES[loss].of_logits(Z, y)))
 

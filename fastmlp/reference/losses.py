@@ -45,7 +45,8 @@ def cross_entropy(A: Array, y: Array) -> float:
 def _softmax_loss(Z: Array, y: Array) -> Array:
     """ln Σ e^z - Σ y z for each row: the cross-entropy of the softmax, with no probability ever formed."""
     top = np.max(Z, axis=1)
-    return top + np.log(np.sum(np.exp(Z - top[:, None]), axis=1)) - np.sum(y * Z, axis=1)
+    of_target = Z[np.arange(len(Z)), y] if y.ndim == 1 else np.sum(y * Z, axis=1)
+    return top + np.log(np.sum(np.exp(Z - top[:, None]), axis=1)) - of_target
 
 
 def _sigmoid_loss(Z: Array, y: Array) -> Array:
@@ -63,7 +64,7 @@ class Loss(NamedTuple):
     output: Callable[[Array], Array]
     """Turns logits (n, k) into predictions (n, k)."""
     of_logits: Callable[[Array, Array], Array]
-    """Loss of each row (n,) from logits (n, k) and targets (n, k)."""
+    """Loss of each row (n,) from logits (n, k) and targets (n, k), for cross-entropy also class numbers (n,)."""
     slope: Callable[[int], float]
     """The factor c(k) in ∂(row's loss)/∂z = c(k) · (output - y), for k outputs."""
 
