@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from attacks import ATTACKS, OUTCOMES, DefectError  # noqa: E402
 
 GOOD = ("ok", "clean refusal")
+PROGRAM = __file__
 SHOWN = 3
 """How many of a process's failures are told."""
 
@@ -36,6 +37,7 @@ def main(arguments=None):
     parser.add_argument("--minutes", type=float, default=10, help="how long; every attack runs once in any case")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--seed", type=int, default=0, help="of the first round; the next one has the next")
+    parser.add_argument("--tries", type=int, help="in each process, instead of the attack's own number")
     parser.add_argument("--list", action="store_true", help="only tell what there is")
     options = parser.parse_args(arguments)
     if options.list:
@@ -48,7 +50,7 @@ def main(arguments=None):
         while seed == options.seed or time.monotonic() < end:
             for name in options.only:
                 if seed == options.seed or time.monotonic() < end:
-                    results = run(name, seed, folder)
+                    results = run(name, seed, folder, options.tries)
                     counts[name].update(outcome for outcome, _ in results)
                     tell(name, seed, results)
             seed += 1
@@ -78,14 +80,14 @@ def table(counts):
     return "\n".join(lines)
 
 
-def run(name, seed, folder):
-    """Return (outcome, detail) of each try of an attack, made in a process of its own."""
+def run(name, seed, folder, tries=None):
+    """Return (outcome, detail) of each try of an attack, by default its number of them, in a process of its own."""
     attack = ATTACKS[name]
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as here:
         results, errors = Path(here, "results"), Path(here, "errors")
         work = Path(here, "work")
         work.mkdir()
-        command = [sys.executable, "-X", "faulthandler", __file__, name, str(seed), results]
+        command = [sys.executable, "-X", "faulthandler", PROGRAM, name, str(seed), str(tries or attack.tries), results]
         with open(errors, "wb") as file:
             process = subprocess.Popen(
                 command,
@@ -102,8 +104,9 @@ def run(name, seed, folder):
                 status = None
             finally:
                 kill_session(process)
-        done = [tuple(json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
-        said = errors.read_text(errors="replace").strip()
+        lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+        said = errors.read_text(encoding="utf-8", errors="replace").strip()
+    done = [tuple(json.loads(line)) for line in lines]
     if status is None or (status and "Timeout (" in said):
         done.append(("hang", f"not back after {attack.timeout} s\n{indent(said)}"))
     elif status:
@@ -123,15 +126,15 @@ def indent(text, lines=40):
     return "\n".join(f"    | {line}" for line in text.splitlines()[-lines:])
 
 
-def attack_here(name, seed, results):
+def attack_here(name, seed, tries, results):
     """In the child: try an attack, and write down how each try ended as soon as it has."""
     import numpy as np
 
     attack = ATTACKS[name]
     # A hang is told with what every thread was doing. In a time that no signal of ours can extend.
     faulthandler.dump_traceback_later(attack.timeout, exit=True)
-    with open(results, "a") as file:
-        for i in range(attack.tries):
+    with open(results, "a", encoding="utf-8") as file:
+        for i in range(tries):
             try:
                 outcome, detail = attack(np.random.default_rng([seed, i])), ""
             except DefectError as defect:
@@ -144,7 +147,7 @@ def attack_here(name, seed, results):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4 and sys.argv[1] in ATTACKS:
-        attack_here(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    if len(sys.argv) == 5 and sys.argv[1] in ATTACKS:
+        attack_here(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
     else:
         sys.exit(main())

@@ -17,7 +17,7 @@ from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
-from fastmlp.engine.spec import BETA1, BETA2, S
+from fastmlp.engine.spec import BETA1, BETA2, RUN, S
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
@@ -320,8 +320,20 @@ def run_list_nonzeros(kind, raw_kind):
     return run
 
 
+BEYOND = 2**31 + 8
+"""A position in the lists of a large batch, which 32 bits don't hold."""
+POSITIONS = DTYPES[RUN["cut"]]
+
+
+def further_on(array, position):
+    """What `call` takes for an array whose first number is to stand at a position."""
+    assert np.iinfo(POSITIONS).max >= position
+    return SimpleNamespace(ctypes=SimpleNamespace(data=array.ctypes.data - position * array.itemsize), kept=array)
+
+
 @pytest.mark.parametrize(("kind", "raw_kind"), FEATURES)
-def test_list_nonzeros(kind, raw_kind, rng):
+@pytest.mark.parametrize("begin", [0, BEYOND])
+def test_list_nonzeros(kind, raw_kind, begin, rng):
     dtype, words_of, wide = DTYPES[kind], pointer("i64", 64), pointer(wider(kind, raw_kind))
     for d in WIDTHS:
         rows, base, scale, _ = raw_rows(rng, 5, d, kind, raw_kind)
@@ -329,23 +341,24 @@ def test_list_nonzeros(kind, raw_kind, rng):
         for block in (1, 2):
             blocks = -(-groups // block)
             index, value = aligned(64 * groups * 6, np.uint16, UNTOUCHED), aligned(64 * groups * 6, dtype, UNTOUCHED)
-            nonzero, cut = aligned((groups, 64), np.int64, UNTOUCHED), aligned(blocks + 1, np.int64)
-            position = 3
+            nonzero, cut = aligned((groups, 64), np.int64, UNTOUCHED), aligned(blocks + 1, POSITIONS)
+            position = begin + 3
             for k, row in enumerate(rows):
                 start = position
                 position = call(
                     run_list_nonzeros(kind, raw_kind), k, d, block, (pointer(raw_kind), row), (wide, base),
-                    (wide, scale), (uint16s, index), (pointer(kind), value), start, (ints, cut), (words_of, nonzero),
+                    (wide, scale), (uint16s, further_on(index, begin)), (pointer(kind), further_on(value, begin)),
+                    start, (pointer(RUN["cut"]), cut), (words_of, nonzero),
                 )  # fmt: skip
                 wanted, numbers = twins.list_nonzeros(row[:d], base[:d], scale[:d])
-                np.testing.assert_array_equal(index[start:position], wanted)
-                assert_close(value[start:position], numbers, dtype)
+                np.testing.assert_array_equal(index[start - begin : position - begin], wanted)
+                assert_close(value[start - begin : position - begin], numbers, dtype)
                 bits = np.zeros(64 * groups, bool)
                 bits[wanted] = True
                 np.testing.assert_array_equal(nonzero[:, k], twins.to_bits(bits.reshape(groups, 64)))
                 ends = [np.count_nonzero(wanted < 64 * block * q) for q in range(blocks + 1)]
                 np.testing.assert_array_equal(cut - start, ends)
-            assert position > 3 + d
+            assert position > begin + 3 + d
             assert np.all(nonzero[:, 5:] == UNTOUCHED)
 
 
@@ -366,7 +379,8 @@ def run_sparse_product(count, blocks, cut, index, value, W, start, A, d):
     first_layer.sparse_product(count, blocks, cut, index, value, pair(W, d), pair(start, 1), pair(A, S))
 
 
-def test_sparse_product(panel, rng):
+@pytest.mark.parametrize("begin", [0, BEYOND])
+def test_sparse_product(panel, rng, begin):
     d, groups = 130, 3
     X = np.where(rng.random((S, d)) < 0.3, rng.standard_normal((S, d)), 0).astype(panel.dtype)
     X[5] = 0
@@ -375,13 +389,13 @@ def test_sparse_product(panel, rng):
     index, value = aligned(len(j) + 64, np.uint16), aligned(len(j) + 64, panel.dtype)
     index[: len(j)], value[: len(j)] = j, X[k, j]
     ends = [[np.count_nonzero((k < row) | ((k == row) & (j < 64 * q))) for q in range(groups + 1)] for row in range(S)]
-    cut = aligned((S, groups + 1), np.int64, ends)
+    cut = aligned((S, groups + 1), POSITIONS, begin + np.array(ends))
     W, start, rows = random(rng, (2, d, panel.R), panel.dtype), random(rng, (2, 1, panel.R), panel.dtype), panel.row
     for count in COUNTS:
         A = aligned((2, S, panel.R), panel.dtype, UNTOUCHED)
         call(
-            run_sparse_product, count, groups, (ints, cut), (uint16s, index), (panel.number, value),
-            (rows, W), (rows, start), (rows, A), W.shape[1],
+            run_sparse_product, count, groups, (pointer(RUN["cut"]), cut), (uint16s, further_on(index, begin)),
+            (panel.number, further_on(value, begin)), (rows, W), (rows, start), (rows, A), W.shape[1],
         )  # fmt: skip
         for p in range(2):
             wanted = twins.sparse_product(X[:count].astype(float), W[p].astype(float), start[p])

@@ -79,7 +79,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", fastmlp.__version__)
-    settings = (README.parent / "pyproject.toml").read_text()
+    settings = (README.parent / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{fastmlp.__version__}"' in settings
 
 
