@@ -260,7 +260,7 @@ FAULTS = (
     Fault("engine: constant parts are lazy", TRAINER,
           "not optimizer.weight_decay and not np.any(split.shift)", "not optimizer.weight_decay", TEST_ENGINE),
     Fault("engine: scores of the first panel alone", PROGRAM,
-          "(A + c // out * T * S)[k, c % out]", "A[k, c % out]", "tests/test_network.py tests/test_training.py"),
+          "(A + c // out * T * S)[k, c % out]", "A[k, c % out]", "tests/test_network.py tests/test_comparison.py"),
     Fault("engine: predictions at once", "fastmlp/engine/predictor.py",
           "        with self._lock:\n", "        with threading.Lock():\n", "tests/test_network.py"),
     Fault("engine: a damaged program is run", "fastmlp/engine/programs.py",
