@@ -60,6 +60,7 @@ class Workspace:
         later = dict.fromkeys(set_before_run(spec.form, True) | set_before_run(spec.form, False) | unused(spec.form), 0)
         self._tables = [_table(RUN, later | self.shared | own) for own in self._own]
         self._set: dict = {}
+        self._is_complete = False
         self._call = None
         self._batches_a_call = 1
 
@@ -229,9 +230,11 @@ class Workspace:
 
         After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
         """
-        missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
-        if missing:
-            raise KeyError(f"fields that nobody set: {sorted(missing)}")
+        if not self._is_complete:
+            missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
+            if missing:
+                raise KeyError(f"fields that nobody set: {sorted(missing)}")
+            self._is_complete = True
         batch, begin = self.shared["batch"], 0
         while begin < n:
             end = min(n, begin + self._batches_a_call * batch)
