@@ -69,17 +69,14 @@ WANTED = {
 SHORT = {
     "features": 6,
     "labels": 8,
-    "options": 3,
     "damaged-model": 6,
     "crafted-model": 10,
     "networks-that-travel": 4,
     "killed-while-saving": 1,
-    "interrupted-training": 1,
     "many-interrupts-in-training": 1,
     "fork-after-training": 1,
     "full-disk": 2,
     "gigabytes-mapped": 1,
-    "no-more-threads": 1,
 }
 """Attacks that the tests make, and how many tries of each."""
 
