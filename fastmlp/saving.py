@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import textwrap
 import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -23,6 +24,7 @@ from fastmlp.reference.parameters import parameter_count
 from fastmlp.targets import Coding
 
 FORMAT_VERSION = 2
+_LONGEST_REASON = 200
 _MEMBERS = ("about", "params", "shift", "scale", "classes", "base")
 
 
@@ -85,7 +87,8 @@ def read_network(path: str | os.PathLike[str]) -> Parts:
             version = about["format_version"]
             parts = _restore(about, arrays) if version <= FORMAT_VERSION else None
         except Exception as error:  # zipfile, NumPy and json raise a dozen types on a damaged file
-            reason = str(error) or type(error).__name__
+            # zipfile quotes what it finds in place of a name, which may be the rest of the file.
+            reason = textwrap.shorten(str(error), _LONGEST_REASON) or type(error).__name__
             raise ValueError(f"{name} must be a network saved by fastmlp, but it can't be read: {reason}") from error
     if parts is None:
         raise ValueError(
