@@ -132,7 +132,7 @@ def test_exercise_3(run, trainings, tmp_path, backend):
     losses = np.array(re.findall(r"^  training loss (\S+) (\S+)$", out, re.M), float)
     assert losses == pytest.approx(np.array([[1.335, 0.534], [2.297, 2.289]]), abs=2e-3)
     accuracies = re.findall(r"^  test accuracy (0\.\d+); of 2 seeds 0\.\d+ ± 0\.\d+$", out, re.M)
-    assert [float(accuracy) for accuracy in accuracies] == [0.835, 0.195]
+    assert [float(accuracy) for accuracy in accuracies] == pytest.approx([0.835, 0.195], abs=0.011)
     assert "does a third layer beat two? " in out
     assert (tmp_path / "fastmlp-exercise-3.png").exists()
 
@@ -159,11 +159,10 @@ def test_exercise_4(run, trainings, tmp_path, backend):
     assert [row[0] for row in rows] == ["1", "4", "7", "10", "13", "16", "19", "22", "25"]
     assert np.array(rows[0][1:4], float) == pytest.approx([5.45e-5, 1.78e-4, 8.92e-4], rel=2e-3)
     assert "is grad W1 smaller than grad W3? in 100% of the batches; the ratio " in out
-    network = r"^{} layers +first batch: mean \|grad\| {}$"
-    assert re.search(network.format("two", r"W1 6\.\d\de-04 ± \S+, W2 8\.\d\de-03 ± \S+"), out, re.M)
-    assert re.search(
-        network.format("three", r"W1 5\.\d\de-05 ± \S+, W2 1\.\d\de-04 ± \S+, W3 8\.\d\de-04 ± \S+"), out, re.M
-    )
+    two = r"W1 6\.\d\de-04 ± \S+, W2 8\.\d\de-03 ± \S+"
+    three = r"W1 5\.\d\de-05 ± \S+, W2 1\.\d\de-04 ± \S+, W3 8\.\d\de-04 ± \S+"
+    for name, gradients in (("two", two), ("three", three)):
+        assert re.search(rf"^{name} layers +first batch: mean \|grad\| {gradients}$", out, re.M)
     for what in ("stability", "speed"):
         assert len(re.findall(rf"^ +{what}: .* ± ", out, re.M)) == 2
     assert (tmp_path / "fastmlp-exercise-4.png").exists()
