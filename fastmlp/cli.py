@@ -189,13 +189,7 @@ def _gradients(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         backend=arguments.backend,
     )
-    print("mean |gradient| of each layer before training, first layer first")
-    for activation in activations:
-        for init in inits:
-            for depth in depths:
-                values = "  ".join(f"{value:.1e}" for value in flow.magnitudes(activation, init, depth))
-                print(f"{activation:8s} init {init!s:6s} {depth:2d} hidden  {values}")
-    print(flow.reading)
+    print(flow)
     results: Results = {arguments.csv: flow.to_csv, arguments.figure: partial(write_figure, flow)}
     failures = write(results)
     return _report(results, failures, f"; {time.perf_counter() - started:.2f} s in all")

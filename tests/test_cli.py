@@ -391,13 +391,15 @@ def test_help(arguments, capsys):
 def test_gradients(folder, capsys):
     options = ["--depths", "1,3", "--activations", "sigmoid", "--inits", "0.01, he", "--width", "8", "--epochs", "1"]
     assert main(["gradients", "--samples", "200", "--backend", "reference", *options]) == 0
-    first, _, *rows, reading, last = capsys.readouterr().out.splitlines()
+    first, _, *rows, reading, outcome, last = capsys.readouterr().out.splitlines()
     assert first == "MNIST: 200 rows; 4 networks of 8 units a layer, 1 epochs each"
     assert [row.split()[:5] for row in rows] == [
         ["sigmoid", "init", init, depth, "hidden"] for init in ("0.01", "he") for depth in "13"
     ]
-    assert [len(row.split()) - 5 for row in rows] == [2, 4, 2, 4]
+    assert all(re.search(r" hidden  loss \d\.\d{3}, accuracy 0\.\d{3}  ", row) for row in rows)
+    assert [len(row.split()) - 9 for row in rows] == [2, 4, 2, 4]
     assert reading.startswith("from 1 to 3 hidden layers the first layer's gradient falls most in sigmoid with init ")
+    assert outcome.startswith("after training, least learned is in sigmoid with init ")
     assert last.startswith("wrote fastmlp-gradients.csv and fastmlp-gradients.png; ")
     assert len((folder / "fastmlp-gradients.csv").read_text().splitlines()) == 1 + 2 * 2 + 2 * 4
     assert np.ptp(plt.imread("fastmlp-gradients.png")) > 0.5
