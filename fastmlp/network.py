@@ -164,7 +164,7 @@ class MLP:
         return mean_loss(Z, targets, self._architecture.loss, weights)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes and history.
+        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes, history and table.
 
         The file appears whole or not at all: it is written beside `path` first and then renamed. Where `path` is a
         symbolic link, the file it leads to is replaced; an older file's mode is kept.

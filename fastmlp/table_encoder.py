@@ -13,6 +13,8 @@ from fastmlp.tables import FEW, Table
 MANY_CATEGORIES = 1000
 """More different texts than this in a column are no categories."""
 
+_SHOWN = 12
+
 
 class Numbers(NamedTuple):
     """A column that becomes one feature: its numbers, and their median where one is missing."""
@@ -41,7 +43,7 @@ class TableEncoder(NamedTuple):
         return sum(1 if isinstance(column, Numbers) else len(column.values) for column in self.columns)
 
     def encode(self, table: Table) -> tuple[NDArray[np.float64], list[str]]:
-        """Return X (n, d), and a sentence about each column where something is missing or unknown.
+        """Return X (n, d), and what was taken for missing values and unknown categories, a sentence each.
 
         Raises
         ------
@@ -50,11 +52,11 @@ class TableEncoder(NamedTuple):
         """
         if missing := [column.name for column in self.columns if column.name not in table.columns]:
             raise ValueError(
-                f"{table.path} must have the columns of training, but lacks {_list(missing)}; "
-                f"its columns are {_list(table.columns)}"
+                f"{table.path} must have the columns of training, but lacks {_join(map(repr, missing))}; "
+                f"its columns are {_join(map(repr, table.columns))}"
             )
         X = np.zeros((table.num_rows, self.num_features))
-        notes: list[str] = []
+        notes: dict[str, list[str]] = {}
         start = 0
         for column in self.columns:
             _check_type(table, column.name)
@@ -64,7 +66,7 @@ class TableEncoder(NamedTuple):
             else:
                 _encode_categories(table, column, X[:, start : start + len(column.values)], notes)
                 start += len(column.values)
-        return X, notes
+        return X, [f"{what}: {_join(columns)}" for what, columns in notes.items()]
 
     def ignored(self, table: Table) -> list[str]:
         """Return the names of a table's columns that are no features."""
@@ -163,20 +165,21 @@ def _check_type(table: Table, name: str) -> None:
         )
 
 
-def _encode_numbers(table: Table, column: Numbers, notes: list[str]) -> NDArray[np.float64]:
+def _encode_numbers(table: Table, column: Numbers, notes: dict[str, list[str]]) -> NDArray[np.float64]:
     values, odd = table.numbers(column.name)
     if odd.any():
         table.refuse_text(column.name, odd)
     table.check_finite(column.name, values)
     missing = np.isnan(values)
     if missing.any():
-        notes.append(
-            f"{column.name!r}: {_count(missing)} without a number, taken as the training rows' median {column.median:g}"
-        )
+        note = f"{np.count_nonzero(missing):,} of {column.name!r} ({column.median:g})"
+        notes.setdefault("missing numbers, taken as the training rows' median", []).append(note)
     return np.where(missing, column.median, values)
 
 
-def _encode_categories(table: Table, column: Categories, ones: NDArray[np.float64], notes: list[str]) -> None:
+def _encode_categories(
+    table: Table, column: Categories, ones: NDArray[np.float64], notes: dict[str, list[str]]
+) -> None:
     """Write a 1 where each row has its category; a row whose category no training row had stays 0."""
     codes, texts = table.texts(column.name)
     known = {value: place for place, value in enumerate(column.values)}
@@ -186,25 +189,20 @@ def _encode_categories(table: Table, column: Categories, ones: NDArray[np.float6
     ones[rows, places[rows]] = 1
     missing, unknown = codes < 0, (codes >= 0) & (places < 0)
     if missing.any():
-        taken = "a category of its own" if None in known else "0 in every category, as training had none missing"
-        notes.append(f"{column.name!r}: {_count(missing)} without a category, taken as {taken}")
+        taken = "as a category of its own" if None in known else "as none, since no training row lacks it"
+        note = f"{np.count_nonzero(missing):,} of {column.name!r}"
+        notes.setdefault(f"missing categories, taken {taken}", []).append(note)
     if unknown.any():
         row = int(np.argmax(unknown))
-        notes.append(
-            f"{column.name!r}: {_count(unknown)} with a category that no training row has, taken as 0 in every one, "
-            f"such as {texts[codes[row]]!r:.60} ({table.place(row).removeprefix(f'{table.path} ')})"
-        )
+        place = table.place(row).removeprefix(f"{table.path} ")
+        note = f"{np.count_nonzero(unknown):,} of {column.name!r} such as {texts[codes[row]]!r:.60} ({place})"
+        notes.setdefault("categories that no training row has, taken as none", []).append(note)
 
 
-def _count(mask: NDArray[np.bool_]) -> str:
-    count = int(np.count_nonzero(mask))
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
-
-
-def _list(names: Iterable[str]) -> str:
-    """Return names for a sentence; of very many, the first."""
-    shown = [repr(name) for name in names]
-    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
+def _join(parts: Iterable[str]) -> str:
+    """Return parts of a sentence; of very many, the first."""
+    shown = list(parts)
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
 
 
 def _restore_column(content: Any) -> Numbers | Categories:

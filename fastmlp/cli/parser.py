@@ -134,7 +134,7 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
     """Add what every command that trains takes, and return the groups of the data, the training and the path."""
     data = command.add_argument_group("data")
     _add_samples(data)
-    data.add_argument("--data", type=Path, metavar="FILE", help="your own data instead of MNIST: a table with a "
+    data.add_argument("--data", type=Path, metavar="FILE", help="your own data, by default MNIST: a table with a "
                       "header (.csv, .tsv, .parquet, also .csv.gz), whose separator is found, or a .npz with X "
                       "and y")  # fmt: skip
     data.add_argument("--label", metavar="COLUMN", help="the table's column to learn: classes, or numbers with "

@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     history = model.history
     if not len(history):
-        complain(f"error: {divergence or 'no epoch was finished'}, so nothing is written")
+        cause = divergence.replace("the network of epoch 0 is kept", "no epoch was finished") or "no epoch was finished"
+        complain(f"error: {cause}, so nothing is written")
         return 1
     print(f"final test {_evaluate(model, X_test, y_test)}")
     print(
