@@ -2,10 +2,9 @@
 
 import csv
 import gzip
-import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,15 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmlp.delimited import check_quotes, explain_rows, find_delimiter, parse, records, records_with_ends
+
 ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
 MISSING = ("", "?", "-", ".", "na", "n/a", "#n/a", "<na>", "nan", "null", "none")
 """Texts that stand for no value, in upper or lower case."""
 FEW = 20
 """So many different texts in a column are categories, whatever they look like."""
-_DELIMITERS = ",;\t|"
-_SAMPLE = 1 << 16
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_LINE_BREAK = re.compile("\r\n|\r|\n")
 _NUMBER = r"(?i)^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$|^[+-]?(inf|infinity)$"
 _DECIMAL_COMMA = r"(?i)^[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?$"
 _MONTH = (
@@ -79,7 +77,7 @@ class Table:
         """Return the file and the line in it where a row, counted from 0, begins; Parquet has rows only."""
         if self.text is not None:
             try:
-                line, _ = next(islice(_records(self.text, self.delimiter), row + 1, None))
+                line, _ = next(islice(records(self.text, self.delimiter), row + 1, None))
             except csv.Error:  # a field that is too long for this reader
                 pass
             else:
@@ -279,15 +277,15 @@ def _read_text(path: Path, content: bytes) -> Table:
             "as UTF-8"
         ) from None
     is_tsv = path.name.lower().endswith((".tsv", ".tsv.gz"))
-    delimiter = "\t" if is_tsv else _find_delimiter(text)
+    delimiter = "\t" if is_tsv else find_delimiter(text)
     try:
-        header_end, header = next(_records_with_ends(text, delimiter), (0, []))
+        header_end, header = next(records_with_ends(text, delimiter), (0, []))
         names = [name.strip() for name in header]
         _check_names(path, names)
-        frame = _parse(text, delimiter, len(names), header_end)
-        _check_quotes(text, delimiter)
+        frame = parse(text, delimiter, len(names), header_end)
+        check_quotes(text, delimiter)
     except (csv.Error, pa.ArrowException) as error:
-        _explain_rows(path, text, delimiter)
+        explain_rows(path, text, delimiter)
         raise ValueError(f"{path} must be a .csv file, but it can't be read: {error}") from error
     columns = {name: pc.utf8_trim_whitespace(frame.column(i)) for i, name in enumerate(names) if name}
     notes = tuple(f"column {i + 1} has no name and is left out" for i, name in enumerate(names) if not name)
@@ -303,96 +301,6 @@ def _check_names(path: Path, names: list[str]) -> None:
             raise ValueError(f"{path} must give each column a name of its own, but {names.count(name)} are {name!r}")
     if all(re.match(r"[+-]?\.?[0-9]", name) for name in names) and names != [str(i) for i in range(len(names))]:
         raise ValueError(f"{path} must begin with a line of column names, got numbers: {', '.join(names)[:60]}")
-
-
-def _find_delimiter(text: str) -> str:
-    """Return the character that divides the most of the first lines as it divides the header."""
-    sample = text[:_SAMPLE]
-    if len(text) > _SAMPLE:
-        sample = sample[: sample.rfind("\n") + 1] or sample
-
-    def fit(delimiter: str) -> tuple[bool, float, int]:
-        try:
-            rows = [fields for _, fields in islice(_records(sample, delimiter), 100)]
-        except csv.Error:
-            rows = []
-        width = len(rows[0]) if rows else 0
-        return width > 1, sum(len(fields) == width for fields in rows) / max(1, len(rows)), width
-
-    return max(_DELIMITERS, key=fit)
-
-
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record of a .csv, the header first, with the line where it begins; blank lines are none."""
-    for end, fields in _records_with_ends(text, delimiter):
-        yield end - sum(len(_LINE_BREAK.findall(field)) for field in fields), fields
-
-
-def _records_with_ends(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record of a .csv, the header first, with the line where it ends; blank lines are none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    width = 0
-    for fields in reader:
-        is_blank = not delimiter.join(fields).strip()
-        if fields and not (is_blank and len(fields) != (width or 2)):
-            width = width or len(fields)
-            yield reader.line_num, fields
-
-
-def _parse(text: str, delimiter: str, width: int, header_end: int) -> Any:
-    """Return the columns of a .csv as texts, without the lines of its header."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
-    breaks = islice(_LINE_BREAK.finditer(text), header_end - 1, header_end)
-    content = b"".join(text[line_break.end() :].encode() for line_break in breaks)
-    names = [str(i) for i in range(width)]
-    if not content.strip():
-        return pa.table({name: pa.chunked_array([], pa.string()) for name in names})
-    options = {
-        "parse_options": arrow_csv.ParseOptions(
-            delimiter=delimiter,
-            newlines_in_values='"' in text,
-            invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
-        ),
-        "convert_options": arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    }
-    for block in (1 << 20, 1 << 30):  # a record has to fit into one, and small ones are read side by side
-        try:
-            return arrow_csv.read_csv(
-                pa.BufferReader(content),
-                read_options=arrow_csv.ReadOptions(column_names=names, block_size=min(block, len(content) + 1)),
-                **options,
-            )
-        except pa.ArrowInvalid as error:
-            if "straddl" not in str(error) or len(content) < block:
-                raise
-    raise ValueError("a row is too long")
-
-
-def _check_quotes(text: str, delimiter: str) -> None:
-    """Raise if a quoted field never ends and so swallows the rest of the file."""
-    if text.count('"') % 2 == 0:
-        return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    began = 0
-    try:
-        for _ in reader:
-            began = reader.line_num
-    except csv.Error as error:
-        if "unexpected end" in str(error):
-            raise csv.Error(f"the quote that opens in line {began + 1} never closes") from None
-
-
-def _explain_rows(path: Path, text: str, delimiter: str) -> None:
-    """Raise for the first row that has not as many fields as the header, if there is one."""
-    width = 0
-    for line, fields in _records(text, delimiter):
-        width = width or len(fields)
-        if len(fields) != width:
-            raise ValueError(f"{path} line {line} must have {width} fields, got {len(fields)}")
 
 
 def _is_missing(column: Any) -> Any:
