@@ -12,6 +12,7 @@ from fastmlp.problem import Architecture, Reading
 from fastmlp.reference.backpropagation import logits, mean_loss
 from fastmlp.reference.parameters import Layers, layer_views
 from fastmlp.saving import Parts, read_network, write_network
+from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
 
@@ -38,6 +39,8 @@ class MLP:
         What the columns of the training's data frame are called, if all names are strings. Another data frame has to
         have the same columns in the same order; arrays have no names, and are taken as they come.
     history : History
+    table : TableEncoder or None
+        What makes X of a table's columns, if ``fastmlp train`` learned from a table.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class MLP:
         self._predictor = predictor
         self._reading: Reading | None = None if predictor is None else predictor.reading
         self.feature_names_in_ = None if feature_names is None else np.array(feature_names, object)
+        self.table: TableEncoder | None = None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -160,7 +164,7 @@ class MLP:
         return mean_loss(Z, targets, self._architecture.loss, weights)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes and history.
+        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes, history and table.
 
         The file appears whole or not at all: it is written beside `path` first and then renamed. Where `path` is a
         symbolic link, the file it leads to is replaced; an older file's mode is kept.
@@ -185,9 +189,10 @@ class MLP:
         ValueError
             If the file is something else, is damaged, or has a newer format.
         """
-        params, architecture, normalization, coding, history, reading, feature_names = read_network(path)
+        params, architecture, normalization, coding, history, reading, feature_names, table = read_network(path)
         network = cls(params, architecture, normalization, coding, history, feature_names=feature_names)
         network._reading = reading
+        network.table = table
         return network
 
     def _parts(self) -> Parts:
@@ -199,6 +204,7 @@ class MLP:
             self.history,
             self._reading,
             self.feature_names_in_,
+            self.table,
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from fastmlp.problem import RAW_TYPES, Architecture, Reading
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import parameter_count
+from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 
 FORMAT_VERSION = 2
@@ -39,6 +40,7 @@ class Parts(NamedTuple):
     reading: Reading | None
     """What its training data were like, if the compiled path trained it."""
     feature_names: NDArray[Any] | None
+    table: TableEncoder | None
 
 
 def write_network(path: str | os.PathLike[str], parts: Parts) -> None:
@@ -61,6 +63,8 @@ def write_network(path: str | os.PathLike[str], parts: Parts) -> None:
         arrays["classes"] = parts.coding.classes
     if parts.feature_names is not None:
         about["feature_names"] = parts.feature_names.tolist()
+    if parts.table is not None:
+        about["table"] = parts.table.to_dict()
     if parts.reading is not None:
         about["features"] = {"dtype": parts.reading.raw, "is_sparse": parts.reading.is_sparse}
         if parts.reading.base is not None:
@@ -150,6 +154,7 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Parts:
         _check_history(about.get("history")),
         _check_reading(about, arrays.get("base"), d),
         _check_feature_names(about.get("feature_names"), d),
+        _check_table(about.get("table"), d),
     )
 
 
@@ -241,3 +246,9 @@ def _check_feature_names(names: Any, d: int) -> NDArray[Any] | None:
     fits = isinstance(names, list) and len(names) == d and all(isinstance(name, str) for name in names)
     _require(fits, f"its feature names are not {d} strings")
     return np.array(names, object)
+
+
+def _check_table(content: Any, d: int) -> TableEncoder | None:
+    table = None if content is None else TableEncoder.from_dict(content)
+    _require(table is None or table.num_features == d, f"its table's columns do not become {d} features")
+    return table
