@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lr=0.1,
         batch_size=64,
         num_epochs=arguments.epochs,
+        normalize=None,
         epoch_loss="full",
         validation_data=(X_test, y_test),
         backend=arguments.backend,
