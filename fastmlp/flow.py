@@ -192,9 +192,9 @@ def gradient_flow(
     num_epochs : int
         Gradients are recorded on the first batch of each; on that of the first epoch, the network is untrained.
     **options
-        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; ``verbose`` is False by default. The accuracy is that
-        on the rows of `validation_data` or `validation_split`, without them on the training rows: a network that
-        stalls doesn't even learn those.
+        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; by default ``verbose`` is False and ``batch_size`` 64. The
+        accuracy is that on the rows of `validation_data` or `validation_split`, without them on the training rows: a
+        network that stalls doesn't even learn those.
 
     Returns
     -------
@@ -240,7 +240,7 @@ def gradient_flow(
     for activation in names:
         for init in chosen_inits:
             for depth in chosen_depths:
-                settings = {"verbose": False} | options
+                settings = {"verbose": False, "batch_size": 64} | options
                 settings |= {"hidden": (width,) * depth, "activation": activation, "init": init}
                 settings |= {"num_epochs": num_epochs, "track_gradients": True}
                 history = train(X, y, **settings).history

@@ -131,6 +131,7 @@ class Workspace:
             "last": self._last_table,
             "h": zeros((self._parts, self._plans[0].panels, spec.row), dtype),
             "zero": zeros(max(spec.row, spec.out), dtype),
+            "target_units": zeros(self._plans[-1].panels * self._plans[-1].lanes, dtype),
             "address": zeros((2, T * S), np.int64),
             "code": zeros((2, T * S), np.int64),
             "loss": zeros(T * S, np.float64),
@@ -139,6 +140,7 @@ class Workspace:
             "powers": zeros(2, np.float64),
         }
         shared["powers"][...] = 1
+        shared["target_units"][...] = 1
         wide = np.promote_types(dtype, DTYPES.get(spec.raw, dtype))
         for name, values in self._split._asdict().items():
             shared[name] = zeros((words + 1) * 64, dtype if name == "shift" else wide)
@@ -171,7 +173,19 @@ class Workspace:
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
-        kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "powers"}
+        kept = {
+            "features",
+            "zero",
+            "h",
+            "base",
+            "scale",
+            "shift",
+            "layers",
+            "last",
+            "arrived",
+            "powers",
+            "target_units",
+        }
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
         arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
