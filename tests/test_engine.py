@@ -18,6 +18,7 @@ from fastmlp import reference
 from fastmlp.descent import Descent
 from fastmlp.engine import trainer
 from fastmlp.engine.batch import CACHED
+from fastmlp.engine.features import MOST_SPARSE_FEATURES
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.processor import LANES
 from fastmlp.engine.spec import FEATURE_SHARDS
@@ -164,6 +165,13 @@ def test_many_features(case, hidden):
     batch = 100
     assert 8 * 1000 * batch > CACHED
     compare(case._replace(d=1000, n=230, batch=batch, epochs=3, hidden=hidden, k=8, threads=2))
+
+
+def test_as_many_features_as_lists_hold():
+    case = SPARSE_FLOATS._replace(d=MOST_SPARSE_FEATURES, n=10, batch=6, hidden=(8, 3), k=8, threads=2)
+    X = make_features(np.random.default_rng(6), case.n, case.d, "float64", "sparse") / 100
+    X[:, -1] = 1 + np.arange(case.n) % 2
+    assert compare(case, X).description.startswith("compiled path, sparse")
 
 
 def test_features_that_are_all_zero():
