@@ -230,8 +230,8 @@ def activate(rng, _, p):
 cross_entropy = make_head("cross_entropy", "f32", R)
 
 
-def run_head(K, P, A, D, code, share, losses):
-    cross_entropy(0, S, K, P, S, A, D, code, share, losses)
+def run_head(K, P, A, D, code, share, units, losses):
+    cross_entropy(0, S, K, P, S, A, D, code, share, units, losses)
 
 
 def head(rng, _, k):
@@ -240,7 +240,10 @@ def head(rng, _, k):
     Z, labels, share = rng.standard_normal((S, k), F), rng.integers(0, k, S), np.full(S, 1 / S)
     A, D = to_panels(np.pad(Z, ((0, 0), (0, P * R - k)))), aligned((P, S, R), F)
     code, parts, losses = aligned(S, np.int64, labels), aligned(S, np.float64, share), aligned(S, np.float64)
-    call = prepare_call(run_head, k, P, (rows, A), (rows, D), (ints, code), (doubles, parts), (doubles, losses))
+    units = aligned((P, R), F)
+    call = prepare_call(
+        run_head, k, P, (rows, A), (rows, D), (ints, code), (doubles, parts), (rows, units), (doubles, losses)
+    )
     targets = np.eye(k, dtype=F)[labels]
 
     def twin():

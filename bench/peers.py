@@ -86,7 +86,7 @@ class Fastmlp:
             X=X,
             codes=y,
             sample_weight=None,
-            normalization=learn_normalization("auto", X),
+            normalization=learn_normalization("unit" if X.dtype == np.uint8 else None, X),
             architecture=Architecture(setup.widths(X.shape[1]), "relu", "cross_entropy"),
             optimizer=Optimizer(setup.optimizer, setup.lr, 0.0, 0.0),
             batch_size=setup.batch_size,

@@ -105,9 +105,10 @@ class _Best:
     def begin(self, training: Training, owner: object) -> None:
         """Forget other trainings, and make sure that this one records what is monitored."""
         if self.monitor not in training.monitors:
+            needs = "; pass validation_split= or validation_data=" if "val_loss" not in training.monitors else ""
             raise ValueError(
                 f"{type(owner).__name__} must monitor one of {', '.join(map(repr, training.monitors))}, which this "
-                f"training records, got {self.monitor!r}"
+                f"training records, got {self.monitor!r}{needs}"
             )
         self._value = math.inf
         self._epochs = 0

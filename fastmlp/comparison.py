@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmlp.names import answers_by_name
 from fastmlp.preparation import BACKENDS, make_trainer, prepare
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
 from fastmlp.reference.backpropagation import forward
@@ -133,6 +134,7 @@ class Comparison:
         return "\n".join([*lines, f"jit is {self.speedup:.1f} times as fast by the medians"])
 
 
+@answers_by_name
 def compare(
     X: ArrayLike,
     y: ArrayLike,
@@ -144,12 +146,13 @@ def compare(
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
-    lr: float = 0.1,
+    lr: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
     batch_size: int = 64,
     normalize: str | None = "auto",
+    normalize_targets: bool = True,
     sample_weight: ArrayLike | None = None,
     dtype: DTypeLike = "float32",
     num_threads: int | None = None,
@@ -181,6 +184,7 @@ def compare(
         After how many batches to compare.
     num_epochs : int
         Timed epochs of each backend.
+    batch_size : int
 
     Returns
     -------
@@ -202,7 +206,8 @@ def compare(
     problem, _, start, orders = prepare(
         X, y, hidden=hidden, activation=activation, loss=loss, init=init, optimizer=optimizer, lr=lr,
         momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, batch_size=batch_size, normalize=normalize,
-        sample_weight=sample_weight, dtype=dtype, num_threads=num_threads, seed=seed, params=params,
+        normalize_targets=normalize_targets, sample_weight=sample_weight, dtype=dtype, num_threads=num_threads,
+        seed=seed, params=params,
     )  # fmt: skip
     counts = _check_steps(steps)
     num_epochs = check_integer("num_epochs", num_epochs)

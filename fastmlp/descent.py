@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.problem import Problem
-from fastmlp.reference.backpropagation import row_shares
+from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
 from fastmlp.reference.optimizers import initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
@@ -28,11 +28,19 @@ def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], N
 def batch_gradients(
     problem: Problem, params: NDArray[Any], rows: NDArray[np.int64], functions: ModuleType
 ) -> tuple[float, Layers]:
-    """Return the mean loss over these rows of the training set, and its gradients at the flat vector `params`."""
+    """Return the mean loss over these rows of the training set, and its gradients at the flat vector `params`.
+
+    The gradients are those of the codes; the loss is in the units of y.
+    """
     architecture = problem.architecture
     X, y, weights = batch_of(problem, rows)
     layers = layer_views(params, architecture.widths)
-    return functions.loss_and_gradients(X, y, layers, architecture.activation, architecture.loss, weights)
+    loss, gradients = functions.loss_and_gradients(X, y, layers, architecture.activation, architecture.loss, weights)
+    units, unit = problem.target_units
+    if np.any(units != 1):
+        Z = logits(X, layers, architecture.activation)[1]
+        loss = mean_loss(Z * units.astype(Z.dtype), y * units.astype(y.dtype), architecture.loss, weights)
+    return loss * unit**2, gradients
 
 
 class Descent:

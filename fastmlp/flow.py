@@ -1,8 +1,9 @@
-"""The experiment behind "why do deeper networks stall?": how large gradients are in each layer of many networks."""
+"""The experiment behind "why do deeper networks stall?": the gradients of many networks, and what they learn."""
 
 import csv
 import os
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """The gradient of one layer of one network at the beginning of one epoch."""
+    """The gradient of one layer of one network at the beginning of one epoch, and what the epoch led to."""
 
     activation: str
     init: str | float
@@ -32,6 +33,10 @@ class Row(NamedTuple):
     """From 1; there the network is as it was initialised."""
     gradient_magnitude: float
     """Mean |∂loss/∂W| on the epoch's first batch."""
+    loss: float
+    """The network's training loss of the epoch, the same for each of its layers."""
+    accuracy: float | None
+    """The network's accuracy after the epoch, on the training rows if no others were given; None of a regression."""
 
 
 class GradientFlow:
@@ -40,7 +45,8 @@ class GradientFlow:
     Attributes
     ----------
     rows : list of Row
-        A table for `pandas.DataFrame(flow.rows)`: activation, init, depth, layer, epoch, gradient_magnitude.
+        A table for `pandas.DataFrame(flow.rows)`: activation, init, depth, layer, epoch, gradient_magnitude, loss,
+        accuracy.
     axes_ : array of matplotlib Axes
         After `plot`: a row of panels for each activation, a column for each initialisation.
     figure_ : matplotlib Figure
@@ -51,6 +57,25 @@ class GradientFlow:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = list(rows)
+
+    def __str__(self) -> str:
+        """Return a table of every network's gradients before training and what it learned, and what they tell."""
+        lines = ["loss and accuracy after training; mean |gradient| of each layer before it, first layer first"]
+        for activation, init, depth in self._networks:
+            row = self._last_row(activation, init, depth)
+            values = "  ".join(f"{value:.1e}" for value in self.magnitudes(activation, init, depth))
+            lines.append(f"{activation:8s} init {init!s:6s} {depth:2d} hidden  {_result(row)}  {values}")
+        return "\n".join([*lines, self.reading, self.outcome])
+
+    @property
+    def _networks(self) -> list[tuple[str, str | float, int]]:
+        """Every combination of what is in the rows, also one that diverged before it could have a row."""
+        return list(product(*(dict.fromkeys(getattr(row, name) for row in self.rows) for name in Row._fields[:3])))
+
+    def _last_row(self, activation: str, init: str | float, depth: int) -> Row | None:
+        """Return a row of a network's last epoch; None if it had none, because it diverged in the first."""
+        found = [row for row in self.rows if (row.activation, row.init, row.depth) == (activation, init, depth)]
+        return max(found, key=lambda row: row.epoch, default=None)
 
     def magnitudes(self, activation: str, init: str | float, depth: int, epoch: int = 1) -> list[float]:
         """Return the mean |gradient| of each layer of one network, first layer first."""
@@ -85,6 +110,18 @@ class GradientFlow:
             f"{_name(*best)} ({change.format(*falls[best])})"
         )
 
+    @property
+    def outcome(self) -> str:
+        """One sentence that says which network learned least, and which most."""
+        last = [row for network in self._networks if (row := self._last_row(*network)) is not None]
+        if not last:
+            return "no training came to the end of its first epoch"
+        worst, best = (limit(last, key=lambda row: row.loss) for limit in (max, min))
+        texts = [f"{_name(row.activation, row.init)}, {row.depth} hidden ({_result(row)})" for row in (worst, best)]
+        if worst is best:
+            return f"after training: {texts[0]}"
+        return f"after training, least learned is in {texts[0]}, most in {texts[1]}"
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to a ``.csv`` file with a header."""
         with open(path, "w", newline="", encoding="utf-8") as file:
@@ -93,7 +130,10 @@ class GradientFlow:
             writer.writerows(self.rows)
 
     def plot(self, *, epoch: int = 1) -> "GradientFlow":
-        """Draw the mean |gradient| over the layers on a log axis: a panel a network, a line a depth."""
+        """Draw the mean |gradient| over the layers on a log axis: a panel a network, a line a depth.
+
+        The legend below each panel tells the loss and the accuracy with which the training of each network ended.
+        """
         from fastmlp.display.style import count_on_x, line_style, make_axes
 
         if not self.rows:
@@ -104,23 +144,23 @@ class GradientFlow:
         activations, inits, depths = (
             list(dict.fromkeys(getattr(row, name) for row in chosen)) for name in ("activation", "init", "depth")
         )
-        axes = make_axes(len(activations), len(inits), (3.4, 3.0), squeeze=False, sharex=True, sharey=True)
+        axes = make_axes(len(activations), len(inits), (3.6, 3.8), squeeze=False, sharex=True, sharey=True)
         for panels, activation in zip(axes, activations, strict=True):
             for ax, init in zip(panels, inits, strict=True):
                 for i, depth in enumerate(depths):
                     values = np.array(self.magnitudes(activation, init, depth, epoch))
+                    result = _result(self._last_row(activation, init, depth))
                     layers = np.arange(1, len(values) + 1)
                     shown = values > 0  # a log axis has no 0, which a vanished gradient may come to
-                    ax.plot(layers[shown], values[shown], **line_style(i), label=f"{depth} hidden layers")
-                ax.set(title=_name(activation, init), yscale="log")
+                    ax.plot(layers[shown], values[shown], **line_style(i), label=f"{depth} hidden: {result}")
+                ax.set(title=_name(activation, init), xlabel="layer", yscale="log")
+                ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize="small", frameon=False)
+                ax.tick_params(labelbottom=True)  # on every row, as a legend stands between them
                 ax.grid(alpha=0.3)
                 count_on_x(ax)
             panels[0].set_ylabel("mean |∂loss/∂W|")
-        for ax in axes[-1]:
-            ax.set_xlabel("layer")
-        axes[0, 0].legend(fontsize="small")
         when = "before training" if epoch == 1 else f"at the beginning of epoch {epoch}"
-        axes[0, 0].figure.suptitle(f"Gradient of each layer, {when}")
+        axes[0, 0].figure.suptitle(f"Gradient of each layer, {when}; loss and accuracy after training")
         self.axes_, self.figure_ = axes, axes[0, 0].figure
         return self
 
@@ -136,7 +176,7 @@ def gradient_flow(
     num_epochs: int = 3,
     **options: Any,
 ) -> GradientFlow:
-    """Train a network for every combination of depth, activation and initialisation, and record every gradient.
+    """Train a network for every combination of depth, activation and initialisation: its gradients, what it learns.
 
     Parameters
     ----------
@@ -152,7 +192,9 @@ def gradient_flow(
     num_epochs : int
         Gradients are recorded on the first batch of each; on that of the first epoch, the network is untrained.
     **options
-        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; ``verbose`` is False by default.
+        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; by default ``verbose`` is False and ``batch_size`` 64. The
+        accuracy is that on the rows of `validation_data` or `validation_split`, without them on the training rows: a
+        network that stalls doesn't even learn those.
 
     Returns
     -------
@@ -181,12 +223,16 @@ def gradient_flow(
     10
     >>> flow.magnitudes("sigmoid", 0.01, depth=6)[0] < 1e-10 < flow.magnitudes("sigmoid", 0.01, depth=2)[0]
     True
+    >>> flow.rows[-1].accuracy < 0.2  # the deep one has learned nothing
+    True
     """
     chosen_depths = [check_integer("depths", depth) for depth in _listed("depths", depths)]
     names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
     chosen_inits = [check_init(init, "inits") for init in _listed("inits", inits)]
     width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
     callbacks = options.get("callbacks", ())
+    if options.get("validation_data") is None and options.get("validation_split") is None:
+        options["validation_data"] = X, y
     interruption = _Interruption()
     if isinstance(callbacks, Iterable):  # else training says what is wrong
         options["callbacks"] = [*callbacks, interruption]
@@ -194,15 +240,17 @@ def gradient_flow(
     for activation in names:
         for init in chosen_inits:
             for depth in chosen_depths:
-                settings = {"verbose": False} | options
+                settings = {"verbose": False, "batch_size": 64} | options
                 settings |= {"hidden": (width,) * depth, "activation": activation, "init": init}
                 settings |= {"num_epochs": num_epochs, "track_gradients": True}
                 history = train(X, y, **settings).history
                 if interruption.training.interrupted:
                     raise KeyboardInterrupt
+                accuracies: Sequence[float | None] = history.val_accuracy or [None] * len(history)
+                epochs = zip(history.gradient_magnitude, history.loss, accuracies, strict=True)
                 rows += [
-                    Row(activation, init, depth, layer, epoch, magnitude)
-                    for epoch, magnitudes in enumerate(history.gradient_magnitude, 1)
+                    Row(activation, init, depth, layer, epoch, magnitude, loss, accuracy)
+                    for epoch, (magnitudes, loss, accuracy) in enumerate(epochs, 1)
                     for layer, magnitude in enumerate(magnitudes, 1)
                 ]
     return GradientFlow(rows)
@@ -231,6 +279,13 @@ def _listed(name: str, values: Any) -> list[Any]:
 
 def _name(activation: str, init: str | float) -> str:
     return f"{activation} with init {init}"
+
+
+def _result(row: Row | None) -> str:
+    """Say what a network had learned in an epoch, None being none."""
+    if row is None:
+        return "diverged at once"
+    return f"loss {row.loss:.3f}" + ("" if row.accuracy is None else f", accuracy {row.accuracy:.3f}")
 
 
 def _ratio(before: float, after: float) -> float:

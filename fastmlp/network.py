@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.history import History
 from fastmlp.normalization import Normalization
-from fastmlp.problem import Architecture, Reading
+from fastmlp.problem import Architecture, Reading, split_scale
 from fastmlp.reference.backpropagation import logits, mean_loss
 from fastmlp.reference.parameters import Layers, layer_views
 from fastmlp.saving import Parts, read_network, write_network
+from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
 
@@ -29,7 +30,8 @@ class MLP:
     params : (size,) array, read-only
         W1, b1, W2, b2, ... in one vector of the training's dtype.
     layers : list of (W, b)
-        Views of `params`; W is (in, out), b is (out,).
+        Views of `params`; W is (in, out), b is (out,). They map normalised features to logits, of a regression to
+        standardised targets unless it was trained with ``normalize_targets=False``.
     widths : tuple of int
         (d, h1, ..., k).
     classes_ : (k,) array or None
@@ -38,6 +40,8 @@ class MLP:
         What the columns of the training's data frame are called, if all names are strings. Another data frame has to
         have the same columns in the same order; arrays have no names, and are taken as they come.
     history : History
+    table : TableEncoder or None
+        What makes X of a table's columns, if ``fastmlp train`` learned from a table.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class MLP:
         self._predictor = predictor
         self._reading: Reading | None = None if predictor is None else predictor.reading
         self.feature_names_in_ = None if feature_names is None else np.array(feature_names, object)
+        self.table: TableEncoder | None = None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -77,6 +82,8 @@ class MLP:
 
     def logits(self, X: ArrayLike) -> NDArray[Any]:
         """Return the last layer's values before its output function, (n, k) in the parameters' dtype.
+
+        Where a regression's targets were standardised, these are standardised predictions.
 
         Parameters
         ----------
@@ -118,8 +125,8 @@ class MLP:
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return predictions in the terms of the training targets.
 
-        Class labels (n,) for classification, rows of 0 and 1 (n, k) for multilabel targets, numbers (n,) or (n, k)
-        for regression. `X` and errors as in `logits`.
+        Class labels (n,) for classification, rows of 0 and 1 (n, k) for multilabel targets; numbers (n,) or (n, k)
+        in the units of y for regression, as float64 if they were standardised. `X` and errors as in `logits`.
         """
         return self._coding.decode(self.logits(X))
 
@@ -151,16 +158,20 @@ class MLP:
         return float(np.mean(np.all((Z > 0) == codes, axis=1)))
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the (weighted) mean of the training loss on other data; arguments as in `fastmlp.train`."""
+        """Return the (weighted) mean of the training loss on other data, for regression in the units of y²."""
         Z = self.logits(X)
         return self._loss(Z, self._coding.encode(y, len(Z)), check_sample_weight(sample_weight, len(Z)))
 
     def _loss(self, Z: NDArray[Any], codes: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
         targets = codes if codes.ndim == 1 else codes.astype(Z.dtype)
-        return mean_loss(Z, targets, self._architecture.loss, weights)
+        if self._architecture.loss != "mean_squared_error":
+            return mean_loss(Z, targets, self._architecture.loss, weights)
+        units, unit = split_scale(self._coding.scaling.scale, self.widths[-1])
+        shares = units.astype(Z.dtype)
+        return mean_loss(Z * shares, targets * shares, "mean_squared_error", weights) * unit**2
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes and history.
+        """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes, history and table.
 
         The file appears whole or not at all: it is written beside `path` first and then renamed. Where `path` is a
         symbolic link, the file it leads to is replaced; an older file's mode is kept.
@@ -185,9 +196,10 @@ class MLP:
         ValueError
             If the file is something else, is damaged, or has a newer format.
         """
-        params, architecture, normalization, coding, history, reading, feature_names = read_network(path)
+        params, architecture, normalization, coding, history, reading, feature_names, table = read_network(path)
         network = cls(params, architecture, normalization, coding, history, feature_names=feature_names)
         network._reading = reading
+        network.table = table
         return network
 
     def _parts(self) -> Parts:
@@ -199,6 +211,7 @@ class MLP:
             self.history,
             self._reading,
             self.feature_names_in_,
+            self.table,
         )
 
     def __getstate__(self) -> dict[str, Any]:

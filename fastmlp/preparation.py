@@ -1,5 +1,6 @@
 """From what a user passes to a problem and its start: the same for training and for comparing the two paths."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,11 @@ from fastmlp.validation import (
 
 BACKENDS = ("jit", "reference")
 
+SGD_LR = {"cross_entropy": 0.1, "binary_cross_entropy": 0.1, "mean_squared_error": 0.01}
+ADAM_LR = 0.001
+BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 32, 8, 64
+"""Small tables need many small batches to be learned in as few epochs as large ones."""
+
 
 class Preparation(NamedTuple):
     """A problem, ready for either backend."""
@@ -47,12 +53,13 @@ def prepare(
     loss: str,
     init: str | float,
     optimizer: str,
-    lr: float,
+    lr: float | None,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
-    batch_size: int,
+    batch_size: int | None,
     normalize: str | None,
+    normalize_targets: bool,
     sample_weight: ArrayLike | None,
     dtype: DTypeLike,
     num_threads: int | None,
@@ -68,7 +75,7 @@ def prepare(
     """
     features = check_features(X)
     n, d = features.shape
-    coding = learn_coding(y, n, loss)
+    coding = learn_coding(y, n, loss, check_flag("normalize_targets", normalize_targets))
     architecture = Architecture(
         (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
     )
@@ -78,16 +85,16 @@ def prepare(
         sample_weight=check_sample_weight(sample_weight, n),
         normalization=learn_normalization(normalize, features),
         architecture=architecture,
-        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay),
-        batch_size=check_integer("batch_size", batch_size),
+        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay, coding.loss),
+        batch_size=default_batch_size(n) if batch_size is None else check_integer("batch_size", batch_size),
         dtype=check_dtype("dtype", dtype),
         num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
+        target_scale=coding.scaling.scale,
     )
     check_normalization(problem.normalization, features, problem.dtype)
     if problem.codes.ndim == 2:
         _check_size("y must hold numbers", problem.codes, problem.dtype)
-    # Two streams, so that starting from given parameters leaves the permutations as they were.
-    init_seed, order_seed = np.random.SeedSequence(_check_seed(seed)).spawn(2)
+    init_seed, order_seed, _ = seed_sequences(seed)
     scale = check_init(init)
     if params is None:
         start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
@@ -111,7 +118,22 @@ def make_trainer(
     return Engine(problem, params, before_compiling)
 
 
-def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+def default_batch_size(n: int) -> int:
+    """Return the power of two nearest to n / BATCHES, from SMALLEST_BATCH to LARGEST_BATCH."""
+    return int(np.clip(2 ** round(math.log2(n / BATCHES)), SMALLEST_BATCH, LARGEST_BATCH))
+
+
+def default_lr(optimizer: str, loss: str, momentum: float) -> float:
+    """Return the learning rate that suits an optimizer, "sgd" or "adam", and a loss.
+
+    Momentum makes each step 1 / (1 - momentum) times as long in the end.
+    """
+    return ADAM_LR if optimizer == "adam" else SGD_LR[loss] * (1 - momentum)
+
+
+def _check_optimizer(
+    name: str, lr: float | None, momentum: float, nesterov: bool, weight_decay: float, loss: str
+) -> Optimizer:
     check_choice("optimizer", name, ("sgd", "adam"))
     momentum = check_number("momentum", momentum, 0.0, 1.0)
     check_flag("nesterov", nesterov)
@@ -119,14 +141,18 @@ def _check_optimizer(name: str, lr: float, momentum: float, nesterov: bool, weig
         raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
     if nesterov and not momentum:
         raise ValueError("nesterov=True needs a momentum above 0, got 0")
+    lr = default_lr(name, loss, momentum) if lr is None else check_number("lr", lr, 0.0, low_open=True)
     if momentum:
         name = "nesterov" if nesterov else "momentum"
-    lr = check_number("lr", lr, 0.0, low_open=True)
     return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
 
 
-def _check_seed(seed: int | None) -> int | None:
-    return None if seed is None else check_integer("seed", seed, minimum=0)
+def seed_sequences(seed: int | None) -> list[np.random.SeedSequence]:
+    """Return the seeds of the initial parameters, the permutations and the choice of validation rows.
+
+    Starting from given parameters, or holding rows out, leaves the others as they were.
+    """
+    return np.random.SeedSequence(None if seed is None else check_integer("seed", seed, minimum=0)).spawn(3)
 
 
 def _check_size(wanted: str, values: NDArray[Any], dtype: np.dtype[Any]) -> None:

@@ -1,6 +1,6 @@
 """One training problem, checked and encoded: all that a backend needs to know to run epochs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -65,6 +65,19 @@ class Problem:
     batch_size: int
     dtype: np.dtype[Any]
     num_threads: int | None
+    target_scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
+    """What 1 stands for among the codes of each output (k,) or of all (); losses are in the units of y."""
+
+    @property
+    def target_units(self) -> tuple[NDArray[np.float64], float]:
+        """See `split_scale`."""
+        return split_scale(self.target_scale, self.architecture.widths[-1])
+
+
+def split_scale(scale: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], float]:
+    """Return k scales as shares of the largest, and the largest: its square may be more than float32 can hold."""
+    largest = float(np.max(scale))
+    return np.broadcast_to(scale / largest, k), largest
 
 
 class Trainer(Protocol):

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -47,10 +48,12 @@ class Progress:
         self._compiling = True
         self._print("compiling, first run only ...", end=" ")
 
-    def begin(self, architecture: Architecture, n: int, trainer: Trainer) -> None:
-        """Say what is about to be trained, and how."""
+    def begin(self, architecture: Architecture, n: int, trainer: Trainer, notes: Iterable[str] = ()) -> None:
+        """Say what is about to be trained, and how; notes tell what is done to the data."""
         if self._compiling:
             self._print(f"{trainer.compile_seconds:.1f} s")
+        for note in notes:
+            self._print(note)
         self._print(f"training {architecture} on {n:,} samples: {trainer.description}")
         self._num_samples = n
         if self._verbose and (_in_notebook() or self._output.isatty()):

@@ -12,22 +12,22 @@ Results = dict[Path, Callable[[Path], object]]
 """Files, and what writes each."""
 
 
-def check_places(places: Mapping[str, Path | None], data: Path | None = None) -> None:
+def check_places(places: Mapping[str, Path | None], sources: Mapping[str, Path | None] | None = None) -> None:
     """Make sure that a file can be written at every place; nothing is left there.
 
     Parameters
     ----------
     places : mapping of str to path or None
         From the names of options.
-    data : path, optional
-        Of the option ``--data``: a file that must not be overwritten.
+    sources : mapping of str to path or None, optional
+        Files that must not be overwritten, from what the command line calls them.
 
     Raises
     ------
     ValueError
         If a place takes no file, is another option's too, or has the ending of no kind of figure.
     """
-    taken = {} if data is None else {os.path.realpath(data): "data"}
+    taken = {os.path.realpath(path): name for name, path in (sources or {}).items() if path is not None}
     for option, path in places.items():
         if path is None:
             continue
@@ -41,8 +41,8 @@ def check_places(places: Mapping[str, Path | None], data: Path | None = None) ->
         if option == "figure":
             _check_figure_format(path)
         if other := taken.get(target):
-            raise ValueError(f"--{option} must not be the file of --{other}, got {path}")
-        taken[target] = option
+            raise ValueError(f"--{option} must not be the file of {other}, got {path}")
+        taken[target] = f"--{option}"
 
 
 def write(results: Results) -> dict[Path, Exception]:

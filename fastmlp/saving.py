@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import textwrap
 import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,15 +16,18 @@ from numpy.typing import NDArray
 
 from fastmlp.files import whole_file
 from fastmlp.history import History
-from fastmlp.normalization import Normalization
+from fastmlp.normalization import IDENTITY, Normalization
 from fastmlp.problem import RAW_TYPES, Architecture, Reading
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import parameter_count
+from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 
-FORMAT_VERSION = 2
-_MEMBERS = ("about", "params", "shift", "scale", "classes", "base")
+FORMAT_VERSION = 3
+"""2 knows no standardised targets, and 1 no values that features take most often."""
+_LONGEST_REASON = 200
+_MEMBERS = ("about", "params", "shift", "scale", "classes", "base", "target_shift", "target_scale")
 
 
 class Parts(NamedTuple):
@@ -37,6 +41,7 @@ class Parts(NamedTuple):
     reading: Reading | None
     """What its training data were like, if the compiled path trained it."""
     feature_names: NDArray[Any] | None
+    table: TableEncoder | None
 
 
 def write_network(path: str | os.PathLike[str], parts: Parts) -> None:
@@ -57,8 +62,12 @@ def write_network(path: str | os.PathLike[str], parts: Parts) -> None:
     }
     if parts.coding.classes is not None:
         arrays["classes"] = parts.coding.classes
+    if parts.coding.loss == "mean_squared_error":
+        arrays |= {"target_shift": parts.coding.scaling.shift, "target_scale": parts.coding.scaling.scale}
     if parts.feature_names is not None:
         about["feature_names"] = parts.feature_names.tolist()
+    if parts.table is not None:
+        about["table"] = parts.table.to_dict()
     if parts.reading is not None:
         about["features"] = {"dtype": parts.reading.raw, "is_sparse": parts.reading.is_sparse}
         if parts.reading.base is not None:
@@ -85,7 +94,8 @@ def read_network(path: str | os.PathLike[str]) -> Parts:
             version = about["format_version"]
             parts = _restore(about, arrays) if version <= FORMAT_VERSION else None
         except Exception as error:  # zipfile, NumPy and json raise a dozen types on a damaged file
-            reason = str(error) or type(error).__name__
+            # zipfile quotes what it finds in place of a name, which may be the rest of the file.
+            reason = textwrap.shorten(str(error), _LONGEST_REASON) or type(error).__name__
             raise ValueError(f"{name} must be a network saved by fastmlp, but it can't be read: {reason}") from error
     if parts is None:
         raise ValueError(
@@ -143,10 +153,11 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Parts:
         _check_params(arrays["params"], architecture.widths),
         architecture,
         _check_normalization(arrays["shift"], arrays["scale"], d),
-        _check_coding(about, architecture, arrays.get("classes")),
+        _check_coding(about, architecture, arrays.get("classes"), _check_scaling(about, architecture, arrays)),
         _check_history(about.get("history")),
         _check_reading(about, arrays.get("base"), d),
         _check_feature_names(about.get("feature_names"), d),
+        _check_table(about.get("table"), d),
     )
 
 
@@ -177,16 +188,28 @@ def _check_params(params: NDArray[Any], widths: Sequence[int]) -> NDArray[Any]:
     return params
 
 
-def _check_normalization(shift: NDArray[Any], scale: NDArray[Any], d: int) -> Normalization:
-    for name, array in (("shift", shift), ("scale", scale)):
+def _check_normalization(shift: NDArray[Any], scale: NDArray[Any], d: int, of: str = "") -> Normalization:
+    for name, array in ((f"{of}shift", shift), (f"{of}scale", scale)):
         _require(array.shape in ((), (d,)), f"its {name} has shape {array.shape}, neither () nor ({d},)")
         _require(array.dtype == np.float64, f"its {name} is {array.dtype}, not float64")
         _require(np.all(np.isfinite(array)), f"its {name} is not finite")
-    _require(np.all(scale > 0), "its scale is not positive")
+    _require(np.all(scale > 0), f"its {of}scale is not positive")
     return Normalization(shift, scale)
 
 
-def _check_coding(about: dict[str, Any], architecture: Architecture, classes: NDArray[Any] | None) -> Coding:
+def _check_scaling(about: dict[str, Any], architecture: Architecture, arrays: dict[str, NDArray[Any]]) -> Normalization:
+    """Of a regression's targets, which older formats leave as they are."""
+    found = [name for name in ("target_shift", "target_scale") if name in arrays]
+    if architecture.loss != "mean_squared_error" or about["format_version"] < 3:
+        _require(not found, f"it has {' and '.join(found)}, which its loss or its format has no use for")
+        return IDENTITY
+    _require(len(found) == 2, "its target_shift or target_scale is missing")
+    return _check_normalization(arrays["target_shift"], arrays["target_scale"], architecture.widths[-1], "target_")
+
+
+def _check_coding(
+    about: dict[str, Any], architecture: Architecture, classes: NDArray[Any] | None, scaling: Normalization
+) -> Coding:
     flat, loss, k = about.get("flat_targets"), architecture.loss, architecture.widths[-1]
     _require(isinstance(flat, bool), "its flat_targets is neither true nor false")
     count = {"cross_entropy": k, "binary_cross_entropy": 2 if k == 1 else 0}.get(loss, 0)
@@ -196,7 +219,7 @@ def _check_coding(about: dict[str, Any], architecture: Architecture, classes: ND
         _require(classes.ndim == 1, "its classes are no list")
         labels = classes.tolist()  # refuses what is no character
         _require(all(a < b for a, b in pairwise(labels)), "its classes are not sorted")
-    return Coding(loss, k, classes, bool(flat))
+    return Coding(loss, k, classes, bool(flat), scaling)
 
 
 def _check_history(history: Any) -> History:
@@ -238,3 +261,9 @@ def _check_feature_names(names: Any, d: int) -> NDArray[Any] | None:
     fits = isinstance(names, list) and len(names) == d and all(isinstance(name, str) for name in names)
     _require(fits, f"its feature names are not {d} strings")
     return np.array(names, object)
+
+
+def _check_table(content: Any, d: int) -> TableEncoder | None:
+    table = None if content is None else TableEncoder.from_dict(content)
+    _require(table is None or table.num_features == d, f"its table's columns do not become {d} features")
+    return table

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.normalization import IDENTITY, Normalization, standardize_targets
 from fastmlp.reference.losses import LOSSES
 from fastmlp.validation import check_choice, check_targets
 
 MANY_VALUES, ROWS_A_VALUE = 20, 5
-"""More whole numbers than this, with fewer rows each on average, may be quantities as well as labels."""
+"""More whole numbers than this, with fewer rows each on average, look like quantities, and others like labels."""
 
 
 class Coding(NamedTuple):
@@ -23,6 +24,8 @@ class Coding(NamedTuple):
     """The class labels, sorted; None for regression and for multilabel targets."""
     flat: bool
     """Whether targets without classes came as (n,) and predictions are to have that shape."""
+    scaling: Normalization = IDENTITY
+    """Of the targets of a regression, column by column: codes and logits are what it makes of y."""
 
     def encode(self, y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
         """Return codes of y: class numbers (n,) int64 for cross-entropy, otherwise float64 targets (n, k)."""
@@ -42,7 +45,7 @@ class Coding(NamedTuple):
             raise ValueError(
                 f"{name} must hold only 0 and 1 for loss='binary_cross_entropy', got {_not_binary(rows):g}"
             )
-        return rows
+        return self.scaling.apply(rows, np.float64)
 
     def _class_numbers(self, y: NDArray[Any], name: str) -> NDArray[np.int64]:
         assert self.classes is not None
@@ -68,7 +71,8 @@ class Coding(NamedTuple):
     def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
         """Return predictions in the terms of y from logits (n, k)."""
         if self.loss == "mean_squared_error":
-            return Z[:, 0] if self.flat else Z
+            y = self.scaling.undo(Z)
+            return y[:, 0] if self.flat else y
         if self.loss == "cross_entropy":
             assert self.classes is not None
             return self.classes[np.argmax(Z, axis=1)]
@@ -85,7 +89,7 @@ class Coding(NamedTuple):
         return np.hstack([1 - A, A]) if self.loss == "binary_cross_entropy" and self.classes is not None else A
 
 
-def learn_coding(y: ArrayLike, n: int, loss: str) -> Coding:
+def learn_coding(y: ArrayLike, n: int, loss: str, normalize_targets: bool = True) -> Coding:
     """Return the coding of training targets y under `loss`; "auto" decides between labels and numbers."""
     check_choice("loss", loss, ("auto", *LOSSES))
     array = check_targets(y, n)
@@ -102,19 +106,27 @@ def learn_coding(y: ArrayLike, n: int, loss: str) -> Coding:
             raise ValueError(f"y must hold two classes for loss='binary_cross_entropy', got {len(classes)}")
         return Coding(loss, 1, classes, flat=False)
     coding = Coding(loss, array.size // n, None, flat=array.ndim == 1)
-    coding.encode(array, n)
+    numbers = coding.encode(array, n)
+    if loss == "mean_squared_error" and normalize_targets:
+        return coding._replace(scaling=standardize_targets(numbers))
     return coding
 
 
 def _check_unambiguous(y: NDArray[Any]) -> None:
-    """Raise if whole numbers, one a sample, may be labels or quantities."""
-    if y.dtype.kind not in "iu" or y.size > len(y):
+    """Raise if whole numbers, one a sample, may be labels or quantities: integers if many, floats if few."""
+    if y.dtype.kind not in "iuf" or y.size > len(y) or (y.dtype.kind == "f" and np.any(y != np.rint(y))):
         return
     values = len(np.unique(y))
-    if values > MANY_VALUES and len(y) < ROWS_A_VALUE * values:
+    enough_rows = len(y) >= ROWS_A_VALUE * values
+    if y.dtype.kind == "f":
+        ambiguous = values <= MANY_VALUES and enough_rows
+    else:
+        ambiguous = values > MANY_VALUES and not enough_rows
+    if ambiguous:
         raise ValueError(
-            f"y must be clearly labels or quantities for loss='auto', got {values} different whole numbers in {len(y)} "
-            "rows; pass loss='cross_entropy' to classify them or loss='mean_squared_error' for regression"
+            f"y must be clearly labels or quantities for loss='auto', got {values} different whole numbers as "
+            f"{y.dtype} in {len(y)} rows; pass loss='cross_entropy' to classify them or loss='mean_squared_error' for "
+            "regression"
         )
 
 

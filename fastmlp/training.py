@@ -3,15 +3,17 @@
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp.callbacks import Callback, Training
 from fastmlp.history import History
+from fastmlp.holdout import hold_out
+from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
-from fastmlp.preparation import BACKENDS, make_trainer, prepare
+from fastmlp.preparation import BACKENDS, make_trainer, prepare, seed_sequences
 from fastmlp.problem import Problem
 from fastmlp.progress import Progress
 from fastmlp.targets import Coding
@@ -22,6 +24,7 @@ LARGE = 1e4
 """Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
 
 
+@answers_by_name
 def train(
     X: ArrayLike,
     y: ArrayLike,
@@ -31,15 +34,17 @@ def train(
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
-    lr: float = 0.1,
+    lr: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
     num_epochs: int = 20,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     shuffle: bool = True,
     normalize: str | None = "auto",
+    normalize_targets: bool = True,
     validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    validation_split: float | None = None,
     sample_weight: ArrayLike | None = None,
     backend: str = "jit",
     dtype: DTypeLike = "float32",
@@ -64,34 +69,49 @@ def train(
         their names are strings, the network keeps and later compares them. Masked arrays are refused.
     y : (n,) or (n, k) array
         Integer, string or one-hot labels (any dtype) for classification; other floats for regression; rows of 0 and 1
-        for multilabel targets with ``loss="binary_cross_entropy"``.
+        for multilabel targets with ``loss="binary_cross_entropy"``. See `loss` for whole numbers that could be both.
     hidden : sequence of int
         Widths of the hidden layers; empty for a linear model.
     activation : {"relu", "sigmoid", "tanh", "identity"}
         Of the hidden layers.
     loss : {"auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"}
-        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers. More than 20
-        different integers with fewer than 5 rows each on average could be either, and have to be told by another loss.
+        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers. Integers are labels
+        and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
+        different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
+        values with at least 5 rows each on average.
     init : {"he", "xavier"} or float
         Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
     optimizer : {"sgd", "adam"}
-    lr : float
-        Learning rate.
+    lr : float, optional
+        Learning rate; by default 0.001 for Adam, and for SGD 0.1, of a regression 0.01, times (1 - momentum).
     momentum : float
         Of SGD, in [0, 1).
     nesterov : bool
         Whether the momentum is Nesterov's.
     weight_decay : float
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
-    num_epochs, batch_size : int
-        The last batch of an epoch has the rows that are left.
+    num_epochs : int
+    batch_size : int, optional
+        The last batch of an epoch has the rows that are left. By default the power of two nearest to n / 32, from 8 to
+        64, so that small tables get enough steps an epoch.
     shuffle : bool
         Whether each epoch visits the rows in a fresh order.
     normalize : {"auto", "unit", "zscore"} or None
         "unit" divides by 255; "zscore" subtracts each column's mean and divides by its standard deviation, learned from
-        X and kept in the model; "auto" is "unit" for uint8 and nothing for other types.
+        X and kept in the model; None changes nothing. "auto" is "unit" for pixels, nothing for features that are on a
+        unit scale already, and else "zscore", in CSR the division of each column by the root mean square of its numbers
+        other than 0. Pixels are uint8 or whole numbers up to 255, above 127 somewhere (uint8) or in most columns. A
+        unit scale is a largest size from 1/2 to 1, or a mean within ±1 and a standard deviation from 1/2 (in nine of
+        ten columns) to 2. Columns whose standard deviations are within a factor of 5 keep their proportions: all are
+        divided by the root mean square of these.
+    normalize_targets : bool
+        Whether the network of a regression is trained on targets less their mean, divided by their standard deviation,
+        column by column. Predictions, losses and history are in the units of y either way.
     validation_data : (X, y), optional
         Evaluated after every epoch.
+    validation_split : float, optional
+        Hold out this share of the rows, chosen by the seed and evenly from all classes, in place of `validation_data`.
+        `sample_weight` is split with them and weighs their loss.
     sample_weight : (n,) array, optional
         The loss of a batch is then Σ w_i loss_i / Σ w_i.
     backend : {"jit", "reference"}
@@ -103,7 +123,8 @@ def train(
     seed : int, optional
         Fixes initial parameters and every permutation, the same for both backends and any number of threads.
     params : list of (W, b), optional
-        Start from these instead of random ones; copied.
+        Start from these instead of random ones; copied. They are what `MLP.layers` shows: those of a regression belong
+        to its standardised targets.
     epoch_loss : {"running", "full"}
         History's training loss: the weighted mean of the minibatch losses, or the loss of the whole training set after
         the epoch.
@@ -123,7 +144,7 @@ def train(
     Raises
     ------
     ValueError, TypeError
-        If an argument is unfit; the message names it. Nothing has been started then.
+        If an argument is unfit or unknown; the message names it. Nothing has been started then.
 
     Examples
     --------
@@ -135,14 +156,21 @@ def train(
     >>> model.score(X[800:], y[800:]) > 0.75
     True
     """
+    feature_names = get_feature_names(X)
+    held = None
+    if validation_split is not None:
+        if validation_data is not None:
+            raise ValueError("validation_split must be None where validation_data is given, got both")
+        rng = np.random.default_rng(seed_sequences(seed)[2])
+        (X, y, sample_weight), held = hold_out(validation_split, X, y, sample_weight, loss, rng)
     problem, coding, start, orders = prepare(
         X, y, hidden=hidden, activation=activation, loss=loss, init=init, optimizer=optimizer, lr=lr,
         momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, batch_size=batch_size, normalize=normalize,
-        sample_weight=sample_weight, dtype=dtype, num_threads=num_threads, seed=seed, params=params,
+        normalize_targets=normalize_targets, sample_weight=sample_weight, dtype=dtype, num_threads=num_threads,
+        seed=seed, params=params,
     )  # fmt: skip
     architecture, features = problem.architecture, problem.X
     n, d = features.shape
-    feature_names = get_feature_names(X)
     num_epochs = check_integer("num_epochs", num_epochs)
     check_choice("backend", backend, BACKENDS)
     check_choice("epoch_loss", epoch_loss, ("running", "full"))
@@ -150,7 +178,11 @@ def train(
     _check_tracking(track_gradients)
     check_flag("verbose", verbose)
     callbacks = _check_callbacks(callbacks)
-    validation = None if validation_data is None else _check_validation(validation_data, d, feature_names, coding)
+    validation: _Validation | None = None
+    if held is not None:
+        validation = _Validation(held.X, held.y, coding.encode(held.y, len(held.y)), held.sample_weight)
+    elif validation_data is not None:
+        validation = _check_validation(validation_data, d, feature_names, coding)
 
     training = Training(num_epochs, problem.optimizer.lr, _monitors(validation is not None, coding))
     for callback in callbacks:
@@ -165,7 +197,7 @@ def train(
         with Progress(num_epochs, verbose) as progress:
             trainer = make_trainer(problem, start, backend, progress.compiling)
             history = History(compile_seconds=trainer.compile_seconds)
-            progress.begin(architecture, n, trainer)
+            progress.begin(architecture, n, trainer, _notes(problem, coding))
 
             def network(params: NDArray[Any]) -> MLP:
                 return MLP(
@@ -183,7 +215,7 @@ def train(
             try:
                 for epoch in range(num_epochs):
                     order = orders.permutation(n) if shuffle else np.arange(n)
-                    lr = trainer.lr = training.lr
+                    rate = trainer.lr = training.lr
                     started = time.perf_counter()
                     if tracker is None:
                         value = trainer.run_epoch(order)
@@ -196,10 +228,10 @@ def train(
                     diverged = not (np.isfinite(value) and bool(np.all(np.isfinite(model.params))))
                     if diverged:
                         break
-                    results = () if validation is None else _evaluate(model, *validation)
+                    results = () if validation is None else _evaluate(model, validation)
                     history.loss.append(value)
                     history.seconds.append(seconds)
-                    history.lr.append(lr)
+                    history.lr.append(rate)
                     if tracker is not None:
                         tracker.record(history)
                     if results:
@@ -217,9 +249,9 @@ def train(
         if diverged:
             warnings.warn(
                 f"training diverged in epoch {whole[1] + 1}; the network of epoch "
-                f"{training.kept_epoch or whole[1]} is kept ({_cause(problem, start, lr)})",
+                f"{training.kept_epoch or whole[1]} is kept ({_cause(problem, start, rate)})",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,  # of who called the decorated function
             )
     except KeyboardInterrupt:  # a second one, or one while the bar was closed
         if whole is None:
@@ -231,6 +263,11 @@ def train(
             return training.kept or whole[0]
         except KeyboardInterrupt:  # what is left to do takes no time
             continue
+
+
+def _notes(problem: Problem, coding: Coding) -> list[str]:
+    """Say what is done to features and targets, where anything was to be decided."""
+    return [note for note in (problem.normalization.description, coding.scaling.description) if note]
 
 
 def _is_true(value: object) -> bool:
@@ -263,14 +300,23 @@ def _loss(model: MLP, features: Features, problem: Problem) -> float:
         return model._loss(model._logits(features), problem.codes, problem.sample_weight)
 
 
-def _evaluate(model: MLP, X: Features, y: ArrayLike, codes: NDArray[Any]) -> tuple[float, ...]:
+class _Validation(NamedTuple):
+    """Rows by which every epoch is judged, checked and encoded."""
+
+    X: Features
+    y: ArrayLike
+    codes: NDArray[Any]
+    sample_weight: NDArray[np.float64] | None = None
+
+
+def _evaluate(model: MLP, rows: _Validation) -> tuple[float, ...]:
     """Return the loss and, for classification, the accuracy."""
     with np.errstate(over="ignore", invalid="ignore"):
-        Z = model._logits(X)
-        loss = model._loss(Z, codes)
+        Z = model._logits(rows.X)
+        loss = model._loss(Z, rows.codes, rows.sample_weight)
     if model._coding.loss == "mean_squared_error":
         return (loss,)
-    return loss, model._score(Z, y, codes)
+    return loss, model._score(Z, rows.y, rows.codes)
 
 
 def _check_tracking(track_gradients: bool | str) -> None:
@@ -292,10 +338,10 @@ def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
 
 def _check_validation(
     validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
-) -> tuple[Features, ArrayLike, NDArray[Any]]:
+) -> _Validation:
     try:
         X, y = validation_data
     except (TypeError, ValueError):
         raise TypeError("validation_data must be a pair (X, y)") from None
     features = check_features(X, "validation_data: X", d, feature_names)
-    return features, y, coding.encode(y, features.shape[0], "validation_data: y")
+    return _Validation(features, y, coding.encode(y, features.shape[0], "validation_data: y"))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmlp.names import CHOICES, known_as
+
 Features = Any
 """A checked feature matrix: a two-dimensional ndarray of a numeric dtype, or a scipy.sparse CSR array or matrix."""
 
@@ -16,7 +18,9 @@ Features = Any
 def check_choice(name: str, value: object, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        here = known_as(value.lower(), CHOICES) if isinstance(value, str) else None
+        answer = f"; here it is {here!r}" if here in choices else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{answer}")
     return value
 
 
@@ -257,7 +261,7 @@ def _check_finite(array: NDArray[Any], name: str, columns: list[Any] | None = No
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
             place = (place[0] + start, *place[1:])
-            where = ""
+            where = f" at row {place[0]}" if len(array) > 1 and len(place) == 1 else ""
             if len(place) == 2:
                 where = f" at row {place[0]}, column {place[1] if columns is None else repr(columns[place[1]])}"
             raise ValueError(f"{name} must be finite, got {array[place]}{where}")

@@ -26,6 +26,8 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".*cache", ".venv", ".benchmarks", "
 ENGINE, FUNCTIONS = "fastmlp/engine/", "fastmlp/jit/"
 """What is compiled: of faults there, nothing is kept."""
 TIMEOUT = 300.0
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+"""What a fault may do to the tests' process; other signals come from outside."""
 
 
 class Outcome(NamedTuple):
@@ -74,7 +76,7 @@ def judge(status: int | None, out: str) -> tuple[bool, str]:
     """Whether a run of the tests killed its fault, and which test or why not."""
     if status is None:
         return True, "timeout"
-    if status < 0:
+    if -status in CRASHES:
         return True, f"signal {-status}"
     if status == 0:
         return False, "SURVIVED"

@@ -93,10 +93,13 @@ def constant_part(b, shift, W):
 # ---- losses and optimizers
 
 
-def head(Z, targets, loss, share):
-    """Return (loss of each sample, ∂(Σ share · loss)/∂Z)."""
+def head(Z, targets, loss, share, units=1):
+    """Return (loss of each sample, ∂(Σ share · loss)/∂Z); of numbers the loss is counted in units (k,)."""
     kind = LOSSES[loss]
-    return kind.of_logits(Z, targets), (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[:, None]
+    units = units if loss == "mean_squared_error" else 1
+    return kind.of_logits(Z * units, targets * units), (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[
+        :, None
+    ]
 
 
 def step(optimizer, W, g, state, **settings):

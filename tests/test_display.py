@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from overlaps import assert_nothing_covers_the_lines, covered
 
 import fastmlp
 from fastmlp import History
@@ -46,8 +47,15 @@ def test_two_panels_show_the_history(history):
         assert_array_equal(line.get_ydata(), values)
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
     assert (left.get_title(), left.get_xlabel(), left.get_ylabel()) == ("Loss", "epoch", "loss")
-    assert (right.get_title(), right.get_xlabel(), right.get_ylabel()) == ("Validation accuracy", "epoch", "accuracy")
-    assert [text.get_text() for text in right.texts] == ["0.7500"]
+    assert right.get_title() == "Validation accuracy, in the end 0.7500"
+    assert (right.get_xlabel(), right.get_ylabel()) == ("epoch", "accuracy")
+
+
+@pytest.mark.parametrize("accuracy", [(0.3, 0.6, 0.75), (0.6, 0.93, 0.93), (0.9, 0.5, 0.2), (0.5, 0.5, 0.5)])
+def test_nothing_covers_the_accuracies(history, accuracy):
+    history.val_accuracy = list(accuracy)
+    display = history.plot()
+    assert_nothing_covers_the_lines(display.figure_)
 
 
 def test_without_validation_there_is_one_line_and_a_note(history):
@@ -57,6 +65,7 @@ def test_without_validation_there_is_one_line_and_a_note(history):
     assert left.get_legend() is None
     assert len(right.lines) == 0
     assert [text.get_text() for text in right.texts] == ["no validation accuracy"]
+    assert right.get_title() == "Validation accuracy"
 
 
 def test_one_epoch_is_visible_as_a_marker():
@@ -131,6 +140,31 @@ def test_gradients_through_the_first_epoch(digits):
     assert display.figure_ is figure
     assert len(ax.lines[0].get_xdata()) == 5
     assert ax.get_xlabel() == "batch of the first epoch"
+    assert ax.get_title() == "Gradient of each layer per batch of the first epoch"
+    over_epochs = GradientFlowDisplay.from_history(digits[0].history).plot().ax_
+    assert over_epochs.get_title() == "Gradient of each layer per epoch"
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("layers", [1, 3, 9])
+def test_the_legend_of_gradients_covers_none(layers, scale):
+    """With curves from corner to corner, wherever the legend would be."""
+    steps = np.linspace(0, 1, 30)
+    rows = np.stack([10 ** (steps if layer % 2 else 1 - steps) - layer / 9 for layer in range(layers)], axis=1)
+    ax = GradientFlowDisplay(rows if scale == "log" else np.minimum(0, -rows)).plot().ax_
+    assert ax.get_yscale() == scale
+    assert len(ax.get_legend().get_texts()) == layers
+    assert_nothing_covers_the_lines(ax.figure)
+
+
+def test_a_legend_on_a_line_is_seen():
+    """The check of the tests above can fail."""
+    ax = plt.subplots()[1]
+    ax.plot([0, 1], [0, 1], label="line")
+    ax.text(0.5, 0.48, "text")
+    ax.text(0.7, 0.2, "elsewhere")
+    ax.legend(loc="center")
+    assert covered(ax.figure) == ["text", "the legend"]
 
 
 @pytest.mark.parametrize("first_epoch", [False, True])

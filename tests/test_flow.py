@@ -5,6 +5,7 @@ import csv
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from overlaps import assert_nothing_covers_the_lines
 
 import fastmlp
 from fastmlp.flow import GradientFlow, Row
@@ -42,6 +43,65 @@ def test_the_figures_are_those_of_a_training(flow):
         assert flow.magnitudes("sigmoid", 0.01, 4, epoch) == history.gradient_magnitude[epoch - 1]
 
 
+def test_what_each_epoch_led_to(flow):
+    """Loss and accuracy of a training that has the same rows for its validation."""
+    X, y = fastmlp.datasets.load_mnist(300)
+    model = fastmlp.train(
+        X, y, hidden=(8,) * 4, init="he", num_epochs=2, seed=0, validation_data=(X, y), backend="reference",
+        verbose=False,
+    )  # fmt: skip
+    rows = [row for row in flow.rows if row[:3] == ("relu", "he", 4)]
+    assert len(rows) == 2 * 5
+    for row in rows:
+        assert row.loss == pytest.approx(model.history.loss[row.epoch - 1], rel=1e-6)
+        assert row.accuracy == model.history.val_accuracy[row.epoch - 1]
+    assert rows[-1].accuracy == model.score(X, y) > 0.2
+
+
+def test_the_accuracy_is_that_on_other_rows_if_there_are(blobs):
+    X, y = blobs
+    other = X, (y + 1) % 3  # every right answer is wrong there
+    options = {"depths": [1], "activations": ["relu"], "inits": ["he"], "seed": 0, "backend": "reference"}
+    (*_, learned), (*_, missed) = (
+        fastmlp.gradient_flow(X, y, num_epochs=20, validation_data=data, **options).rows for data in (None, other)
+    )
+    assert learned.accuracy > 0.9
+    assert missed.accuracy < 0.1
+    assert missed.loss == learned.loss
+
+
+def test_a_regression_has_no_accuracy(blobs, tmp_path):
+    X, _ = blobs
+    flow = fastmlp.gradient_flow(X, X[:, 0], depths=[1, 2], inits=["he"], num_epochs=1, lr=0.01, backend="reference")
+    assert all(row.accuracy is None and row.loss > 0 for row in flow.rows)
+    assert "accuracy" not in flow.outcome
+    flow.to_csv(tmp_path / "flow.csv")
+    assert (tmp_path / "flow.csv").read_text().splitlines()[1].endswith(",")
+
+
+def test_a_stalled_network_is_seen(flow):
+    text = str(flow)
+    lines = text.splitlines()
+    assert lines[0] == "loss and accuracy after training; mean |gradient| of each layer before it, first layer first"
+    assert lines[9:] == [flow.reading, flow.outcome]
+    for line, (activation, init, depth) in zip(lines[1:9], dict.fromkeys(row[:3] for row in flow.rows), strict=True):
+        *_, last = (row for row in flow.rows if row[:3] == (activation, init, depth))
+        assert last.epoch == 2
+        assert line.split()[:5] == [activation, "init", str(init), str(depth), "hidden"]
+        assert f"hidden  loss {last.loss:.3f}, accuracy {last.accuracy:.3f}  " in line
+        magnitudes = np.array(line.rpartition(", accuracy ")[2].split()[1:], float)
+        np.testing.assert_allclose(magnitudes, flow.magnitudes(activation, init, depth), rtol=0.06)
+    worst = max((row for row in flow.rows if row.epoch == 2), key=lambda row: row.loss)
+    assert worst.activation == "sigmoid"
+    assert worst.accuracy < 0.2
+    assert flow.outcome.startswith(
+        f"after training, least learned is in sigmoid with init {worst.init}, {worst.depth} hidden (loss "
+        f"{worst.loss:.3f}, accuracy {worst.accuracy:.3f}), most in relu with init he, "
+    )
+    alone = GradientFlow([row for row in flow.rows if row[:3] == ("relu", "he", 4)])
+    assert alone.outcome.startswith("after training: relu with init he, 4 hidden (loss ")
+
+
 def test_the_reading(flow):
     assert flow.reading.startswith(
         "from 1 to 4 hidden layers the first layer's gradient falls most in sigmoid with init 0.01 (from "
@@ -51,7 +111,7 @@ def test_the_reading(flow):
     assert f"to {first:.1e})" in flow.reading
     alone = GradientFlow([row for row in flow.rows if row.depth == 4])
     assert alone.reading.startswith(f"with 4 hidden layers the first layer's gradient is {first:.1e} in sigmoid")
-    one = GradientFlow([Row("relu", "he", depth, 1, 1, 0.5 / depth) for depth in (1, 2)])
+    one = GradientFlow([Row("relu", "he", depth, 1, 1, 0.5 / depth, 1.0, None) for depth in (1, 2)])
     assert one.reading.endswith("gradient goes from 5.0e-01 to 2.5e-01 in relu with init he")
 
 
@@ -59,7 +119,7 @@ def make_flow(first_layer):
     """Return a flow of one epoch and two layers from {(activation, init, depth): the first layer's gradient}."""
     return GradientFlow(
         [
-            Row(*network, layer, 1, magnitude)
+            Row(*network, layer, 1, magnitude, 2.0, 0.5)
             for network, first in first_layer.items()
             for layer, magnitude in ((1, first), (2, 0.5))
         ]
@@ -93,6 +153,9 @@ def test_a_network_that_diverged_at_once_has_no_part_in_the_reading():
     one_lacks = make_flow(measured | {("relu", 0.01, 2): 1.0})
     assert one_lacks.reading == make_flow(measured).reading
     assert len(one_lacks.plot().axes_[0, 1].lines) == 2
+    texts = [text.get_text() for text in one_lacks.axes_[0, 1].get_legend().get_texts()]
+    assert texts == ["2 hidden: loss 2.000, accuracy 0.500", "8 hidden: diverged at once"]
+    assert "relu     init 0.01    8 hidden  diverged at once" in str(one_lacks)
     plt.close("all")
     for nothing in ({}, {("relu", 0.01, 2): 1.0, ("relu", "he", 8): 0.2}):
         assert make_flow(nothing).reading == "too many trainings diverged in their first epoch to compare depths"
@@ -103,6 +166,8 @@ def test_trainings_that_all_diverge_at_once(blobs):
         flow = fastmlp.gradient_flow(*blobs, depths=[1], lr=1e300, backend="reference")
     assert flow.rows == []
     assert flow.reading.startswith("too many trainings diverged")
+    assert flow.outcome == "no training came to the end of its first epoch"
+    assert str(flow).count("\n") == 2
     with pytest.raises(ValueError, match=r"^rows must hold at least one gradient to be drawn, got none$"):
         flow.plot()
     assert plt.get_fignums() == []
@@ -131,7 +196,9 @@ def test_the_table_can_be_read_again(flow, tmp_path):
     flow.to_csv(tmp_path / "flow.csv")
     with open(tmp_path / "flow.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["activation", "init", "depth", "layer", "epoch", "gradient_magnitude"]
+    assert list(rows[0]) == ["activation", "init", "depth", "layer", "epoch", "gradient_magnitude", "loss", "accuracy"]
+    for name in ("loss", "accuracy"):
+        assert [float(row[name]) for row in rows] == [getattr(row, name) for row in flow.rows]
     assert [float(row["gradient_magnitude"]) for row in rows] == [row.gradient_magnitude for row in flow.rows]
 
 
@@ -142,7 +209,15 @@ def test_the_figure(flow):
     for ax in flow.axes_.ravel():
         assert ax.get_yscale() == "log"
         assert [len(line.get_xdata()) for line in ax.lines] == [2, 5]
-    assert flow.figure_.get_suptitle() == "Gradient of each layer, before training"
+    assert flow.figure_.get_suptitle() == "Gradient of each layer, before training; loss and accuracy after training"
+    for panels, activation in zip(flow.axes_, ("sigmoid", "relu"), strict=True):
+        for ax, init in zip(panels, (0.01, "he"), strict=True):
+            for text, depth in zip(ax.get_legend().get_texts(), (1, 4), strict=True):
+                *_, last = (row for row in flow.rows if row[:3] == (activation, init, depth))
+                assert text.get_text() == f"{depth} hidden: loss {last.loss:.3f}, accuracy {last.accuracy:.3f}"
+    assert_nothing_covers_the_lines(flow.figure_)
+    legends = [ax.get_legend().get_window_extent() for ax in flow.axes_.ravel()]
+    assert not any(box.overlaps(ax.get_window_extent()) for box in legends for ax in flow.axes_.ravel())
     np.testing.assert_array_equal(flow.axes_[1, 1].lines[1].get_ydata(), flow.magnitudes("relu", "he", 4))
     with pytest.raises(ValueError, match=r"^epoch must be one from 1 to 2, got 3$"):
         flow.plot(epoch=3)
@@ -151,7 +226,7 @@ def test_the_figure(flow):
 
 def test_the_figure_of_a_later_epoch(flow):
     flow.plot(epoch=2)
-    assert flow.figure_.get_suptitle() == "Gradient of each layer, at the beginning of epoch 2"
+    assert flow.figure_.get_suptitle().startswith("Gradient of each layer, at the beginning of epoch 2;")
     for panels, activation in zip(flow.axes_, ("sigmoid", "relu"), strict=True):
         for ax, init in zip(panels, (0.01, "he"), strict=True):
             assert ax.get_title() == f"{activation} with init {init}"

@@ -3,6 +3,8 @@
 import copy
 import inspect
 import math
+import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -69,12 +71,113 @@ def test_same_signatures(name):
 
     assert getattr(jit, name) is not getattr(reference, name)
     assert shape_of(getattr(jit, name)) == shape_of(getattr(reference, name))
-    assert f"fastmlp.reference.{name}`" in getattr(jit, name).__doc__
 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_what_compiling_does_not_help_is_the_reference(name):
     assert getattr(jit, name) is getattr(reference, name)
+
+
+# What help() tells
+
+
+def sections(function):
+    """Return the sections of a docstring by heading, the text before them under ""."""
+    parts = re.split(r"^(\w+)\n-+\n", inspect.getdoc(function), flags=re.M)
+    assert len(parts[1::2]) == len(set(parts[1::2]))
+    return {"": parts[0].strip()} | {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def entries(text):
+    """Return {name: type} of a section of parameters or results."""
+    found = re.findall(r"^(\w.*?) : (.+)$", text, re.M)
+    return {name.strip(): kind for names, kind in found for name in names.split(",")}
+
+
+def is_told(kind, value, sizes, shapes):
+    """Whether a type in a docstring is that of a value; the letters of shapes are bound in `sizes`, as they come.
+
+    `shapes` has the shapes of the arrays with a name, for "of the shape of params".
+    """
+    if "array" not in kind.split(" of ")[0]:
+        kinds = {
+            "float": float, "int": int, "callable": Callable, "tuple": tuple, "sequence": list, "list": list,
+            "dict": dict, "{": str,
+        }  # fmt: skip
+        return any(kind.startswith(start) and isinstance(value, type_) for start, type_ in kinds.items())
+    if match := re.match(r"(?:float or )?array of the shape of (\w+)$", kind):
+        return np.shape(value) == shapes[match[1]] or (kind.startswith("float") and np.shape(value) == ())
+    if kind == "array of any shape":
+        return isinstance(value, np.ndarray)
+    assert re.fullmatch(r"\([^)]+\)( or \([^)]+\))? array(, optional)?", kind), kind
+    for shape in re.findall(r"\(([^)]+)\)", kind):
+        letters = re.findall(r"\w+", shape)
+        pairs = list(zip(letters, np.shape(value), strict=False))
+        told = [1 if letter == "1" else sizes.get(letter, size) for letter, size in pairs]
+        if len(letters) == np.ndim(value) and told == list(np.shape(value)):
+            sizes |= {letter: size for letter, size in pairs if letter != "1"}
+            return True
+    return False
+
+
+def call_of(name):
+    """Return arguments for any function of the set, no two widths of which are the same."""
+    rng = np.random.default_rng(SEED)
+    if name == "gradient_descent":
+        arrays = [rng.standard_normal(shape) for shape in ((7, 3), (7, 2), (3, 2), (1, 2))]
+        return (*arrays, 0.1, 1, 4, reference.mse_loss, reference.sigmoid), {}
+    if name == "numerical_gradient":
+        X, y, params = rng.standard_normal((7, 3)), rng.standard_normal((7, 2)), {"W": rng.standard_normal((3, 2))}
+        return (X, y, params, reference.mse_loss, lambda X, params: X @ params["W"], 1e-4), {}
+    return arguments(name, Case(7, (6, 4, 3)), np.float64)
+
+
+@pytest.mark.parametrize("module", [reference, jit], ids=["reference", "jit"])
+@pytest.mark.parametrize("name", reference.__all__)
+def test_help_tells_shapes_formula_and_source(name, module):
+    function = getattr(module, name)
+    told = sections(function)
+    assert re.search(r"[=←]", told[""]), "the formula"
+    assert re.search(r"\b(19|20)\d\d\b", told["References"]), "the source"
+
+    args, kwargs = call_of(name)
+    given = inspect.signature(function).bind(*args, **kwargs)
+    given.apply_defaults()
+    parameters, sizes = entries(told["Parameters"]), {}
+    assert list(parameters) == list(given.arguments)
+    shapes = {name: np.shape(value) for name, value in given.arguments.items() if isinstance(value, np.ndarray)}
+    for parameter, value in given.arguments.items():
+        assert value is None or is_told(parameters[parameter], value, sizes, shapes), parameter
+
+    result = function(*args, **kwargs)
+    returned = entries(told["Returns"])
+    values = result if isinstance(result, tuple) else (result,)
+    for (what, kind), value in zip(returned.items(), values, strict=True):
+        assert is_told(kind, value, sizes, shapes), what
+    assert set(sizes) <= {"n", "d", "h", "h1", "h2", "k"}
+    assert len(set(sizes.values())) == len(sizes)
+
+
+@pytest.mark.parametrize(
+    "kind", ["(n, k) array", "(n,) array", "(1, k) or (k,) array", "float", "array of the shape of Z"]
+)
+def test_a_shape_that_is_told_wrong_is_seen(kind):
+    assert not is_told(kind, np.zeros((4, 3)), {"n": 5, "k": 3}, {"Z": (3, 4)})
+    assert is_told("(n, k) array", np.zeros((4, 3)), {"k": 3}, {})
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_compiled_functions_have_the_text_of_the_reference(name):
+    told, specified = sections(getattr(jit, name)), sections(getattr(reference, name))
+    notes = told.pop("Notes")
+    assert told == specified
+    assert re.match(r"Compiled\. \w+ .*\.$", notes)
+
+
+def test_without_docstrings():
+    """As with python -OO."""
+    code = "import fastmlp.jit as j; print(j.softmax.__doc__, j.sigmoid([0.0]))"
+    assert run_python(code, PYTHONOPTIMIZE="2") == "None [0.5]"
 
 
 # Values

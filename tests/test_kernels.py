@@ -547,8 +547,8 @@ def test_csr(panel, rng, place):
 def run_head(loss, kind, width):
     head = make_head(loss, kind, width)
 
-    def run(first, last, K, panels, stride, A, D, code, share, losses):
-        head(first, last, K, panels, stride, A, D, code, share, losses)
+    def run(first, last, K, panels, stride, A, D, code, share, units, losses):
+        head(first, last, K, panels, stride, A, D, code, share, units, losses)
 
     return run
 
@@ -568,17 +568,18 @@ def test_head(panel, rng, loss):
             code = aligned(S, np.int64, [row.ctypes.data for row in targets])
         share = aligned(S, np.float64, rng.random(S) / S)
         share[5] = 0
+        units = aligned((panels, R), panel.dtype, rng.uniform(0.1, 1, (panels, R)))
         A = aligned((panels, tiles * S, R), panel.dtype)
         A[:, :S] = wide.reshape(S, panels, R).transpose(1, 0, 2)
         for first, last in ((0, 1), (0, 64), (6, 63), (8, 8)):
             D, losses = aligned(A.shape, panel.dtype, UNTOUCHED), aligned(S, np.float64, UNTOUCHED)
             call(
                 run_head(loss, panel.kind, R), first, last, K, panels, tiles * S, (panel.row, A), (panel.row, D),
-                (ints, code), (doubles, share), (doubles, losses),
+                (ints, code), (doubles, share), (panel.row, units), (doubles, losses),
             )  # fmt: skip
             here = slice(first, last)
             Z = A[:, :S].transpose(1, 0, 2).reshape(S, -1)[:, :K].astype(float)
-            value, delta = twins.head(Z[here], targets[here].astype(float), loss, share[here])
+            value, delta = twins.head(Z[here], targets[here].astype(float), loss, share[here], units.ravel()[:K])
             assert_close(losses[here], value, panel.dtype)
             mine = D[:, :S].transpose(1, 0, 2).reshape(S, -1)
             # An output is exact to its rounding, of which much may be left when it is near its target.

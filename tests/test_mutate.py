@@ -112,3 +112,10 @@ def test_every_fault_of_the_list_can_be_applied():
         assert text.count(fault.old) == 1, fault.name
         assert fault.new != fault.old, fault.name
         assert all((mutate.ROOT / test.partition("::")[0]).is_file() for test in fault.tests.split()), fault.name
+
+
+def test_a_run_that_was_killed_from_outside_tells_nothing():
+    assert mutate.judge(-11, "") == (True, "signal 11")
+    killed, why = mutate.judge(-9, "")
+    assert not killed
+    assert why.startswith("ERROR: the tests did not run")

@@ -46,17 +46,24 @@ for case in {cases!r}:
 print(LANES)
 """
 CROWDED = """
-import mmap, sys
 import numpy as np
-from engine_cases import Case, make_problem, train
-from fastmlp.engine.trainer import Engine
 
 {crowd}
+
+from pathlib import Path
+from engine_cases import Case, make_problem, train
+from fastmlp.engine import programs
+from fastmlp.engine.trainer import Engine
+
+(path,) = Path({cache!r}).iterdir()
+object_code = path.read_bytes()[programs._CHECKSUM_SIZE :]
+kept = [programs.Program(object_code) for _ in range(600)]
 problem, start, orders = make_problem({case!r})
 params, losses = train(Engine(problem, start), orders)
 print(np.all(np.isfinite(losses)))
 """
-"""Trains where much of the address space is taken; the pages are never touched, so that it takes no memory."""
+"""Loads programs where much of the address space is taken, until the gaps near the libraries are full. The pages are
+never touched, so that it takes no memory."""
 CROWDS = {
     "arrays of 4 GB": "taken = [np.empty(1 << 30, np.uint8) for _ in range(4)]",
     "arrays of 12 GB": "taken = [np.empty(1 << 30, np.uint8) for _ in range(12)]",
@@ -294,9 +301,8 @@ def test_programs_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path)
     file = tmp_path / "sparse"
     with open(file, "wb") as empty:
         empty.truncate(1 << 32)
-    code = CROWDED.format(crowd=CROWDS[crowd].format(file=str(file)), case=CASE)
-    for _ in range(3):
-        assert run_python(code, FASTMLP_CACHE_DIR=str(filled[0])) == "True"
+    code = CROWDED.format(crowd=CROWDS[crowd].format(file=str(file)), cache=str(filled[0]), case=CASE)
+    assert run_python(code, FASTMLP_CACHE_DIR=str(filled[0])) == "True"
 
 
 @pytest.mark.parametrize("first", [5, 30, 60, 100, 150])

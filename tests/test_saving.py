@@ -190,6 +190,18 @@ def test_loading_a_file_with_a_changed_byte(flip, saved, tmp_path):
     assert refused > 150
 
 
+def test_a_message_quotes_no_file(saved, tmp_path):
+    """Where a member's name is said to be longer than it is, zipfile names all that follows."""
+    content, path = bytearray(saved.read_bytes()), tmp_path / "damaged.npz"
+    header = content.index(b"params.npy") - 30
+    assert content[header : header + 4] == b"PK\x03\x04"
+    content[header + 26 : header + 28] = (1000).to_bytes(2, "little")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="must be a network saved by fastmlp, but it can't be read: ") as refusal:
+        MLP.load(path)
+    assert len(str(refusal.value)) < 300 + len(str(path))
+
+
 def same_network(one, other):
     assert_array_equal(one.params, other.params)
     assert (repr(one), one.history) == (repr(other), other.history)

@@ -74,7 +74,7 @@ def declared(*lists):
 def test_what_the_package_imports_is_declared():
     names = {INSTALLED_AS.get(name, name) for name in imported("fastmlp")}
     assert {"numpy", "numba", "scikit-learn"} <= names
-    assert names == declared(PROJECT["dependencies"])
+    assert names == declared(PROJECT["dependencies"], PROJECT["optional-dependencies"]["tables"])
 
 
 @pytest.mark.parametrize("folder", ["tests", "bench", "scripts"])

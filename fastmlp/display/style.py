@@ -30,3 +30,10 @@ def make_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.0,
 def count_on_x(axes: Any) -> None:
     """Put ticks at whole numbers only."""
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def leave_room_above(axes: Any, share: float) -> None:
+    """Move the upper limit of y, on any scale, so that the top `share` of the panel is free of what has been drawn."""
+    scale = axes.yaxis.get_transform()
+    low, high = scale.transform(axes.get_ylim())
+    axes.set_ylim(top=scale.inverted().transform(low + (high - low) / (1 - share)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp.display.style import COLORS, count_on_x, line_style, make_axes
+from fastmlp.display.style import COLORS, count_on_x, leave_room_above, line_style, make_axes
 from fastmlp.history import History
 
 if TYPE_CHECKING:
@@ -52,13 +52,11 @@ class HistoryDisplay:
         left.set(xlabel="epoch", ylabel="loss", title="Loss")
         if self.history.val_accuracy:
             right.plot(epochs, self.history.val_accuracy, **line_style(2))
-            last = self.history.val_accuracy[-1]
-            right.annotate(
-                f"{last:.4f}", (len(self.history), last), xytext=(-4, -14), textcoords="offset points", ha="right"
-            )
+            title = f"Validation accuracy, in the end {self.history.val_accuracy[-1]:.4f}"
         else:
+            title = "Validation accuracy"
             right.text(0.5, 0.5, "no validation accuracy", ha="center", va="center", transform=right.transAxes)
-        right.set(xlabel="epoch", ylabel="accuracy", title="Validation accuracy")
+        right.set(xlabel="epoch", ylabel="accuracy", title=title)
         for panel in (left, right):
             panel.grid(alpha=0.3)
             count_on_x(panel)
@@ -118,9 +116,11 @@ class GradientFlowDisplay:
             ax.plot(steps, values, **line_style(layer), markevery=max(1, len(steps) // 12), label=f"layer {layer + 1}")
         if np.any(self.magnitudes > 0):
             ax.set_yscale("log")
-        ax.set(xlabel=self.step, ylabel="mean |∂loss/∂W|", title="Gradients")
+        ax.set(xlabel=self.step, ylabel="mean |∂loss/∂W|", title=f"Gradient of each layer per {self.step}")
         ax.grid(alpha=0.3)
-        ax.legend()
+        columns = min(4, self.magnitudes.shape[1])
+        leave_room_above(ax, 0.04 + 0.08 * -(-self.magnitudes.shape[1] // columns))
+        ax.legend(loc="upper center", ncols=columns, fontsize="small", columnspacing=1.0)
         count_on_x(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -1,7 +1,8 @@
 """The losses: logits of some samples to the loss of each and to D = ∂(batch loss)/∂logits.
 
 A and D are tiles of S samples in panels of R outputs, `stride` rows from panel to panel; K outputs are real. A sample k
-has the share share[k] of the batch's mean loss. Classes come as label[k], numbers as rows of K at target[k].
+has the share share[k] of the batch's mean loss. Classes come as label[k], numbers as rows of K at target[k]. Of
+numbers the loss counts each output c in units[c], (P, R) with 1 for the largest; D does not know them.
 """
 
 from fastmlp.engine.simd import (
@@ -26,7 +27,7 @@ LOWEST = -1e30
 
 
 def make_head(loss, kind, lanes):
-    """Return the kernel head(first, last, K, panels, stride, A, D, code, share, loss): samples first ≤ k < last.
+    """Return the kernel head(first, last, K, panels, stride, A, D, code, share, units, loss): samples first ≤ k < last.
 
     code[k] is the class number, or the address of a row of K numbers.
     """
@@ -43,7 +44,7 @@ def make_head(loss, kind, lanes):
             (D + c // lanes * stride)[k, c % lanes] = y[c]
 
     @kernel
-    def cross_entropy(first, last, K, panels, stride, A, D, code, share, loss):
+    def cross_entropy(first, last, K, panels, stride, A, D, code, share, units, loss):
         for k in range(first, last):
             top = splat(A, LOWEST)
             for p in range(panels):
@@ -63,7 +64,7 @@ def make_head(loss, kind, lanes):
             loss[k] = log(total) + highest - (A + p * stride)[k, lane]
 
     @kernel
-    def binary_cross_entropy(first, last, K, panels, stride, A, D, code, share, loss):
+    def binary_cross_entropy(first, last, K, panels, stride, A, D, code, share, units, loss):
         for k in range(first, last):
             put_targets(k, K, stride, D, numbers(code[k]))
             value = 0.0
@@ -77,13 +78,14 @@ def make_head(loss, kind, lanes):
             loss[k] = value / K
 
     @kernel
-    def mean_squared_error(first, last, K, panels, stride, A, D, code, share, loss):
+    def mean_squared_error(first, last, K, panels, stride, A, D, code, share, units, loss):
         for k in range(first, last):
             put_targets(k, K, stride, D, numbers(code[k]))
             value = 0.0
             for p in range(panels):
                 r = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
-                value += reduce_sum(r * r)
+                in_units = r * units[p]
+                value += reduce_sum(in_units * in_units)
                 (D + p * stride)[k] = r * number(A, 2 * share[k] / K)
             loss[k] = value / K
 

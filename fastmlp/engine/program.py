@@ -147,8 +147,8 @@ def make_program(spec):
                     for c in range(K):
                         t.scores[(s + i * S + k) * K + c] = (A + c // out * T * S)[k, c % out]
                 continue
-            code, share = t.code + (turn * T + i) * S, t.share + (s + i * S)
-            head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, t.loss + i * S)
+            code, share, units = t.code + (turn * T + i) * S, t.share + (s + i * S), outs(t.target_units)
+            head(first, first + count, t.last.units, t.last.panels, T * S, A, D, code, share, units, t.loss + i * S)
             if depth > summed:
                 below = t.layers + (t.hidden - 1)
                 backward(i, first, count, T, out, t.last, t.zero, below, 0, below.panels, slope, product)

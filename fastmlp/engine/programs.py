@@ -29,7 +29,10 @@ def _renew_lock():
 
 
 # A fork waits until nothing is being compiled: the child would inherit Numba's and LLVM's locks, held by no thread.
-os.register_at_fork(before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(), after_in_child=_renew_lock)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(), after_in_child=_renew_lock
+    )
 
 
 class Program:

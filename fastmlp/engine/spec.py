@@ -96,6 +96,7 @@ RUN = {
     "shift": "number",
     "h": "row",  # (shards, P, R) what the first layer's product starts with, of each shard of features or once
     "zero": "row",
+    "target_units": "number",  # (P, R) of the last layer: the unit in which the loss counts each output
     # the network
     "layers": "hidden",
     "last": "last",

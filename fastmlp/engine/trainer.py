@@ -56,6 +56,8 @@ class Engine:
         threads = problem.num_threads or default_threads(architecture.widths, self._batch, used, read, most)
         self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
         self._workspace.load(params)
+        units, self._unit = problem.target_units
+        self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
         self._share = np.zeros(n)
         self._batch_loss = np.zeros(-(-n // self._batch))
@@ -109,7 +111,7 @@ class Engine:
             np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share[:n])
         self._workspace.set(order=order)
         self._workspace.run(self._program, n)
-        return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)])
+        return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)]) * self._unit**2
 
 
 def default_threads(widths, batch, density, read, most):

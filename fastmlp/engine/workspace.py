@@ -60,6 +60,7 @@ class Workspace:
         later = dict.fromkeys(set_before_run(spec.form, True) | set_before_run(spec.form, False) | unused(spec.form), 0)
         self._tables = [_table(RUN, later | self.shared | own) for own in self._own]
         self._set: dict = {}
+        self._is_complete = False
         self._call = None
         self._batches_a_call = 1
 
@@ -130,6 +131,7 @@ class Workspace:
             "last": self._last_table,
             "h": zeros((self._parts, self._plans[0].panels, spec.row), dtype),
             "zero": zeros(max(spec.row, spec.out), dtype),
+            "target_units": zeros(self._plans[-1].panels * self._plans[-1].lanes, dtype),
             "address": zeros((2, T * S), np.int64),
             "code": zeros((2, T * S), np.int64),
             "loss": zeros(T * S, np.float64),
@@ -138,6 +140,7 @@ class Workspace:
             "powers": zeros(2, np.float64),
         }
         shared["powers"][...] = 1
+        shared["target_units"][...] = 1
         wide = np.promote_types(dtype, DTYPES.get(spec.raw, dtype))
         for name, values in self._split._asdict().items():
             shared[name] = zeros((words + 1) * 64, dtype if name == "shift" else wide)
@@ -170,7 +173,19 @@ class Workspace:
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
-        kept = {"features", "zero", "h", "base", "scale", "shift", "layers", "last", "arrived", "powers"}
+        kept = {
+            "features",
+            "zero",
+            "h",
+            "base",
+            "scale",
+            "shift",
+            "layers",
+            "last",
+            "arrived",
+            "powers",
+            "target_units",
+        }
         arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
         arrays += [own[name] for own in self._own for name in ("valid", "G")]
         for layer in self._layers:
@@ -229,9 +244,11 @@ class Workspace:
 
         After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
         """
-        missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
-        if missing:
-            raise KeyError(f"fields that nobody set: {sorted(missing)}")
+        if not self._is_complete:
+            missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
+            if missing:
+                raise KeyError(f"fields that nobody set: {sorted(missing)}")
+            self._is_complete = True
         batch, begin = self.shared["batch"], 0
         while begin < n:
             end = min(n, begin + self._batches_a_call * batch)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastmlp.jit import elementwise, reductions
+from fastmlp.jit.documentation import documented
 from fastmlp.jit.layout import float_type, plain, shaped
 from fastmlp.reference.activations import Array
 from fastmlp.reference.functions import Gradients
@@ -33,8 +34,9 @@ _OUTPUTS = {
 }
 
 
+@documented
 def sigmoid(Z: Array) -> Array:
-    """Compiled form of `fastmlp.reference.sigmoid`: one pass, no temporaries."""
+    """One pass, no temporaries."""
     Z = np.asarray(Z)
     Z = plain(Z, float_type(Z))
     A = np.empty_like(Z)
@@ -42,8 +44,9 @@ def sigmoid(Z: Array) -> Array:
     return A[()]
 
 
+@documented
 def softmax(Z: Array) -> Array:
-    """Compiled form of `fastmlp.reference.softmax`: each row is finished while it is in the cache."""
+    """Each row is finished while it is in the cache."""
     Z = np.asarray(Z)
     A = np.array(Z, float_type(Z), order="C")
     elementwise.finish_layer(A, np.zeros(A.shape[1], A.dtype), elementwise.SOFTMAX)
@@ -57,26 +60,30 @@ def _vectors(predictions: ArrayLike, y: ArrayLike) -> tuple[tuple[int, ...], Arr
     return shape, shaped(predictions, shape, dtype).reshape(-1), shaped(y, shape, dtype).reshape(-1)
 
 
+@documented
 def mse_loss(y_pred: Array, y: Array) -> float:
-    """Compiled form of `fastmlp.reference.mse_loss`: one pass, summed in float64."""
+    """One pass, summed in float64."""
     _, y_pred, y = _vectors(y_pred, y)
     return float(reductions.squared_error(y_pred, y) / y.size)
 
 
+@documented
 def binary_cross_entropy(A: Array, y: Array) -> float:
-    """Compiled form of `fastmlp.reference.binary_cross_entropy`: one pass, one logarithm where y is 0 or 1."""
+    """One pass, one logarithm where y is 0 or 1."""
     _, A, y = _vectors(A, y)
     return float(reductions.binary_entropy(A, y) / y.size)
 
 
+@documented
 def cross_entropy(A: Array, y: Array) -> float:
-    """Compiled form of `fastmlp.reference.cross_entropy`: one pass, one logarithm for a one-hot row."""
+    """One pass, one logarithm for a one-hot row."""
     (n, _), A, y = _vectors(A, y)
     return float(reductions.entropy(A, y) / n)
 
 
+@documented
 def normalize(X: Array) -> Array:
-    """Compiled form of `fastmlp.reference.normalize`: means and deviations in float64, a constant column exactly 0."""
+    """Means and deviations are float64, and a constant column becomes exactly 0."""
     X = np.asarray(X)
     X = plain(X, float_type(X))
     out = np.empty_like(X)
@@ -108,10 +115,11 @@ def _inputs(X: Array, params: Sequence[tuple[Array, Array]], kind: int) -> list[
     return inputs
 
 
+@documented
 def forward(
     X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
 ) -> list[Array]:
-    """Compiled form of `fastmlp.reference.forward`: bias and activation of a layer in one pass over its product."""
+    """Bias and activation of a layer in one pass over its product, which is NumPy's."""
     inputs = _inputs(X, params, _ACTIVATIONS[activation])
     W, b = params[-1]
     return [*inputs[1:], _finish_layer(inputs[-1] @ W, b, _OUTPUTS[loss])]
@@ -163,6 +171,7 @@ def _scaled(difference: Array, scale: Array) -> tuple[Array, Array]:
     return delta, grad_b
 
 
+@documented
 def backward(
     X: Array,
     activations: Sequence[Array],
@@ -172,7 +181,7 @@ def backward(
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> Layers:
-    """Compiled form of `fastmlp.reference.backward`: derivative and bias gradient in one pass over each δ."""
+    """Derivative and bias gradient in one pass over each δ; the products are NumPy's."""
     *hidden, output = activations
     n, k = output.shape
     delta, grad_b = _scaled(output - y, LOSSES[loss].slope(k) * _share(n, sample_weight))
@@ -180,6 +189,7 @@ def backward(
     return _like(_chain([X, *hidden], delta, grad_b, weights, hidden, _ACTIVATIONS[activation]), params)
 
 
+@documented
 def loss_and_gradients(
     X: Array,
     y: Array,
@@ -188,7 +198,7 @@ def loss_and_gradients(
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> tuple[float, Layers]:
-    """Compiled form of `fastmlp.reference.loss_and_gradients`: one pass from logits to loss, δ and bias gradient."""
+    """One pass from logits to loss, δ and bias gradient; the products are NumPy's."""
     kind = _ACTIVATIONS[activation]
     inputs = _inputs(X, params, kind)
     W, b = params[-1]
@@ -202,21 +212,24 @@ def loss_and_gradients(
     return float(value), _like(_chain(inputs, delta, grad_b, weights, inputs[1:], kind), params)
 
 
+@documented
 def forward_perceptron(X: Array, W: Array, b: Array) -> Array:
-    """Compiled form of `fastmlp.reference.forward_perceptron`: bias and sigmoid in one pass."""
+    """Bias and sigmoid in one pass over the product, which is NumPy's."""
     return _finish_layer(X @ W, b, elementwise.SIGMOID)
 
 
+@documented
 def forward_mlp(X: Array, W1: Array, b1: Array, W2: Array, b2: Array) -> tuple[Array, Array]:
-    """Compiled form of `fastmlp.reference.forward_mlp`."""
+    """Bias and activation of a layer in one pass over its product, which is NumPy's."""
     A1, A2 = forward(X, [(W1, b1), (W2, b2)])
     return A1, A2
 
 
+@documented
 def forward_mlp_3layer(
     X: Array, W1: Array, b1: Array, W2: Array, b2: Array, W3: Array, b3: Array
 ) -> tuple[Array, Array, Array]:
-    """Compiled form of `fastmlp.reference.forward_mlp_3layer`."""
+    """Bias and activation of a layer in one pass over its product, which is NumPy's."""
     A1, A2, A3 = forward(X, [(W1, b1), (W2, b2), (W3, b3)])
     return A1, A2, A3
 
@@ -228,13 +241,15 @@ def _backward_relu(inputs: list[Array], difference: Array, weights: list[Array],
     return tuple(gradient for grad_W, grad_b in layers for gradient in (grad_W, grad_b[None, :]))
 
 
+@documented
 def backward_mlp(X: Array, A1: Array, A2: Array, y: Array, W1: Array, W2: Array, Z1: Array) -> Gradients:
-    """Compiled form of `fastmlp.reference.backward_mlp`: mask and bias gradient in one pass over δ."""
+    """Mask and bias gradient in one pass over δ; the products are NumPy's."""
     return _backward_relu([X, A1], A2 - y, [W2], [Z1])
 
 
+@documented
 def backward_mlp_3layer(
     X: Array, A1: Array, A2: Array, A3: Array, y: Array, W1: Array, W2: Array, W3: Array, Z1: Array, Z2: Array
 ) -> Gradients:
-    """Compiled form of `fastmlp.reference.backward_mlp_3layer`: `backward_mlp` one layer deeper."""
+    """Mask and bias gradient in one pass over each δ; the products are NumPy's."""
     return _backward_relu([X, A1, A2], A3 - y, [W2, W3], [Z1, Z2])

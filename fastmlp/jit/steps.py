@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import overload
 
 from fastmlp.jit.compilation import compiled
+from fastmlp.jit.documentation import documented
 from fastmlp.jit.layout import float_type, shaped
 from fastmlp.reference.activations import Array
 from fastmlp.reference.optimizers import State
@@ -77,30 +78,34 @@ def _step(kernel: Any, weight_decay: float | Array, arrays: tuple[Array, ...], *
     return [array.reshape(shape) for array in kernel(params, grads, decay, *state, *map(dtype, numbers))]
 
 
+@documented
 def sgd(
     params: Array, grads: Array, state: State = (), *, lr: float, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Compiled form of `fastmlp.reference.sgd`."""
+    """One pass over all arrays."""
     (params,) = _step(_step_sgd, weight_decay, (params, grads), lr)
     return params, state
 
 
+@documented
 def momentum(
     params: Array, grads: Array, state: State, *, lr: float, momentum: float = 0.9, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Compiled form of `fastmlp.reference.momentum`."""
+    """One pass over all arrays."""
     params, velocity = _step(_step_momentum, weight_decay, (params, grads, *state), lr, momentum)
     return params, (velocity,)
 
 
+@documented
 def nesterov(
     params: Array, grads: Array, state: State, *, lr: float, momentum: float = 0.9, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Compiled form of `fastmlp.reference.nesterov`."""
+    """One pass over all arrays."""
     params, velocity = _step(_step_nesterov, weight_decay, (params, grads, *state), lr, momentum)
     return params, (velocity,)
 
 
+@documented
 def adam(
     params: Array,
     grads: Array,
@@ -112,7 +117,7 @@ def adam(
     epsilon: float = 1e-8,
     weight_decay: float | Array = 0.0,
 ) -> tuple[Array, State]:
-    """Compiled form of `fastmlp.reference.adam`."""
+    """One pass over all arrays."""
     m, v, steps = state
     steps = steps + 1
     t = int(steps[0])

@@ -1,5 +1,9 @@
 """The specification: training a multilayer perceptron in plain NumPy, every function written like its formula.
 
+Letters: n samples, d features, h, h1, h2 hidden units, k outputs or classes. Arrays are row after row, of any float
+type, which the result keeps; a bias is (1, width) or (width,); labels y are one-hot, (n, k). Nothing that is passed in
+is changed.
+
 `fastmlp.jit` has the same names, signatures and return values, compiled.
 """
 

@@ -10,19 +10,60 @@ Array = NDArray[np.floating]
 
 
 def identity(Z: Array) -> Array:
-    """Return Z itself, the activation of a linear layer."""
+    """Return Z itself, the activation of a linear layer: a(z) = z, with the derivative 1.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+        The same object, not a copy.
+
+    References
+    ----------
+    Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.1, on linear output units.
+    """
     return Z
 
 
 def relu(Z: Array) -> Array:
-    """Return max(0, z) for every element of Z, in the shape and dtype of Z."""
+    """Return a(z) = max(0, z) for every element of Z; the derivative counts as 0 at z = 0.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+
+    References
+    ----------
+    Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010.
+    """
     return np.maximum(Z, 0)
 
 
 def sigmoid(Z: Array) -> Array:
-    """Return 1 / (1 + e^-z) for every element of Z, without overflow at any finite z.
+    """Return σ(z) = 1 / (1 + e^-z) for every element of Z, without overflow at any finite z.
 
-    The exponential only ever sees -|z|: σ(z) = 1 / (1 + e^-|z|) for z ≥ 0 and e^-|z| / (1 + e^-|z|) below.
+    The exponential only ever sees -|z|: σ(z) = 1 / (1 + e^-|z|) for z ≥ 0 and e^-|z| / (1 + e^-|z|) below. The
+    derivative is σ(1 - σ).
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+        Numbers from 0 to 1.
+
+    References
+    ----------
+    Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 3.10, on the logistic sigmoid.
     """
     Z = np.asarray(Z)
     e = np.exp(-np.abs(Z))
@@ -30,17 +71,41 @@ def sigmoid(Z: Array) -> Array:
 
 
 def tanh(Z: Array) -> Array:
-    """Return the hyperbolic tangent of every element of Z."""
+    """Return tanh(z) = (e^z - e^-z) / (e^z + e^-z) for every element of Z; the derivative is 1 - tanh².
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+        Numbers from -1 to 1.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, section 4.4, on sigmoids that are symmetric about 0.
+    """
     return np.tanh(Z)
 
 
 def softmax(Z: Array) -> Array:
-    """Return row-wise class probabilities e^z / Σ e^z.
+    """Return row-wise class probabilities p_j = e^z_j / Σ_i e^z_i.
 
     Parameters
     ----------
     Z : (n, k) array
-        Logits. Each row's maximum is subtracted first, so no exponential overflows.
+        Logits. Each row's maximum is subtracted first, so no exponential overflows; p stays the same.
+
+    Returns
+    -------
+    A : (n, k) array
+        Probabilities; each row sums to 1.
+
+    References
+    ----------
+    Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990. Goodfellow, Bengio
+    and Courville, "Deep Learning", 2016, section 4.1, on the maximum that is subtracted.
     """
     E = np.exp(Z - np.max(Z, axis=1, keepdims=True))
     return E / np.sum(E, axis=1, keepdims=True)

@@ -32,17 +32,26 @@ def logits(X: Array, params: Sequence[tuple[Array, Array]], activation: str = "r
 def forward(
     X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
 ) -> list[Array]:
-    """Return the activations [A_1, ..., A_L] of every layer.
+    """Return the activations of every layer: A_l = activation(A_(l-1) W_l + b_l) with A_0 = X.
 
     Parameters
     ----------
     X : (n, d) array
     params : sequence of (W, b)
-        W is (in, out); b is (out,) or (1, out).
+        Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
     activation : {"relu", "sigmoid", "tanh", "identity"}
         Of the hidden layers.
     loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}
-        Decides the output function: softmax, sigmoid or identity.
+        Decides the function of the last layer: softmax, sigmoid or identity.
+
+    Returns
+    -------
+    activations : list of arrays
+        [A_1, ..., A_L], each (n, out) of its layer; the last one, (n, k), holds the predictions.
+
+    References
+    ----------
+    Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.5.4, algorithm 6.3.
     """
     hidden, Z = logits(X, params, activation)
     return [*hidden, LOSSES[loss].output(Z)]
@@ -83,20 +92,35 @@ def backward(
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> Layers:
-    """Return the gradients [(∂W_1, ∂b_1), ...] of the mean loss over the rows, in the shapes of `params`.
+    """Return the gradients of the mean loss over the rows: ∂W_l = A_(l-1)ᵀ δ_l and ∂b_l = Σ_rows δ_l.
+
+    δ_L = (A_L - y)·c/n, where c is 1 for the cross-entropy, 1/k for the binary one and 2/k for the squared error; and
+    δ_(l-1) = (δ_l W_lᵀ)·activation'(A_(l-1)).
 
     Parameters
     ----------
     X : (n, d) array
-    activations : list of arrays
-        What `forward` returned.
+    activations : sequence of arrays
+        What `forward` returned: [A_1, ..., A_L], each (n, out) of its layer.
     y : (n, k) array
         Targets: one-hot rows, 0/1 labels, or numbers.
     params : sequence of (W, b)
-    activation, loss : str
-        As in `forward`.
+        Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
+    activation : {"relu", "sigmoid", "tanh", "identity"}
+        Of the hidden layers.
+    loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}
     sample_weight : (n,) array, optional
         The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
+
+    Returns
+    -------
+    gradients : list of (W, b)
+        [(∂W_1, ∂b_1), ...] in the shapes of `params`.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    Bishop, "Pattern Recognition and Machine Learning", 2006, section 5.2, on why every δ_L is a multiple of A_L - y.
     """
     return [
         (A.T @ delta, np.sum(delta, axis=0).reshape(b.shape))
@@ -126,7 +150,35 @@ def loss_and_gradients(
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> tuple[float, Layers]:
-    """Return the mean loss over the rows and its gradients: `forward` and `backward` in one call."""
+    """Return the mean loss over the rows and its gradients: `forward` and `backward` in one call.
+
+    The loss comes from the last layer's Z, no probability being formed before its logarithm is taken. Of a row, it is
+    ln Σ e^z - Σ y z (cross-entropy), mean[ln(1 + e^z) - y z] (binary) or mean (z - y)² (squared error) over k outputs:
+    L = mean of these over the rows.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    y : (n, k) array
+        Targets: one-hot rows, 0/1 labels, or numbers.
+    params : sequence of (W, b)
+        Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
+    activation : {"relu", "sigmoid", "tanh", "identity"}
+        Of the hidden layers.
+    loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}
+    sample_weight : (n,) array, optional
+        The loss is then the weighted mean Σ w_i loss_i / Σ w_i.
+
+    Returns
+    -------
+    L : float
+    gradients : list of (W, b)
+        [(∂W_1, ∂b_1), ...] in the shapes of `params`.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
+    """
     hidden, Z = logits(X, params, activation)
     value = mean_loss(Z, y, loss, sample_weight)
     return value, backward(X, [*hidden, LOSSES[loss].output(Z)], y, params, activation, loss, sample_weight)

@@ -11,26 +11,51 @@ EPSILON = 1e-15
 
 
 def mse_loss(y_pred: Array, y: Array) -> float:
-    """Return the mean of (ŷ - y)² over all elements."""
+    """Return the mean squared error, L = mean (ŷ - y)², over all elements.
+
+    Parameters
+    ----------
+    y_pred : (n, k) array
+        Predictions ŷ.
+    y : (n, k) array
+        Targets.
+
+    Returns
+    -------
+    L : float
+
+    References
+    ----------
+    Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.1.4.
+    """
     return float(np.mean((y_pred - y) ** 2))
 
 
 def binary_cross_entropy(A: Array, y: Array) -> float:
-    """Return -mean[y ln(A + ε) + (1 - y) ln(1 - A + ε)] over all elements, with ε = 1e-15.
+    """Return L = -mean[y ln(A + ε) + (1 - y) ln(1 - A + ε)] over all elements, with ε = 1e-15.
 
     Parameters
     ----------
-    A : array
+    A : (n, k) array
         Probabilities of the positive class.
-    y : array of the same shape
+    y : (n, k) array
         Targets, 0 or 1.
+
+    Returns
+    -------
+    L : float
+
+    References
+    ----------
+    Bishop, "Pattern Recognition and Machine Learning", 2006, section 5.2: the negative log-likelihood of independent
+    targets, yes or no.
     """
     A = np.asarray(A, np.float64)  # 1 + ε is 1 in float32
     return float(-np.mean(y * np.log(A + EPSILON) + (1 - y) * np.log(1 - A + EPSILON)))
 
 
 def cross_entropy(A: Array, y: Array) -> float:
-    """Return the mean over rows of -Σ y ln(A + ε), with ε = 1e-15.
+    """Return L = -mean over rows of Σ_j y_j ln(A_j + ε), with ε = 1e-15.
 
     Parameters
     ----------
@@ -38,6 +63,15 @@ def cross_entropy(A: Array, y: Array) -> float:
         Class probabilities.
     y : (n, k) array
         One-hot targets.
+
+    Returns
+    -------
+    L : float
+
+    References
+    ----------
+    Bishop, "Pattern Recognition and Machine Learning", 2006, section 5.2: the negative log-likelihood of classes that
+    exclude each other.
     """
     return float(-np.mean(np.sum(y * np.log(A + EPSILON), axis=1)))
 

@@ -18,14 +18,59 @@ State = tuple[NDArray[Any], ...]
 def sgd(
     params: Array, grads: Array, state: State = (), *, lr: float, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Plain gradient descent: w ← w - lr·g."""
+    """Plain gradient descent: w ← w - lr·(g + λw).
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of no arrays
+        Plain descent remembers nothing.
+    lr : float
+        Learning rate.
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of no arrays
+
+    References
+    ----------
+    Robbins and Monro, "A Stochastic Approximation Method", 1951.
+    Krogh and Hertz, "A Simple Weight Decay Can Improve Generalization", 1992, on λ.
+    """
     return params - lr * (grads + weight_decay * params), state
 
 
 def momentum(
     params: Array, grads: Array, state: State, *, lr: float, momentum: float = 0.9, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Gradient descent with momentum μ: v ← μv - lr·g, w ← w + v.
+    """Gradient descent with momentum μ: v ← μv - lr·(g + λw), w ← w + v.
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of one array
+        (v,), the velocity, of the shape of params; zeros in the beginning.
+    lr : float
+        Learning rate.
+    momentum : float
+        μ, in [0, 1).
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of one array
+        (v,), the new velocity.
 
     References
     ----------
@@ -39,7 +84,28 @@ def momentum(
 def nesterov(
     params: Array, grads: Array, state: State, *, lr: float, momentum: float = 0.9, weight_decay: float | Array = 0.0
 ) -> tuple[Array, State]:
-    """Nesterov's momentum: v ← μv - lr·g, w ← w + μv - lr·g, the gradient being that of the point looked ahead to.
+    """Nesterov's momentum: v ← μv - lr·(g + λw), w ← w + μv - lr·(g + λw), g being that of the point looked ahead to.
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of one array
+        (v,), the velocity, of the shape of params; zeros in the beginning.
+    lr : float
+        Learning rate.
+    momentum : float
+        μ, in [0, 1).
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of one array
+        (v,), the new velocity.
 
     References
     ----------
@@ -62,7 +128,32 @@ def adam(
     epsilon: float = 1e-8,
     weight_decay: float | Array = 0.0,
 ) -> tuple[Array, State]:
-    """Adam: running means m of g and v of g², both corrected for their start at 0; w ← w - lr·m̂ / (sqrt(v̂) + ε).
+    """Adam: running means of g and g², corrected for their start at 0; w ← w - lr·m̂ / (√v̂ + ε).
+
+    In step t, with λw in g: m ← β₁m + (1 - β₁)g, v ← β₂v + (1 - β₂)g², m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ).
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of three arrays
+        (m, v, steps): both means, of the shape of params, and the number of steps so far, (1,); zeros in the beginning.
+    lr : float
+        Learning rate.
+    beta1, beta2 : float
+        β₁ and β₂, how much of either mean is kept.
+    epsilon : float
+        ε.
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of three arrays
+        (m, v, steps), the new ones.
 
     References
     ----------

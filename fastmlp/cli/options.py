@@ -1,0 +1,46 @@
+"""What the texts of options stand for."""
+
+import argparse
+from typing import Any
+
+
+def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_training_options` asked for, as keyword arguments of `fastmlp.train`."""
+    names = ("activation", "loss", "optimizer", "momentum", "nesterov", "weight_decay", "num_epochs", "batch_size",
+             "dtype", "num_threads", "seed")  # fmt: skip
+    options = {name: getattr(arguments, name) for name in names}
+    if arguments.lr is not None:
+        options["lr"] = arguments.lr
+    return options | {
+        "hidden": widths(arguments.hidden),
+        "init": init(arguments.init, "--init"),
+        "normalize": None if arguments.normalize == "none" else arguments.normalize,
+    }
+
+
+def words(text: str) -> list[str]:
+    """Return what stands between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Return the widths of hidden layers."""
+    return integers("--hidden", text, "widths", "256,128")
+
+
+def integers(option: str, text: str, what: str = "numbers", example: str = "1,10,100") -> tuple[int, ...]:
+    """Return the integers between commas; an error names the option."""
+    try:
+        return tuple(int(number) for number in text.split(",") if number.strip())
+    except ValueError:
+        raise ValueError(f"{option} must be {what} separated by commas such as {example}, got {text!r}") from None
+
+
+def init(text: str, option: str) -> str | float:
+    """Return an initialisation: its name, or a standard deviation."""
+    if text in ("he", "xavier"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option} must be 'he', 'xavier' or a number, got {text!r}") from None

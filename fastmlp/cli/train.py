@@ -1,0 +1,98 @@
+"""The command ``fastmlp train``."""
+
+import argparse
+import time
+import warnings
+from collections import deque
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastmlp
+from fastmlp.cli.data import Data, load, split, split_plainly
+from fastmlp.cli.options import training_options
+from fastmlp.cli.process import complain, ignore_interrupts, report
+from fastmlp.results import Results, check_places, write, write_figure
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry the command out and return the exit status."""
+    from fastmlp.normalization import learn_normalization
+    from fastmlp.targets import learn_coding
+
+    started = time.perf_counter()
+    check_places({"figure": arguments.figure, "model": arguments.model}, {"--data": arguments.data})
+    data = load(arguments)
+    options = training_options(arguments) | {"backend": arguments.backend, "epoch_loss": arguments.epoch_loss}
+    train_rows, test_rows = _split(data, arguments)
+    raw, encoder, notes = data.encode(train_rows)
+    X = fastmlp.reference.normalize(raw) if arguments.recipe else raw
+    if arguments.recipe:
+        options = {"lr": 0.1} | options | {"init": 0.01, "normalize": None, "epoch_loss": "full"}
+    X_train, X_test, y_train, y_test = X[train_rows], X[test_rows], data.y[train_rows], data.y[test_rows]
+    learn_coding(y_train, len(y_train), arguments.loss).encode(y_test, len(y_test), "y of the test rows")
+    print(f"{data.name}: {len(X_train):,} training rows, {len(X_test):,} test rows, {data.describe(X)}")
+    for note in notes:
+        print(f"  {note}")
+
+    began = time.perf_counter()
+    last: deque[fastmlp.MLP] = deque(maxlen=1)
+    options["callbacks"] = [lambda model, history: last.append(model)]
+    divergence = ""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", "training diverged", RuntimeWarning)
+            model = fastmlp.train(X_train, y_train, validation_data=(X_test, y_test), **options)
+        ignore_interrupts()
+        for warning in caught:
+            if str(warning.message).startswith("training diverged"):
+                divergence = str(warning.message)
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    except KeyboardInterrupt:  # one that came outside the epochs
+        ignore_interrupts()
+        if not last:
+            raise
+        model = last[0]
+    trained = time.perf_counter() - began
+
+    history = model.history
+    if not len(history):
+        cause = divergence.replace("the network of epoch 0 is kept", "no epoch was finished") or "no epoch was finished"
+        complain(f"error: {cause}, so nothing is written")
+        return 1
+    print(f"final test {_evaluate(model, X_test, y_test)}")
+    print(
+        f"trained in {trained:.2f} s, of which compiling {history.compile_seconds:.2f} s and epochs "
+        f"{sum(history.seconds):.2f} s; {time.perf_counter() - started:.2f} s in all"
+    )
+    if arguments.recipe:  # which scaled its columns itself: the network that is kept takes them as they were
+        scaling = learn_normalization("zscore", raw)
+        model = fastmlp.MLP(model.params, model._architecture, scaling, model._coding, history)
+    model.table = encoder
+    results: Results = {arguments.model: model.save, arguments.figure: partial(write_figure, history)}
+    status = report(results, write(results))
+    if divergence:
+        complain(f"error: {divergence}")
+        return 1
+    return status
+
+
+def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the training rows and the test rows; those of MNIST and of the recipe don't depend on the labels."""
+    n = len(data.y)
+    if arguments.data is None and arguments.n_samples == 70000:
+        return np.arange(60000), np.arange(60000, 70000)
+    if arguments.data is None or arguments.recipe:
+        return split_plainly(n, arguments.test_size)
+    return split(data.y, arguments.loss, arguments.test_size)
+
+
+def _evaluate(model: fastmlp.MLP, X: NDArray[Any], y: NDArray[Any]) -> str:
+    """Return how good a network is on other rows: its accuracy, or R² and the mean absolute error."""
+    if model.history.val_accuracy:
+        return f"accuracy {model.history.val_accuracy[-1]:.4f}"
+    error = f"mean absolute error {np.mean(np.abs(model.predict(X) - y)):.4g}"
+    return f"R² {model.score(X, y):.4f}, {error}" if len(y) > 1 else error

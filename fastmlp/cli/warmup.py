@@ -1,0 +1,19 @@
+"""The command ``fastmlp warmup``."""
+
+import argparse
+
+import fastmlp
+from fastmlp.cli.options import widths
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry the command out and return the exit status."""
+    seconds = fastmlp.warmup(
+        num_features=arguments.num_features,
+        hidden=widths(arguments.hidden),
+        num_outputs=arguments.num_outputs,
+        optimizer=arguments.optimizer,
+        dtype=arguments.dtype,
+    )
+    print(f"compiled programs are ready after {seconds:.2f} s")
+    return 0
