@@ -1,14 +1,15 @@
-"""Train in plain Python with every address checked (run by test_programs.py under NUMBA_DISABLE_JIT=1)."""
+"""Train and predict in plain Python with every address checked (run by test_programs.py under NUMBA_DISABLE_JIT=1)."""
 
 import numpy as np
-from engine_cases import Case, distance, make_problem, train
+from engine_cases import Case, check, make_features, make_problem, train
+from scipy.sparse import csr_array
 
-from fastmlp import reference
-from fastmlp.descent import Descent
-from fastmlp.engine import workspace
+from fastmlp.engine import predictor, trainer, workspace
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.simd.python_memory import memory
 from fastmlp.engine.trainer import Engine
+from fastmlp.reference.backpropagation import logits
+from fastmlp.reference.parameters import layer_views
 
 GUARD = 4096
 """Bytes around an array that nobody may touch."""
@@ -28,7 +29,42 @@ CASES = {
     "dense, divided by feature": BASE._replace(raw="float32", data="dense", d=390, hidden=(2, 5), threads=2, epochs=1),
     "CSR": BASE._replace(data="csr", dtype="float32", raw="float32", hidden=(9, 2), loss="binary_cross_entropy"),
     "CSR with Adam": BASE._replace(data="csr", threads=3, activation="sigmoid", optimizer="adam", decay=0.1),
+    "CSR of bytes, one sample a batch": BASE._replace(data="csr", batch=1, normalize="unit", hidden=()),
+    "CSR, two tiles": BASE._replace(data="csr", raw="float32", n=70, batch=67, hidden=(1,), epochs=1, threads=2),
+    "dense bytes, one sample a batch": BASE._replace(data="dense", batch=1, normalize="unit", hidden=(2, 1), d=65),
+    "dense, one sample a batch, kept by unit": BASE._replace(
+        raw="float64", dtype="float32", data="dense", batch=1, hidden=(20,), optimizer="adam"
+    ),
+    "one sample": BASE._replace(n=2, batch=1, epochs=1, raw="float64", d=64, normalize="zscore"),
+    "sparse, three tiles, two threads": BASE._replace(n=131, batch=129, epochs=1, raw="float32", threads=2, d=129),
+    "dense, three tiles, kept by unit": BASE._replace(
+        n=131, batch=129, epochs=1, raw="float32", data="dense", threads=2, hidden=(20, 1)
+    ),
+    "four hidden layers": BASE._replace(hidden=(2, 17, 1, 3), activation="tanh", raw="float64", threads=2),
 }
+
+
+def columns_of_a_wider_matrix():
+    wide = np.full((9, 80), np.nan)
+    wide[:7, 5:72] = make_features(np.random.default_rng(1), 7, 67, "float64", "sparse")
+    return wide[:7, 5:72]
+
+
+def entries(index):
+    """CSR with rows that have no entry."""
+    X = csr_array(make_features(np.random.default_rng(2), 7, 9, "float32", "counts") * (np.arange(7) % 3 > 0)[:, None])
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    return X
+
+
+GIVEN = {
+    "columns of a wider matrix": (BASE._replace(raw="float64"), columns_of_a_wider_matrix()),
+    "columns of a wider matrix, dense": (BASE._replace(data="dense"), 1.0 + np.arange(900.0).reshape(9, 100)[:7, 3:70]),
+    "one column of many": (BASE, np.arange(70.0).reshape(7, 10)[:, 4:5]),
+    "CSR with 64-bit indices": (BASE._replace(data="csr"), entries(np.int64)),
+    "CSR without an entry": (BASE._replace(data="csr", labels="last"), csr_array((7, 9))),
+}
+"""Features that are given."""
 
 
 class GuardedArena:
@@ -56,31 +92,46 @@ def allow(values):
             allow(value)
 
 
-def check(case):
-    """Compare a training with the reference's."""
+class GuardedWorkspace(workspace.Workspace):
+    """A workspace whose programs may touch what they were given, and nothing else."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        allow(vars(self).values())
+
+    def set(self, **values):
+        allow(values.values())
+        super().set(**values)
+
+
+def run(case, X=None):
+    """Train and predict, and compare both with the reference."""
     memory.clear()
-    problem, start, orders = make_problem(case)
-    wanted, wanted_losses = train(Descent(problem, start, reference), orders)
+    problem, start, orders = make_problem(case, X)
     engine = Engine(problem, start)
-    allow(vars(engine).values())
-    allow(vars(engine._workspace).values())
-    allow(orders)
     params, losses = train(engine, orders)
-    widths, tolerance = problem.architecture.widths, {"float64": 1e-9, "float32": 1e-4}[case.dtype]
-    assert distance(start, wanted, widths) > 1e-3
-    assert distance(params, wanted, widths) < tolerance
-    np.testing.assert_allclose(losses, wanted_losses, rtol=tolerance)
+    check(case, params, losses, X)
+    layers = layer_views(params, problem.architecture.widths)
+    _, wanted = logits(problem.normalization.apply(problem.X, case.dtype), layers, case.activation)
+    tolerance = {"float64": 1e-9, "float32": 1e-4}[case.dtype]
+    for rows in (1, len(wanted)):
+        mine = engine.predictor.logits(params, problem.X[:rows])
+        np.testing.assert_allclose(mine, wanted[:rows], rtol=tolerance, atol=tolerance)
 
 
 def main():
     assert not COMPILED
     workspace.Arena = GuardedArena
+    trainer.Workspace = predictor.Workspace = GuardedWorkspace
     for name, case in CASES.items():
-        check(case)
+        run(case)
+        print(name)
+    for name, (case, X) in GIVEN.items():
+        run(case, X)
         print(name)
     GuardedArena.hidden = 8
     try:
-        check(BASE)
+        run(BASE)
     except IndexError:
         print("IndexError")
 

@@ -12,12 +12,14 @@ import pytest
 from engine_cases import Case, compare, make_features, make_problem, same_bits, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import run_python
 from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
 from fastmlp.engine import trainer
 from fastmlp.engine.batch import CACHED
+from fastmlp.engine.features import MOST_SPARSE_FEATURES
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.processor import LANES
 from fastmlp.engine.spec import FEATURE_SHARDS
@@ -166,6 +168,13 @@ def test_many_features(case, hidden):
     compare(case._replace(d=1000, n=230, batch=batch, epochs=3, hidden=hidden, k=8, threads=2))
 
 
+def test_as_many_features_as_lists_hold():
+    case = SPARSE_FLOATS._replace(d=MOST_SPARSE_FEATURES, n=10, batch=6, hidden=(8, 3), k=8, threads=2)
+    X = make_features(np.random.default_rng(6), case.n, case.d, "float64", "sparse") / 100
+    X[:, -1] = 1 + np.arange(case.n) % 2
+    assert compare(case, X).description.startswith("compiled path, sparse")
+
+
 def test_features_that_are_all_zero():
     compare(CASES[0]._replace(data="zeros", normalize=None, n=70, batch=64, epochs=4))
 
@@ -213,6 +222,36 @@ def test_any_number_of_threads_gives_the_same_bits(case):
     one = run(*make_problem(case._replace(threads=1)))
     for threads in (2, 3, 8):
         same_bits(run(*make_problem(case._replace(threads=threads))), one)
+
+
+ELSEWHERE = """
+import hashlib
+import os
+
+os.cpu_count = lambda: {cores}
+os.sched_getaffinity = lambda process: set(range({cores}))
+
+from engine_cases import Case, make_problem, train
+from fastmlp.engine.trainer import Engine
+
+for case in {cases!r}:
+    problem, start, orders = make_problem(case)
+    engine = Engine(problem, start)
+    params, losses = train(engine, orders)
+    print(hashlib.sha256(params.tobytes() + losses.tobytes()).hexdigest(), engine.description.split(", ")[-1])
+"""
+
+
+def test_any_number_of_cores_gives_the_same_bits():
+    wide = SPARSE_FLOATS._replace(hidden=(1400,), n=150, batch=128, threads=None)
+    cases = [wide, wide._replace(hidden=(8, 3), k=8, d=1000)]
+    machines = [run_python(ELSEWHERE.format(cores=cores, cases=cases)) for cores in (1, 2, 24)]
+    results = [dict(line.split(" ", 1) for line in machine.splitlines()) for machine in machines]
+    one, two, many = (int(next(iter(result.values())).split()[0]) for result in results)
+    assert (one, two) == (1, 2)
+    assert many > 4
+    assert results[0].keys() == results[1].keys() == results[2].keys()
+    assert len(results[0]) == len(cases)
 
 
 def test_more_threads_than_samples_and_panels():

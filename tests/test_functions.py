@@ -224,6 +224,20 @@ def test_every_activation_and_loss(activation, loss, dtype, sample_weight):
     assert_nonzero(gradients)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_rows_without_weight_have_no_loss_and_no_gradient(loss, dtype):
+    case = CASES[6]
+    X, y, params = network(SEED, case, dtype, loss)
+    options = {"loss": loss, "sample_weight": np.zeros(case.n)}
+    activations = compare("forward", (X, params), {"loss": loss}, dtype)
+    value, gradients = compare("loss_and_gradients", (X, y, params), options, dtype)
+    assert value == 0
+    for layer in (*gradients, *compare("backward", (X, activations, y, params), options, dtype)):
+        for gradient in layer:
+            assert not np.any(gradient)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.3, "vector"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -17,6 +17,7 @@ from fastmlp.engine.plan import (
     panel_widths,
     plan_layers,
     registers,
+    shards_of_units,
     unpack_weights,
 )
 from fastmlp.engine.processor import usable_cores
@@ -101,6 +102,13 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 print(usable_cores())
 """
         assert run_python(code) == "1"
+
+
+@pytest.mark.parametrize(
+    ("panels", "shards"), [(1, 1), (3, 3), (4, 4), (19, 4), (20, 5), (64, 16), (256, 64), (1000, 64)]
+)
+def test_shards_depend_on_the_panels_alone(panels, shards):
+    assert shards_of_units(panels) == shards
 
 
 def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):
