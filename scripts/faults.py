@@ -153,7 +153,7 @@ FAULTS = (
           "for start in range(0, X.shape[0], _ROWS_AT_ONCE):",
           "for start in range(0, max(1, X.shape[0] - 1), _ROWS_AT_ONCE):", "tests/test_network.py"),
     Fault("network: a saved network is read slowly", NETWORK,
-          "network._reading = reading", "pass", "tests/test_network.py"),
+          "network._reading = reading", "pass", "tests/test_network.py tests/test_saving.py"),
     Fault("network: a newer format is read", "fastmlp/saving.py",
           "if version <= FORMAT_VERSION else None", "if version else None", "tests/test_saving.py"),
     Fault("network: a multilabel score of single labels", NETWORK,

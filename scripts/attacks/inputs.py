@@ -140,7 +140,7 @@ def csr_not_canonical(rng, plain):
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
     values = np.append(entries.data, entries.data[again]).astype(float)
-    values[rng.integers(len(values), size=3)] = 0
+    values[: rng.integers(4)] = 0
     indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=len(plain))))
     X = csr_array((values[order], columns[order], indptr), shape=plain.shape)
     return X, X.toarray(), VALID
