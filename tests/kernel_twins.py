@@ -97,9 +97,8 @@ def head(Z, targets, loss, share, units=1):
     """Return (loss of each sample, ∂(Σ share · loss)/∂Z); of numbers the loss is counted in units (k,)."""
     kind = LOSSES[loss]
     units = units if loss == "mean_squared_error" else 1
-    return kind.of_logits(Z * units, targets * units), (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[
-        :, None
-    ]
+    D = (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[:, None]
+    return kind.of_logits(Z * units, targets * units), D
 
 
 def step(optimizer, W, g, state, **settings):
