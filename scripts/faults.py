@@ -112,7 +112,7 @@ FAULTS = (
     Fault("cli: a tolerance that is exceeded is fine", "fastmlp/cli/compare.py",
           " or int(not comparison.ok)", "", "tests/test_cli.py"),
     Fault("cli: --weight-decay is ignored", OPTIONS,
-          'options["lr"] = arguments.lr', 'options |= {"lr": arguments.lr, "weight_decay": 0.0}', "tests/test_cli.py"),
+          '"nesterov", "weight_decay", "num_epochs"', '"nesterov", "num_epochs"', "tests/test_cli.py"),
     Fault("cli: a network that diverged is fine", TRAIN,
           'complain(f"error: {divergence}")\n        return 1', 'complain(f"error: {divergence}")',
           "tests/test_cli.py"),

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import fastmlp
+from fastmlp.cli.options import training_options
 from fastmlp.cli.parser import make_parser
 
 FUNCTIONS = {
@@ -76,3 +77,11 @@ def test_defaults_are_those_of_the_functions():
             default = getattr(parameters.get(action.dest), "default", None)
             if isinstance(default, (int, float)) and action.default is not None:
                 assert action.default == default, (name, action.dest)
+
+
+@pytest.mark.parametrize("name", ["train", "compare"])
+def test_what_depends_on_the_problem_is_left_to_the_function(name):
+    options = training_options(make_parser().parse_args([name]))
+    assert not {"lr", "batch_size"} & set(options)
+    options = training_options(make_parser().parse_args([name, "--lr", "0.5", "--batch-size", "7"]))
+    assert (options["lr"], options["batch_size"]) == (0.5, 7)

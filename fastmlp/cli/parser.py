@@ -157,7 +157,7 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
     training.add_argument("--momentum", type=float, default=0.0, help="of SGD, from 0 to below 1")
     training.add_argument("--nesterov", action="store_true", help="Nesterov's momentum; off by default")
     training.add_argument("--weight-decay", type=float, default=0.0, help="factor of the L2 penalty on weights")
-    training.add_argument("--batch-size", type=int, default=64, help="rows a step")
+    training.add_argument("--batch-size", type=int, help="rows a step; by default what suits the problem")
     _add_num_epochs(training, num_epochs, epochs)
     _add_seed(training)
     path = command.add_argument_group("path")

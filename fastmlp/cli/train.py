@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     raw, encoder, notes = data.encode(train_rows)
     X = fastmlp.reference.normalize(raw) if arguments.recipe else raw
     if arguments.recipe:
-        options = {"lr": 0.1} | options | {"init": 0.01, "normalize": None, "epoch_loss": "full"}
+        options = {"lr": 0.1, "batch_size": 64} | options | {"init": 0.01, "normalize": None, "epoch_loss": "full"}
     X_train, X_test, y_train, y_test = X[train_rows], X[test_rows], data.y[train_rows], data.y[test_rows]
     learn_coding(y_train, len(y_train), arguments.loss).encode(y_test, len(y_test), "y of the test rows")
     print(f"{data.name}: {len(X_train):,} training rows, {len(X_test):,} test rows, {data.describe(X)}")
