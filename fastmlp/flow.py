@@ -192,9 +192,9 @@ def gradient_flow(
     num_epochs : int
         Gradients are recorded on the first batch of each; on that of the first epoch, the network is untrained.
     **options
-        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; by default ``verbose`` is False and ``batch_size`` 64. The
-        accuracy is that on the rows of `validation_data` or `validation_split`, without them on the training rows: a
-        network that stalls doesn't even learn those.
+        Of `fastmlp.train`, such as `lr`, `seed` or `backend`; ``verbose`` is False and ``batch_size`` 64 by default.
+        The accuracy is that on the rows of `validation_data` or `validation_split`, without them on the training rows:
+        a network that stalls doesn't even learn those.
 
     Returns
     -------

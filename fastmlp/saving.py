@@ -153,7 +153,7 @@ def _restore(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Parts:
         _check_params(arrays["params"], architecture.widths),
         architecture,
         _check_normalization(arrays["shift"], arrays["scale"], d),
-        _check_coding(about, architecture, arrays.get("classes"), _check_scaling(about, architecture, arrays)),
+        _check_coding(about, architecture, arrays),
         _check_history(about.get("history")),
         _check_reading(about, arrays.get("base"), d),
         _check_feature_names(about.get("feature_names"), d),
@@ -207,9 +207,8 @@ def _check_scaling(about: dict[str, Any], architecture: Architecture, arrays: di
     return _check_normalization(arrays["target_shift"], arrays["target_scale"], architecture.widths[-1], "target_")
 
 
-def _check_coding(
-    about: dict[str, Any], architecture: Architecture, classes: NDArray[Any] | None, scaling: Normalization
-) -> Coding:
+def _check_coding(about: dict[str, Any], architecture: Architecture, arrays: dict[str, NDArray[Any]]) -> Coding:
+    classes = arrays.get("classes")
     flat, loss, k = about.get("flat_targets"), architecture.loss, architecture.widths[-1]
     _require(isinstance(flat, bool), "its flat_targets is neither true nor false")
     count = {"cross_entropy": k, "binary_cross_entropy": 2 if k == 1 else 0}.get(loss, 0)
@@ -219,7 +218,7 @@ def _check_coding(
         _require(classes.ndim == 1, "its classes are no list")
         labels = classes.tolist()  # refuses what is no character
         _require(all(a < b for a, b in pairwise(labels)), "its classes are not sorted")
-    return Coding(loss, k, classes, bool(flat), scaling)
+    return Coding(loss, k, classes, bool(flat), _check_scaling(about, architecture, arrays))
 
 
 def _check_history(history: Any) -> History:

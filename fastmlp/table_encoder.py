@@ -68,6 +68,11 @@ class TableEncoder(NamedTuple):
                 start += len(column.values)
         return X, [f"{what}: {_join(columns)}" for what, columns in notes.items()]
 
+    def describe(self) -> list[str]:
+        """Return a sentence about the columns that become categories, if there are any."""
+        sizes = [f"{len(c.values)} of {c.name!r}" for c in self.columns if isinstance(c, Categories)]
+        return [f"categories: {_join(sizes)}"] if sizes else []
+
     def ignored(self, table: Table) -> list[str]:
         """Return the names of a table's columns that are no features."""
         used = {column.name for column in self.columns}

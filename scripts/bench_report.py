@@ -14,7 +14,7 @@ drawn only where all that it shows was measured.
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 EPOCH, SHAPES, KERNELS, ROOFLINE = "epoch: ", "shapes: ", "kernels: ", "roofline"
 HEADLINE = "epoch: MNIST, batch 64"
-AXES = ("batch", "width", "depth", "samples", "density", "threads")
+NETWORK = "An epoch of 784-256-128-10, batch 64, 10,000 rows, 20% of the features not zero; one changes at a time"
+AXES = {
+    "batch": "rows in a batch",
+    "width": "w of 784-w-w/2-10 on 4,096 rows",
+    "depth": "hidden layers, each of 128 units",
+    "samples": "rows",
+    "density": "share of the features that are not zero",
+    "threads": "threads",
+}
+"""What changes in the figure of shapes, and the words below its panels."""
 IMAGE = f"![What an epoch costs over {', '.join(AXES)}](bench/scaling.png)"
 CASES_HEADER = ("case", "best", "median", "dense floors", "others' best ÷ ours")
 KERNELS_HEADER = ("kernel", "best", "median", "rate", "others' best ÷ ours")
@@ -219,48 +228,42 @@ def draw_epoch(axes: Axes, name: str, group: Group) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_scaling(axes: Axes, name: str, group: Group) -> None:
-    """Dense floors over what changes, and the time of a sample beside them."""
-    what = name.removeprefix(SHAPES)
-    rows = sorted(group, key=lambda row: row["value"])
-    values = [row["value"] for row in rows]
-    axes.plot(values, [row["floors"] for row in rows], "o-", color="C1")
-    axes.axhline(1, color="black", linestyle="--", linewidth=1)
-    other = axes.twinx()
-    times = [1e6 * row["min"] / row["rows"] for row in rows]
-    other.plot(values, times, "s:", color="C0")
-    axes.set(xlabel=what, xscale=SCALES.get(what, "log"))
-    axes.set_ylabel("● dense floors", color="C1")
-    axes.set_ylim(0, 1.15 * max(1.0, *(row["floors"] for row in rows)))
-    other.set_ylabel("■ µs a sample", color="C0")
-    other.set_ylim(0, 1.15 * max(times))
-    axes.set_xticks(values, [row["name"] for row in rows])
-    axes.minorticks_off()
+def draw_scaling(groups: dict[str, Group], columns: int = 3) -> Figure:
+    """Over each of what changes two panels, one above the other: dense floors, and the time of a sample."""
+    drawing = Figure(figsize=(4.6 * columns, 2.7 * 2 * len(AXES) / columns), layout="constrained")
+    drawing.suptitle(NETWORK)
+    panels = drawing.subplots(2 * len(AXES) // columns, columns)
+    for i, (axis, words) in enumerate(AXES.items()):
+        rows = sorted(groups[SHAPES + axis], key=lambda row: row["value"])
+        values = [row["value"] for row in rows]
+        pair = panels[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
+        floors = [row["floors"] for row in rows]
+        times = [1e6 * row["min"] / row["rows"] for row in rows]
+        for axes, numbers, what, style in ((pair[0], floors, "dense floors", "o-"), (pair[1], times, "µs a row", "s-")):
+            axes.plot(values, numbers, style, color="C1")
+            axes.set(ylabel=what, ylim=(0, 1.15 * max(numbers)), xscale=SCALES.get(axis, "log"))
+            axes.set_xticks(values, [row["name"] for row in rows])
+            axes.minorticks_off()
+            axes.grid(alpha=0.3)
+        pair[0].set_ylim(0, 1.15 * max(1.0, *floors))
+        pair[0].axhline(1, color="black", linestyle="--", linewidth=1)
+        pair[0].set_title(axis)
+        pair[1].set_xlabel(words)
+    return drawing
 
 
 def draw(groups: dict[str, Group], folder: Path) -> list[Path]:
     """Write results.png and scaling.png where all that they show was measured, and return their paths."""
-    written = []
-
-    def figure(
-        file: str, chosen: dict[str, Group], panel: Callable[[Axes, str, Group], None], columns: int, size: float
-    ) -> None:
-        rows = -(-len(chosen) // columns)
-        drawing = Figure(figsize=(8 if columns == 1 else 4.6 * columns, size * rows), layout="constrained")
-        panels = drawing.subplots(rows, columns, squeeze=False).ravel()
-        for axes, (name, group) in zip(panels, chosen.items(), strict=False):
-            panel(axes, name, group)
-        for axes in panels[len(chosen) :]:
-            axes.remove()
-        drawing.savefig(folder / file, dpi=130)
-        written.append(folder / file)
-
-    headline = {name: group for name, group in groups.items() if name.startswith(HEADLINE)}
-    for name in list(headline)[:1]:
-        figure("results.png", {name: groups[name]}, draw_epoch, 1, 0.38 * len(groups[name]) + 1.2)
+    figures = {}
+    headline = next((name for name in groups if name.startswith(HEADLINE)), None)
+    if headline is not None:
+        figures["results.png"] = Figure(figsize=(8, 0.38 * len(groups[headline]) + 1.2), layout="constrained")
+        draw_epoch(figures["results.png"].subplots(), headline, groups[headline])
     if shows_all_axes(groups):
-        figure("scaling.png", {SHAPES + axis: groups[SHAPES + axis] for axis in AXES}, draw_scaling, 3, 3.2)
-    return written
+        figures["scaling.png"] = draw_scaling(groups)
+    for file, drawing in figures.items():
+        drawing.savefig(folder / file, dpi=130)
+    return [folder / file for file in figures]
 
 
 def main(argv: list[str] | None = None) -> None:

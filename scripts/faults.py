@@ -166,7 +166,7 @@ FAULTS = (
     Fault("targets: two-class probabilities in reverse", TARGETS,
           "np.hstack([1 - A, A])", "np.hstack([A, 1 - A])", "tests/test_network.py tests/test_training.py"),
     Fault("normalization: constant columns are scaled", "fastmlp/normalization.py",
-          "np.where(constant, 1.0, np.sqrt(variance))", "np.sqrt(variance) + (variance == 0)",
+          "    std[~varies] = 1\n", "    std[std == 0] = 1\n",
           "tests/test_training.py"),
     Fault("descent: biases decay in the reference", "fastmlp/descent.py",
           "(optimizer.weight_decay * decayed)", "(optimizer.weight_decay + 0 * decayed)", "tests/test_training.py"),

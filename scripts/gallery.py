@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 import fastmlp
 from fastmlp.display import (
@@ -48,20 +49,27 @@ def main(argv: Sequence[str] | None = None) -> None:
             X[:split],
             y[:split],
             validation_data=(X_test, y_test),
+            hidden=(256, 128),
+            optimizer="sgd",
+            lr=0.1,
             num_epochs=arguments.epochs,
+            normalize="unit",
             track_gradients="first_epoch",
             backend=backend,
             seed=0,
             verbose=False,
-            **options,
+            **{"init": "he"} | options,
         )
 
     model = train(arguments.backend)
     calm = train(arguments.backend, init=0.01)
     histories = {backend: train(backend).history for backend in ("reference", "jit")}
-    flow = fastmlp.gradient_flow(X, y, num_epochs=1, seed=0, backend=arguments.backend)
+    flow = fastmlp.gradient_flow(
+        X, y, optimizer="sgd", lr=0.1, num_epochs=3, normalize="unit", seed=0, backend=arguments.backend
+    )
+    activations = ActivationHistogramDisplay.from_estimator(model, X_test)
     accuracy, (first, *_, last) = model.history.val_accuracy[-1], model.history.gradient_magnitude[-1]
-    zeros = ", ".join(f"{share:.0%}" for share in model.history.zero_activations[-1])
+    zeros = " and ".join(f"{np.mean(values == 0):.0%}" for values in activations.values)
     figures: list[tuple[str, str, str, Callable[[], Any]]] = [
         ("history", "model.history.plot()",
          f"Loss and accuracy over epochs; the last test accuracy is {accuracy:.4f}.", model.history.plot),
@@ -72,12 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
          "The same for every batch of the first epoch.",
          GradientFlowDisplay.from_history(model.history, first_epoch=True).plot),
         ("gradient-flow", "fastmlp.gradient_flow(X, y).plot()",
-         f"Gradients against depth, activation and initialisation: {flow.reading}.", flow.plot),
+         f"Gradients against depth, activation and initialisation: {flow.reading}; {flow.outcome}.",
+         flow.plot),
         ("weights", "WeightHistogramDisplay.from_estimator(model).plot()",
          "The weights of each layer.", WeightHistogramDisplay.from_estimator(model).plot),
         ("activations", "ActivationHistogramDisplay.from_estimator(model, X_test).plot()",
-         f"The activations of each hidden layer; on the last watched batch {zeros} of them were zero.",
-         ActivationHistogramDisplay.from_estimator(model, X_test).plot),
+         f"The activations of each hidden layer on the test rows, where {zeros} of them are zero.", activations.plot),
         ("filters", "FiltersDisplay.from_estimator(calm).plot()",
          "The strongest first-layer units, as images; of a network with init=0.01, as the random weights of "
          "init=\"he\" would hide what was learned.", FiltersDisplay.from_estimator(calm).plot),

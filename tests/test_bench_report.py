@@ -3,9 +3,11 @@
 import json
 
 import bench_report
+import bench_shapes
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from overlaps import assert_nothing_covers_the_lines
 
 MACHINE = {"processor": "a chip", "usable cores": 2, "OPENBLAS settings": {}, "numpy": "2.0"}
 
@@ -90,6 +92,31 @@ def test_the_report(write, readme, tmp_path, capsys):
     assert capsys.readouterr().out == f"wrote {readme} {tmp_path}/results.png {tmp_path}/scaling.png\n"
     for name in ("results.png", "scaling.png"):
         assert np.ptp(plt.imread(tmp_path / name)) > 0.5
+
+
+def test_a_panel_of_shapes_has_one_axis_and_the_figure_names_the_network(write):
+    groups, _ = bench_report.read([write("a.json", SHAPES)])
+    figure = bench_report.draw_scaling(groups)
+    panels = figure.axes
+    assert len(panels) == 2 * len(bench_report.AXES)
+    figure.canvas.draw()
+    boxes = {panel.get_position().bounds for panel in panels}
+    assert len(boxes) == len(panels)  # a second axis would lie on a first one
+    assert [panel.get_ylabel() for panel in panels] == 2 * (3 * ["dense floors"] + 3 * ["µs a row"])
+    assert panels[0].get_title() == "batch"
+    np.testing.assert_allclose(panels[0].lines[0].get_ydata(), [4.0, 1.0, 0.25])
+    np.testing.assert_allclose(panels[3].lines[0].get_ydata(), [1e4, 2.5e3, 625])
+    assert panels[3].get_xlabel() == "rows in a batch"
+    assert_nothing_covers_the_lines(figure)
+
+    cell = bench_shapes.make_cell("batch", bench_shapes.Cell("", 0).batch)
+    network = f"784-{'-'.join(map(str, cell.hidden))}-10, batch {cell.batch}, {cell.rows:,} rows, {cell.density:.0%} of"
+    assert network in figure.get_suptitle()
+    width, depth = bench_shapes.make_cell("width", 32), bench_shapes.make_cell("depth", 3)
+    assert width.hidden == (32, 16)
+    assert bench_report.AXES["width"] == f"w of 784-w-w/2-10 on {width.rows:,} rows"
+    assert bench_report.AXES["depth"] == f"hidden layers, each of {depth.hidden[2]} units"
+    assert list(bench_report.AXES) == list(bench_shapes.FEW)
 
 
 def test_without_epochs_and_shapes_nothing_is_drawn(write, readme, tmp_path):

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
@@ -13,7 +14,7 @@ from fastmlp.callbacks import CosineDecay, CSVLog, EarlyStopping, ModelCheckpoin
 
 def fit(X, y, *callbacks, **options):
     defaults = {"hidden": (6,), "num_epochs": 6, "batch_size": 16, "dtype": "float64", "seed": 5, "verbose": False}
-    return fastmlp.train(X, y, callbacks=callbacks, **(defaults | options))
+    return fastmlp.train(X, y, callbacks=callbacks, **(as_they_are(X) | defaults | options))
 
 
 def replace(name, values):
@@ -257,7 +258,11 @@ def test_begin_may_set_the_first_rate(blobs):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: EarlyStopping("accuracy"), ValueError, r"^monitor must be one of 'loss', .*, got 'accuracy'$"),
+        (
+            lambda: EarlyStopping("accuracy"),
+            ValueError,
+            r"^monitor must be one of 'loss', .*, got 'accuracy'; here it is 'val_accuracy'$",
+        ),
         (lambda: EarlyStopping(patience=0), ValueError, r"^patience must be at least 1, got 0$"),
         (lambda: EarlyStopping(min_delta=-1), ValueError, r"^min_delta must be a finite number at least 0, got -1$"),
         (lambda: EarlyStopping(restore_best=1), TypeError, r"^restore_best must be True or False, got 1$"),

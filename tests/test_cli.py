@@ -256,6 +256,7 @@ FILES = {
         (["--data", "text.csv", "--label", "a"], r"text\.csv line 42 must hold a number in 'a', .*, got 'two'"),
         (["--data", "numbers.csv", "--label", "1"], r"numbers\.csv must begin with a line of column names, got .*"),
         (["--data", "one.csv", "--label", "y"], r".*n_samples=1.*"),
+        (["--data", "one.csv", "--label", "a"], r"'a' of one\.csv as y: y must hold at least two classes, got only 1"),
         (["--data", "dates.csv", "--label", "b"], r"--label must name numbers or classes, but 'b' of .* holds dates"),
         (
             ["--data", "dates.csv", "--label", "y"],

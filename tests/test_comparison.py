@@ -39,7 +39,7 @@ def problem_of(X, y, **options):
     arguments = {
         "hidden": (60, 40), "activation": "relu", "loss": "auto", "init": "he", "optimizer": "sgd", "lr": 0.1,
         "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "batch_size": 64, "normalize": "auto",
-        "sample_weight": None, "dtype": "float32", "num_threads": None, "seed": 0, "params": None,
+        "normalize_targets": True, "sample_weight": None, "dtype": "float32", "num_threads": None, "seed": 0, "params": None,
     }  # fmt: skip
     return prepare(X, y, **arguments | options)
 
@@ -252,3 +252,22 @@ def test_the_figure(digits):
 def test_bad_arguments(digits, options, message):
     with pytest.raises((ValueError, TypeError), match=f"^{message}$"):
         fastmlp.compare(*digits, **FEW | options)
+
+
+def test_every_batch_is_trained_on_once(digits, monkeypatch):
+    """Between two counts both go on from where they were."""
+    trained = []
+
+    def make(problem, params, backend):
+        trainer = make_trainer(problem, params, backend)
+        if backend == "reference" and problem.optimizer.lr < 1 and not trained:
+            run_epoch = trainer.run_epoch
+            trainer.run_epoch = lambda order: trained.append(order.tolist()) or run_epoch(order)
+            trained.append("begun")
+        return trainer
+
+    monkeypatch.setattr(comparison, "make_trainer", make)
+    fastmlp.compare(*digits, **FEW | {"steps": (1, 2, 4)})
+    batches = trained[1:5]
+    assert len(trained) == 5
+    assert len({row for batch in batches for row in batch}) == 4 * 32

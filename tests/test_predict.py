@@ -99,6 +99,7 @@ def test_from_a_table_to_predictions(name, capsys):
     n = len(columns[label])
     assert out.startswith(f"{name}: {n - -(-n // 5)} training rows, {-(-n // 5)} test rows, ")
     assert "\n  missing numbers, taken as the training rows' median: " in out
+    assert re.search(r"\n  categories: [234] of '(grower|clinic|sex)'\n", out)
     if name == "diabetes.csv":
         r2, error = map(float, re.search(r"^final test R² (.*), mean absolute error (.*)$", out, re.M).groups())
         assert r2 > 0.3

@@ -18,6 +18,7 @@ class Terminal(io.StringIO):
 
 def fit(X, y, **options):
     defaults = {"hidden": (6,), "num_epochs": 3, "seed": 5, "backend": "reference", "validation_data": (X, y)}
+    defaults["normalize"] = None
     return fastmlp.train(X, y, **(defaults | options))
 
 
@@ -110,15 +111,15 @@ def test_compiling_is_a_step_of_its_own(capsys):
     progress = Progress(2, verbose=True)
     progress.compiling()
     assert capsys.readouterr().out == "compiling, first run only ... "
-    progress.begin("4-6-3", 60, Compiled)
-    assert capsys.readouterr().out == "3.2 s\ntraining 4-6-3 on 60 samples: compiled path\n"
+    progress.begin("4-6-3", 60, Compiled, ["features as they are"])
+    assert capsys.readouterr().out == "3.2 s\nfeatures as they are\ntraining 4-6-3 on 60 samples: compiled path\n"
 
 
 def test_compiling_is_told_only_when_something_is_compiled(tmp_path):
     script = """
 import fastmlp
 for _ in range(2):
-    fastmlp.train([[0.0], [1.0]], [0, 1], hidden=(), num_epochs=1)
+    fastmlp.train([[0.0], [1.0]], [0, 1], hidden=(), normalize=None, num_epochs=1)
 """
     first, second = (run_python(script, FASTMLP_CACHE_DIR=str(tmp_path)).splitlines() for _ in range(2))
     assert [line.startswith("compiling, first run only ... ") for line in first] == [True, False, False, False, False]

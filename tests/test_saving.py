@@ -59,7 +59,7 @@ def test_a_saved_network_needs_no_pickle(tmp_path):
         arrays = dict(file)
     assert {"about", "params", "shift", "scale", "classes"} == set(arrays)
     assert all(array.dtype != object for array in arrays.values())
-    assert json.loads(arrays["about"].item())["format_version"] == 2
+    assert json.loads(arrays["about"].item())["format_version"] == 3
 
 
 @pytest.mark.parametrize("name", ["model", "model.bin", "model.npz", ".hidden", "mö del.npz", "n" * 250])
@@ -328,8 +328,8 @@ def test_a_program_that_the_first_format_names_does_not_matter(saved):
 
 
 def test_loading_a_newer_format(saved):
-    rewrite(saved, about={"format_version": 3, "widths": None})
-    assert_refused(saved, r"has format version 3, and this fastmlp reads up to 2; install a newer fastmlp")
+    rewrite(saved, about={"format_version": 4, "widths": None})
+    assert_refused(saved, r"has format version 4, and this fastmlp reads up to 3; install a newer fastmlp")
 
 
 # --- memory

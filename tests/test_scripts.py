@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from overlaps import assert_nothing_covers_the_lines
 from sklearn.model_selection import train_test_split
 
@@ -185,18 +186,35 @@ def test_exercise_4_refuses_another_word(run, capsys):
 def test_no_legend_covers_a_curve(run, monkeypatch, name):
     """With the lesson's own setting, whose curves go from the left to the right and from the top to the bottom."""
     kept = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: kept.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
     run(name, "--seeds", "2")
     (figure,) = kept
     assert_nothing_covers_the_lines(figure)
 
 
-def test_gallery(run, tmp_path):
+def test_gallery(run, tmp_path, monkeypatch):
+    drawn, save = {}, Figure.savefig
+
+    def keep(figure, path, **options):
+        drawn[Path(path).name] = figure
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     run("gallery", "--backend", "reference", "--samples", "300", "--epochs", "2", "--folder", str(tmp_path / "gallery"))
     page = (tmp_path / "gallery" / "README.md").read_text()
     figures = re.findall(r"\]\((.*\.png)\)", page)
     assert len(figures) == 9
     assert all(np.ptp(plt.imread(tmp_path / "gallery" / figure)) > 0.5 for figure in figures)
+
+    titles = [ax.get_title() for ax in drawn["activations.png"].axes]
+    shares = [re.fullmatch(rf"hidden layer {i}: (\d+%) zero", title)[1] for i, title in enumerate(titles, 1)]
+    assert f"where {' and '.join(shares)} of them are zero." in page
+    right = drawn["history.png"].axes[1]
+    assert right.get_title().removeprefix("Validation accuracy, in the end ") in page
+    assert len({ax.get_title() for name in ("gradients", "first-epoch") for ax in drawn[f"{name}.png"].axes}) == 2
+    assert "; after training, least learned is in " in page
+    for name in ("history", "gradients", "first-epoch", "gradient-flow"):
+        assert_nothing_covers_the_lines(drawn[f"{name}.png"])
 
 
 def test_the_gallery_is_complete():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
@@ -11,7 +12,7 @@ LISTS = ("gradient_magnitude", "gradient_rms", "update_ratio", "delta_magnitude"
 
 def fit(X, y, **options):
     defaults = {"hidden": (6, 5), "num_epochs": 3, "batch_size": 16, "dtype": "float64", "seed": 5, "verbose": False}
-    return fastmlp.train(X, y, **(defaults | options))
+    return fastmlp.train(X, y, **(as_they_are(X) | defaults | options))
 
 
 def layers_before_and_after_a_batch(X, y, **options):

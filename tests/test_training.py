@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
@@ -29,7 +30,7 @@ TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 def fit(X, y, **options):
     """Train a small network quietly; `options` override the defaults here."""
     defaults = {"hidden": (6,), "num_epochs": 3, "batch_size": 16, "dtype": "float64", "seed": 5, "verbose": False}
-    return fastmlp.train(X, y, **(defaults | options))
+    return fastmlp.train(X, y, **(as_they_are(X) | defaults | options))
 
 
 def assert_same_network(first, second, tolerance=1e-9):

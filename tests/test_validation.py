@@ -139,7 +139,7 @@ BAD_INPUT = [
     ({"batch_size": 0}, ValueError, r"^batch_size must be at least 1, got 0"),
     ({"batch_size": -64}, ValueError, r"^batch_size must be at least 1, got -64"),
     ({"batch_size": 64.0}, TypeError, r"^batch_size must be an integer, got 64\.0"),
-    ({"batch_size": None}, TypeError, r"^batch_size must be an integer, got None"),
+    ({"batch_size": "64"}, TypeError, r"^batch_size must be an integer, got '64'"),
     ({"num_epochs": 0}, ValueError, r"^num_epochs must be at least 1, got 0"),
     ({"num_epochs": 2.5}, TypeError, r"^num_epochs must be an integer, got 2\.5"),
     ({"num_epochs": True}, TypeError, r"^num_epochs must be an integer, got True"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import fastmlp
 from fastmlp.table_encoder import TableEncoder, learn_encoder
@@ -32,7 +32,7 @@ class Data(NamedTuple):
         rows = np.arange(self.table.num_rows) if rows is None else rows
         encoder = learn_encoder(self.table, self.columns, rows, self.label)
         X, notes = encoder.encode(self.table)
-        return X, encoder, [*self.table.notes, *notes]
+        return X, encoder, [*self.table.notes, *encoder.describe(), *notes]
 
     def describe(self, X: NDArray[Any]) -> str:
         """Return how many features there are, and of how many columns they were made."""
@@ -82,15 +82,20 @@ def _choose_columns(table: Table, label: str, drop: Sequence[str]) -> list[str]:
     return columns
 
 
-def split(y: ArrayLike, loss: str, test_size: float) -> tuple[NDArray[Any], NDArray[Any]]:
+def split(data: Data, loss: str, test_size: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the numbers of the training rows and of the test rows, at random from one seed.
 
     Classes have the same share of both as far as that is possible, and every class has a training row.
     """
     from fastmlp.targets import learn_coding
 
-    labels = np.asarray(y)
-    coding = learn_coding(labels, len(labels), loss)
+    labels = np.asarray(data.y)
+    try:
+        coding = learn_coding(labels, len(labels), loss)
+    except (ValueError, TypeError) as error:
+        if data.table is None:
+            raise
+        raise ValueError(f"{data.label!r} of {data.table.path} as y: {error}") from error
     if coding.classes is None:
         return split_plainly(len(labels), test_size)
     codes = coding.encode(labels, len(labels)).ravel().astype(np.int64)

@@ -87,7 +87,7 @@ def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDA
         return np.arange(60000), np.arange(60000, 70000)
     if arguments.data is None or arguments.recipe:
         return split_plainly(n, arguments.test_size)
-    return split(data.y, arguments.loss, arguments.test_size)
+    return split(data, arguments.loss, arguments.test_size)
 
 
 def _evaluate(model: fastmlp.MLP, X: NDArray[Any], y: NDArray[Any]) -> str:
