@@ -39,7 +39,8 @@ def problem_of(X, y, **options):
     arguments = {
         "hidden": (60, 40), "activation": "relu", "loss": "auto", "init": "he", "optimizer": "sgd", "lr": 0.1,
         "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "batch_size": 64, "normalize": "auto",
-        "normalize_targets": True, "sample_weight": None, "dtype": "float32", "num_threads": None, "seed": 0, "params": None,
+        "normalize_targets": True, "sample_weight": None, "dtype": "float32", "num_threads": None, "seed": 0,
+        "params": None,
     }  # fmt: skip
     return prepare(X, y, **arguments | options)
 

@@ -48,7 +48,8 @@ CONVERTED = {
     "float16": MATRIX.astype(np.float16),
     "int64": MATRIX.astype(np.int64),
     "bool": MATRIX > 20,
-    "the other byte order": MATRIX.astype(np.dtype(np.float32).newbyteorder()),
+    "float32 in the other byte order": MATRIX.astype(np.dtype(np.float32).newbyteorder()),
+    "float64 in the other byte order": MATRIX.astype(MATRIX.dtype.newbyteorder()),
 }
 
 
@@ -88,7 +89,7 @@ def test_other_layouts_are_copied(name):
 def test_other_types_are_converted(name):
     X = CONVERTED[name]
     copy = readable(X, FLOAT)
-    assert copy.dtype == (np.float64 if name == "the other byte order" else FLOAT)
+    assert copy.dtype == (np.float64 if name.startswith("float64") else FLOAT)
     assert copy.dtype.isnative
     np.testing.assert_array_equal(copy, X.astype(copy.dtype))
 
