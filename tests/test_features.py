@@ -1,5 +1,7 @@
 """How samples lie in memory: what is read in place and what is copied, and the row that leaves most features 0."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -46,7 +48,8 @@ CONVERTED = {
     "float16": MATRIX.astype(np.float16),
     "int64": MATRIX.astype(np.int64),
     "bool": MATRIX > 20,
-    "the other byte order": MATRIX.astype(np.dtype(np.float32).newbyteorder()),
+    "float32 in the other byte order": MATRIX.astype(np.dtype(np.float32).newbyteorder()),
+    "float64 in the other byte order": MATRIX.astype(MATRIX.dtype.newbyteorder()),
 }
 
 
@@ -86,7 +89,7 @@ def test_other_layouts_are_copied(name):
 def test_other_types_are_converted(name):
     X = CONVERTED[name]
     copy = readable(X, FLOAT)
-    assert copy.dtype == (np.float64 if name == "the other byte order" else FLOAT)
+    assert copy.dtype == (np.float64 if name.startswith("float64") else FLOAT)
     assert copy.dtype.isnative
     np.testing.assert_array_equal(copy, X.astype(copy.dtype))
 
@@ -156,6 +159,21 @@ def test_only_the_last_rows_are_copied():
 def test_narrow_rows_reach_over_many():
     assert read_rows(np.ones((1000, 1), np.uint8)).safe == 1000 - 1 - 63
     assert read_rows(np.ones((40, 1), np.uint8)).safe == 0
+
+
+# ---- read_entries
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_positions_of_entries_have_64_bits(index):
+    """As many entries as nobody makes in a test: nothing is read here."""
+    last = np.iinfo(index).max
+    indptr, data = np.array([0, last], index), np.ones(3, np.float32)
+    entries = read_entries(SimpleNamespace(data=data, indices=np.arange(3, dtype=index), indptr=indptr), FLOAT)
+    assert entries.indptr.tolist() == [0, last]
+    assert (entries.indptr.dtype, entries.indices.dtype) == (np.int64, np.int32)
+    assert entries.indices.tolist() == [0, 1, 2]
+    assert entries.data is data
 
 
 # ---- most_frequent, find_base
