@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from processes import run_python
 
 import fastmlp
+from fastmlp.history import History
 from fastmlp.progress import Progress
 
 
@@ -133,3 +134,15 @@ fastmlp.train([[0.0], [1.0]], [0, 1], hidden=(), num_epochs=1, backend="referenc
 print("tqdm" in sys.modules, "IPython" in sys.modules)
 """
     assert run_python(script).splitlines()[-1] == "False False"
+
+
+def test_a_line_tells_the_seconds_of_its_own_epoch(capsys):
+    progress, history = Progress(2, True), History()
+    for loss, seconds in ((0.5, 1.25), (0.25, 2.5)):
+        history.loss.append(loss)
+        history.seconds.append(seconds)
+        progress.epoch(history)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2  loss 0.5000  1.250 s",
+        "epoch 2/2  loss 0.2500  2.500 s",
+    ]
