@@ -240,8 +240,8 @@ def test_mnist_is_predicted_from_its_pixels_after_the_recipe(capsys):
     scaled = fastmlp.reference.normalize(X)
     rows, test = train_test_split(np.arange(300), test_size=0.2, random_state=42)
     expected = fastmlp.train(
-        scaled[rows], y[rows], validation_data=(scaled[test], y[test]), init=0.01, num_epochs=1, lr=0.1, normalize=None,
-        epoch_loss="full", seed=0, backend="reference", verbose=False,
+        scaled[rows], y[rows], validation_data=(scaled[test], y[test]), init=0.01, num_epochs=1, lr=0.1, batch_size=64,
+        normalize=None, epoch_loss="full", seed=0, backend="reference", verbose=False,
     ).logits(scaled)  # fmt: skip
     assert not np.max(np.abs(raw - expected)) > 1e-4 * np.ptp(expected)
 
