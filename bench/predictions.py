@@ -45,5 +45,5 @@ def _program_alone(model: Any, row: Any) -> Call:
     reader = model._predictor._memory.readers[row.dtype]
     [(workspace, _)] = reader._workspaces.values()
     program, address = reader._program, workspace._tables[0].ctypes.data
-    workspace.run(program)
+    workspace.run(program, len(row))
     return lambda: program(address)
