@@ -27,6 +27,7 @@ PROGRAM, LAYERS, TRAINER = "fastmlp/engine/program.py", "fastmlp/engine/layers.p
 BATCH, DIVISION, STEPS = "fastmlp/engine/batch.py", "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
 
+DEFAULTS = "tests/test_defaults.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
 SAME_BITS = "tests/test_engine.py::test_any_number_of_threads_gives_the_same_bits"
 OUR_FAULTS = "tests/test_bench.py::test_a_fault_of_all_our_entries_is_seen"
@@ -166,8 +167,27 @@ FAULTS = (
     Fault("targets: two-class probabilities in reverse", TARGETS,
           "np.hstack([1 - A, A])", "np.hstack([A, 1 - A])", "tests/test_network.py tests/test_training.py"),
     Fault("normalization: constant columns are scaled", "fastmlp/normalization.py",
-          "    std[~varies] = 1\n", "    std[std == 0] = 1\n",
-          "tests/test_training.py"),
+          "    std[~varies] = 1\n", "    std[std == 0] = 1\n", DEFAULTS),
+    Fault("normalization: uint8 is always pixels", "fastmlp/normalization.py",
+          "return any(bool(np.any(rows > BRIGHT)) for rows in _blocks(X))", "return True", DEFAULTS),
+    Fault("normalization: small numbers are on a unit scale", "fastmlp/normalization.py",
+          "UNIT = 0.5, 1.0", "UNIT = 0.0, 1.0", DEFAULTS),
+    Fault("normalization: rare values are no standardised columns", "fastmlp/normalization.py",
+          "0.5, 2.0, 0.9", "0.5, 2.0, 1.0", DEFAULTS),
+    Fault("normalization: stored zeros count in CSR", "fastmlp/normalization.py",
+          "np.bincount(X.indices, values != 0, d)", "np.bincount(X.indices, None, d)", DEFAULTS),
+    Fault("targets: predictions stay standardised", "fastmlp/targets.py",
+          "y = self.scaling.undo(Z)", "y = Z", DEFAULTS),
+    Fault("network: the loss of standardised targets", "fastmlp/network.py",
+          '"mean_squared_error", weights) * unit**2', '"mean_squared_error", weights)', DEFAULTS),
+    Fault("engine: outputs counted in one unit", "fastmlp/engine/head.py",
+          "in_units = r * units[p]", "in_units = r * units[0]", DEFAULTS),
+    Fault("descent: outputs counted in one unit", "fastmlp/descent.py",
+          "if np.any(units != 1):", "if False:", DEFAULTS),
+    Fault("holdout: a class may lose all its rows", "fastmlp/holdout.py",
+          "candidates = by_class[~kept]", "candidates = by_class", DEFAULTS),
+    Fault("holdout: classes are not evenly held out", "fastmlp/holdout.py",
+          "by_class = order[np.argsort(classes, kind=\"stable\")]", "by_class = order", DEFAULTS),
     Fault("descent: biases decay in the reference", "fastmlp/descent.py",
           "(optimizer.weight_decay * decayed)", "(optimizer.weight_decay + 0 * decayed)", "tests/test_training.py"),
     Fault("progress: seconds of the first epoch", "fastmlp/progress.py",

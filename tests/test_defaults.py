@@ -190,6 +190,16 @@ def test_the_running_loss_is_the_mean_of_the_batches_losses(backend, k, dtype):
     assert loss > 1e7
 
 
+@pytest.mark.parametrize("k", [2, 17, 40])
+def test_both_backends_count_each_output_in_its_own_unit(k):
+    scales = 10.0 ** np.linspace(-3, 4, k)
+    y = (N @ np.random.default_rng(1).normal(size=(6, k))) * scales + scales
+    ours, wanted = (train(N, y, backend=backend, sample_weight=np.arange(400)) for backend in ("jit", "reference"))
+    assert_allclose(ours.history.loss, wanted.history.loss, rtol=1e-10)
+    assert_allclose(ours.params, wanted.params, rtol=1e-9, atol=1e-12)
+    assert ours.history.loss[0] > scales.max() ** 2 / k / 10
+
+
 def test_targets_of_any_unit_train_alike(backend):
     models = [train(N, a * N[:, 0] + b, backend=backend, num_epochs=4) for a, b in ((1, 0), (1e9, -5e9), (1e-20, 0))]
     for model, (a, b) in zip(models[1:], ((1e9, -5e9), (1e-20, 0)), strict=True):

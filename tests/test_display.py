@@ -116,8 +116,9 @@ def digits():
     """A small network on pixels, trained with every figure recorded."""
     X, y = fastmlp.datasets.load_mnist(300)
     model = fastmlp.train(
-        X, y, hidden=(16, 12), num_epochs=3, batch_size=64, track_gradients="first_epoch", seed=0, backend="reference", verbose=False
-    )
+        X, y, hidden=(16, 12), num_epochs=3, batch_size=64, track_gradients="first_epoch", seed=0,
+        backend="reference", verbose=False,
+    )  # fmt: skip
     return model, X, y
 
 

@@ -36,8 +36,8 @@ def test_a_row_for_every_layer_of_every_network_and_epoch(flow):
 def test_the_figures_are_those_of_a_training(flow):
     X, y = fastmlp.datasets.load_mnist(300)
     history = fastmlp.train(
-        X, y, hidden=(8,) * 4, activation="sigmoid", init=0.01, num_epochs=2, seed=0, track_gradients=True,
-        backend="reference", verbose=False,
+        X, y, hidden=(8,) * 4, activation="sigmoid", init=0.01, num_epochs=2, batch_size=64, seed=0,
+        track_gradients=True, backend="reference", verbose=False,
     ).history  # fmt: skip
     for epoch in (1, 2):
         assert flow.magnitudes("sigmoid", 0.01, 4, epoch) == history.gradient_magnitude[epoch - 1]

@@ -127,6 +127,14 @@ def test_saving_into_a_missing_folder(tmp_path):
 
 
 @pytest.fixture
+def saved_regression(tmp_path):
+    """A network whose targets were standardised."""
+    path = tmp_path / "regression.npz"
+    fit(100 * SPARSE[:, :2] + 7, X=SPARSE, normalize_targets=True).save(path)
+    return path
+
+
+@pytest.fixture
 def saved(tmp_path):
     """A network of the compiled path on sparse features, for which every part is in the file."""
     path = tmp_path / "saved.npz"
@@ -294,6 +302,30 @@ CRAFTED = [
 def test_loading_parts_that_are_no_network(changes, reason, saved):
     rewrite(saved, **changes)
     assert_refused(saved, f"must be a network saved by fastmlp, but it can't be read: .*{reason}")
+
+
+SCALED = [
+    ({"target_scale": None}, "target_scale is missing"),
+    ({"target_shift": None, "about": {"arrays": []}}, "target_shift or target_scale is missing"),
+    ({"target_scale": np.zeros(2)}, "target_scale is not positive"),
+    ({"target_scale": np.ones(3)}, r"target_scale has shape \(3,\), neither \(\) nor \(2,\)"),
+    ({"target_shift": np.array([0, np.inf])}, "target_shift is not finite"),
+    ({"about": {"format_version": 2}}, "target_shift and target_scale, which its loss or its format has no use for"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), SCALED, ids=[reason[:40] for _, reason in SCALED])
+def test_loading_targets_that_were_not_scaled_so(changes, reason, saved_regression):
+    rewrite(saved_regression, **changes)
+    assert_refused(saved_regression, f"must be a network saved by fastmlp, but it can't be read: .*{reason}")
+
+
+def test_an_older_regression_has_targets_as_they_are(saved_regression):
+    new = MLP.load(saved_regression)
+    rewrite(saved_regression, about={"format_version": 2, "arrays": None}, target_shift=None, target_scale=None)
+    old = MLP.load(saved_regression)
+    assert_array_equal(old.predict(SPARSE), new.logits(SPARSE))
+    assert np.all(np.abs(new.predict(SPARSE) - old.predict(SPARSE)) > 1)
 
 
 FIRST_FORMAT = {"format_version": 1, "features": None, "arrays": None}
