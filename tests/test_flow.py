@@ -47,8 +47,8 @@ def test_what_each_epoch_led_to(flow):
     """Loss and accuracy of a training that has the same rows for its validation."""
     X, y = fastmlp.datasets.load_mnist(300)
     model = fastmlp.train(
-        X, y, hidden=(8,) * 4, init="he", num_epochs=2, seed=0, validation_data=(X, y), backend="reference",
-        verbose=False,
+        X, y, hidden=(8,) * 4, init="he", num_epochs=2, batch_size=64, seed=0, validation_data=(X, y),
+        backend="reference", verbose=False,
     )  # fmt: skip
     rows = [row for row in flow.rows if row[:3] == ("relu", "he", 4)]
     assert len(rows) == 2 * 5
