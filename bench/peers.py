@@ -50,10 +50,16 @@ class Setup(NamedTuple):
             batch_size=self.batch_size,
             shuffle=False,
             params=layer_views(self.start(d), self.widths(d)),
+            normalize=scaling(X),
             backend="reference",
             dtype="float64",
             verbose=False,
         ).params
+
+
+def scaling(X: Any) -> str | None:
+    """How `fastmlp.train` is to normalise a workload's features: pixels to [0, 1], everything else not at all."""
+    return "unit" if X.dtype == np.uint8 else None
 
 
 class Competitor(Protocol):
@@ -86,7 +92,7 @@ class Fastmlp:
             X=X,
             codes=y,
             sample_weight=None,
-            normalization=learn_normalization("unit" if X.dtype == np.uint8 else None, X),
+            normalization=learn_normalization(scaling(X), X),
             architecture=Architecture(setup.widths(X.shape[1]), "relu", "cross_entropy"),
             optimizer=Optimizer(setup.optimizer, setup.lr, 0.0, 0.0),
             batch_size=setup.batch_size,
