@@ -1,6 +1,7 @@
 """Data and backends that several test modules share."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import fastmlp
 from fastmlp.preparation import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background, and then in children, too
 
 
 def frozen(*arrays):
