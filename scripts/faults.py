@@ -49,6 +49,9 @@ FAULTS = (
     Fault("validation: a column index beyond the last", VALIDATION,
           "np.max(indices) >= shape[1]", "np.max(indices) > shape[1]", "tests/test_validation.py"),
 
+    Fault("validation: objects of two kinds are labels", VALIDATION,
+          "if set(examples) in ({int}, {bool}):", "if set(examples) <= {int, bool}:", "tests/test_validation.py"),
+
     # ---- comparison
     Fault("comparison: ok if one difference is small", COMPARISON,
           "return self.loss_gap <= self.loss_tolerance and all(",
@@ -109,6 +112,14 @@ FAULTS = (
     Fault("cli: --normalize unit is ignored", OPTIONS,
           '"normalize": None if arguments.normalize == "none" else arguments.normalize,',
           '"normalize": {"none": None, "unit": "auto"}.get(arguments.normalize, arguments.normalize),',
+          "tests/test_cli.py"),
+    Fault("cli: --no-normalize-targets is ignored", OPTIONS,
+          '"batch_size", "normalize_targets", "dtype"', '"batch_size", "dtype"', "tests/test_cli.py"),
+    Fault("cli: --validation-split takes the test rows", TRAIN,
+          'options["validation_split"] = arguments.validation_split', 'options["validation_data"] = X_test, y_test',
+          "tests/test_cli.py"),
+    Fault("cli: the held-out rows are told as the test rows", TRAIN,
+          'return f"accuracy {model.score(X, y):.4f}"', 'return f"accuracy {model.history.val_accuracy[-1]:.4f}"',
           "tests/test_cli.py"),
     Fault("cli: a tolerance that is exceeded is fine", "fastmlp/cli/compare.py",
           " or int(not comparison.ok)", "", "tests/test_cli.py"),

@@ -29,6 +29,8 @@ def _add_train(commands: Any) -> None:
     data, training, path = _add_training_options(command, 20, "passes over the training rows")
     data.add_argument("--test-size", type=float, default=0.2, help="share of the rows held out for testing; of 70,000 "
                       "MNIST rows it is the last 10,000")  # fmt: skip
+    data.add_argument("--validation-split", type=float, help="share of the training rows held out, on which each "
+                      "epoch's validation figures are taken; by default the test rows are used")  # fmt: skip
     training.add_argument("--epoch-loss", choices=("running", "full"), default="running", help="the loss told of an "
                           "epoch: the mean over its batches, or that of all training rows after it")  # fmt: skip
     training.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
@@ -143,6 +145,8 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
                       "out, with commas between them, such as dates and numbers of rows; none by default")  # fmt: skip
     data.add_argument("--normalize", choices=("auto", "unit", "zscore", "none"), default="auto", help="how features "
                       "are scaled: divided by 255, standardised, not at all, or as they need it")  # fmt: skip
+    data.add_argument("--normalize-targets", action=argparse.BooleanOptionalAction, default=True, help="train a "
+                      "regression on standardised targets; what is told and predicted has their units")  # fmt: skip
     model = command.add_argument_group("network")
     _add_hidden(model)
     model.add_argument("--activation", choices=("relu", "sigmoid", "tanh", "identity"), default="relu",
