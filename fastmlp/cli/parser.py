@@ -38,10 +38,9 @@ def _add_train(commands: Any) -> None:
                           "loss on the whole training set; off by default")  # fmt: skip
     _add_backend(path)
     results = command.add_argument_group("results")
-    results.add_argument("--figure", type=Path, default=Path("fastmlp-train.png"), metavar="FILE",
-                         help="where the curves of loss and accuracy go")  # fmt: skip
-    results.add_argument("--model", type=Path, default=Path("fastmlp-model.npz"), metavar="FILE",
-                         help="where the network goes, for fastmlp predict and fastmlp.MLP.load")  # fmt: skip
+    _add_place(results, "--figure", "fastmlp-train.png", "where the curves of loss and accuracy go")
+    _add_place(results, "--model", "fastmlp-model.npz", "where the network goes, for fastmlp predict and "
+               "fastmlp.MLP.load")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
@@ -55,8 +54,7 @@ def _add_predict(commands: Any) -> None:
     command.add_argument("model", type=Path, metavar="MODEL", help="the network's .npz file")
     command.add_argument("data", type=Path, metavar="FILE", help="a table with a header (.csv, .tsv, .parquet, also "
                          ".csv.gz), or a .npz with X")  # fmt: skip
-    command.add_argument("--output", type=Path, default=Path("fastmlp-predictions.csv"), metavar="FILE", help="where "
-                         "the predictions go, - for standard output")  # fmt: skip
+    _add_place(command, "--output", "fastmlp-predictions.csv", "where the predictions go, - for standard output")
     command.add_argument("--proba", action="store_true", help="write the probability of each class too; off by default")
 
 
@@ -93,10 +91,8 @@ def _add_gradients(commands: Any) -> None:
     command.add_argument("--lr", type=float, default=0.1, help="learning rate")
     _add_seed(command)
     _add_backend(command)
-    command.add_argument("--figure", type=Path, default=Path("fastmlp-gradients.png"), metavar="FILE",
-                         help="where the figure goes")  # fmt: skip
-    command.add_argument("--csv", type=Path, default=Path("fastmlp-gradients.csv"), metavar="FILE",
-                         help="where the table goes")  # fmt: skip
+    _add_place(command, "--figure", "fastmlp-gradients.png", "where the figure goes")
+    _add_place(command, "--csv", "fastmlp-gradients.csv", "where the table goes")
 
 
 def _add_warmup(commands: Any) -> None:
@@ -169,6 +165,11 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
     path.add_argument("--num-threads", "--threads", type=int, metavar="N", help="at most this many threads; by default "
                       "as many as pay")  # fmt: skip
     return data, training, path
+
+
+def _add_place(group: Any, option: str, name: str, meaning: str) -> None:
+    """Add an option for the file that a result is written to, by default of this name in the current folder."""
+    group.add_argument(option, type=Path, default=Path(name), metavar="FILE", help=meaning)
 
 
 def _add_samples(group: Any) -> None:
