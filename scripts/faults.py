@@ -52,6 +52,15 @@ FAULTS = (
     Fault("validation: objects of two kinds are labels", VALIDATION,
           "if set(examples) in ({int}, {bool}):", "if set(examples) <= {int, bool}:", "tests/test_validation.py"),
 
+    # ---- defaults
+    Fault("defaults: the rate of a regression on many columns is that on few", "fastmlp/preparation.py",
+          'if loss == "mean_squared_error":', 'if loss == "nothing":', DEFAULTS),
+    Fault("defaults: rows in CSR are as long as they were before", "fastmlp/normalization.py",
+          "(X.data / np.broadcast_to(self.scale, X.shape[1])[X.indices]) ** 2", "X.data.astype(np.float64) ** 2",
+          DEFAULTS),
+    Fault("defaults: few rows of a regression are in batches of 8", "fastmlp/preparation.py",
+          '"mean_squared_error": 16}', '"mean_squared_error": 8}', DEFAULTS),
+
     # ---- comparison
     Fault("comparison: ok if one difference is small", COMPARISON,
           "return self.loss_gap <= self.loss_tolerance and all(",
