@@ -59,6 +59,13 @@ class Normalization(NamedTuple):
         with np.errstate(over="ignore"):
             return np.max(np.abs(limits - self.shift) / self.scale, axis=0)
 
+    def squared_length(self, X: Features) -> float:
+        """Return the mean over the rows of the sum of their squared normalised features."""
+        with np.errstate(over="ignore"):
+            if is_sparse(X):
+                return float(np.sum((X.data / np.broadcast_to(self.scale, X.shape[1])[X.indices]) ** 2) / X.shape[0])
+            return float(sum(np.sum(self.apply(rows, np.float64) ** 2) for rows in _blocks(X)) / X.shape[0])
+
 
 IDENTITY = Normalization(np.zeros(()), np.ones(()))
 

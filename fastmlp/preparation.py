@@ -27,10 +27,12 @@ from fastmlp.validation import (
 
 BACKENDS = ("jit", "reference")
 
-SGD_LR = {"cross_entropy": 0.1, "binary_cross_entropy": 0.1, "mean_squared_error": 0.01}
+SGD_LR = {"cross_entropy": 0.1, "binary_cross_entropy": 0.1, "mean_squared_error": 0.015}
 ADAM_LR = 0.001
-BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 32, 8, 64
-"""Small tables need many small batches to be learned in as few epochs as large ones."""
+BATCHES, LARGEST_BATCH = 32, 64
+SMALLEST_BATCH = {"cross_entropy": 8, "binary_cross_entropy": 8, "mean_squared_error": 16}
+"""Small tables need many small batches to be learned in as few epochs as large ones; the squared error of few rows is
+too noisy for steps of its rate."""
 
 
 class Preparation(NamedTuple):
@@ -79,14 +81,19 @@ def prepare(
     architecture = Architecture(
         (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
     )
+    normalization = learn_normalization(normalize, features)
+    if batch_size is None:
+        batch_size = default_batch_size(n, coding.loss)
     problem = Problem(
         X=features,
         codes=coding.encode(y, n),
         sample_weight=check_sample_weight(sample_weight, n),
-        normalization=learn_normalization(normalize, features),
+        normalization=normalization,
         architecture=architecture,
-        optimizer=_check_optimizer(optimizer, lr, momentum, nesterov, weight_decay, coding.loss),
-        batch_size=default_batch_size(n) if batch_size is None else check_integer("batch_size", batch_size),
+        optimizer=_check_optimizer(
+            optimizer, lr, momentum, nesterov, weight_decay, coding.loss, lambda: normalization.squared_length(features)
+        ),
+        batch_size=check_integer("batch_size", batch_size),
         dtype=check_dtype("dtype", dtype),
         num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
         target_scale=coding.scaling.scale,
@@ -118,21 +125,33 @@ def make_trainer(
     return Engine(problem, params, before_compiling)
 
 
-def default_batch_size(n: int) -> int:
-    """Return the power of two nearest to n / BATCHES, from SMALLEST_BATCH to LARGEST_BATCH."""
-    return int(np.clip(2 ** round(math.log2(n / BATCHES)), SMALLEST_BATCH, LARGEST_BATCH))
+def default_batch_size(n: int, loss: str) -> int:
+    """Return the power of two nearest to n / BATCHES, from SMALLEST_BATCH of the loss to LARGEST_BATCH."""
+    return int(np.clip(2 ** round(math.log2(n / BATCHES)), SMALLEST_BATCH[loss], LARGEST_BATCH))
 
 
-def default_lr(optimizer: str, loss: str, momentum: float) -> float:
-    """Return the learning rate that suits an optimizer, "sgd" or "adam", and a loss.
+def default_lr(optimizer: str, loss: str, momentum: float, squared_length: Callable[[], float]) -> float:
+    """Return the learning rate that suits an optimizer, "sgd" or "adam", a loss, and rows of this mean squared length.
 
-    Momentum makes each step 1 / (1 - momentum) times as long in the end.
+    Momentum makes each step 1 / (1 - momentum) times as long in the end. The squared error curves as much as rows are
+    long: where many columns say the same, SGD diverges at a larger rate than 1 / squared_length.
     """
-    return ADAM_LR if optimizer == "adam" else SGD_LR[loss] * (1 - momentum)
+    if optimizer == "adam":
+        return ADAM_LR
+    lr = SGD_LR[loss]
+    if loss == "mean_squared_error":
+        lr = min(lr, 1 / max(1, squared_length()))
+    return lr * (1 - momentum)
 
 
 def _check_optimizer(
-    name: str, lr: float | None, momentum: float, nesterov: bool, weight_decay: float, loss: str
+    name: str,
+    lr: float | None,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    loss: str,
+    squared_length: Callable[[], float],
 ) -> Optimizer:
     check_choice("optimizer", name, ("sgd", "adam"))
     momentum = check_number("momentum", momentum, 0.0, 1.0)
@@ -141,7 +160,7 @@ def _check_optimizer(
         raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
     if nesterov and not momentum:
         raise ValueError("nesterov=True needs a momentum above 0, got 0")
-    lr = default_lr(name, loss, momentum) if lr is None else check_number("lr", lr, 0.0, low_open=True)
+    lr = default_lr(name, loss, momentum, squared_length) if lr is None else check_number("lr", lr, 0.0, low_open=True)
     if momentum:
         name = "nesterov" if nesterov else "momentum"
     return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))

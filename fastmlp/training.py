@@ -83,7 +83,8 @@ def train(
         Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
     optimizer : {"sgd", "adam"}
     lr : float, optional
-        Learning rate; by default 0.001 for Adam, and for SGD 0.1, of a regression 0.01, times (1 - momentum).
+        Learning rate; by default 0.001 for Adam, and for SGD 0.1, of a regression 0.015 but at most 1 / the mean
+        squared length of the normalised rows, which of standardised columns is their number, times (1 - momentum).
     momentum : float
         Of SGD, in [0, 1).
     nesterov : bool
@@ -92,8 +93,8 @@ def train(
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
     num_epochs : int
     batch_size : int, optional
-        The last batch of an epoch has the rows that are left. By default the power of two nearest to n / 32, from 8 to
-        64, so that small tables get enough steps an epoch.
+        The last batch of an epoch has the rows that are left. By default the power of two nearest to n / 32, from 8,
+        of a regression 16, to 64, so that small tables get enough steps an epoch.
     shuffle : bool
         Whether each epoch visits the rows in a fresh order.
     normalize : {"auto", "unit", "zscore"} or None

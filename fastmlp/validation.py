@@ -280,13 +280,23 @@ def check_targets(y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
         if all(isinstance(value, str) for value in array.flat):
             return array.astype(str)
         columns = _columns(y)
-        if columns is None:
-            raise TypeError(f"{name} must be numbers or strings, got objects such as {_odd_one(array)!r}")
-        array = _join_columns(y, columns, name)
+        array = _integers_of(array, name) if columns is None else _join_columns(y, columns, name)
     if array.dtype.kind not in "biufUS":
         raise TypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
     _check_finite(array, name)
     return array
+
+
+def _integers_of(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an array of objects that are all integers or all Booleans as one of these."""
+    values = [value.item() if isinstance(value, np.generic) else value for value in array.flat]
+    examples = {type(value): value for value in reversed(values)}
+    if set(examples) in ({int}, {bool}):
+        plain = np.array(values).reshape(array.shape)
+        if plain.dtype.kind in "biu":
+            return plain
+    got = " and ".join(f"{value!r:.60}" for value in list(examples.values())[:-3:-1])
+    raise TypeError(f"{name} must be numbers or strings, as objects all strings, integers or Booleans, got {got}")
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64] | None:

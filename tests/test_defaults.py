@@ -273,15 +273,38 @@ def test_the_learning_rate_suits_the_optimizer(options, lr):
 
 
 def test_the_learning_rate_suits_the_loss():
-    assert default_lr("sgd", "binary_cross_entropy", 0.0) == 0.1
-    assert train(N, N[:, 0], backend="reference").history.lr == [0.01, 0.01]
+    assert default_lr("sgd", "binary_cross_entropy", 0.0, lambda: 1e9) == 0.1
+    assert train(N, N[:, 0], backend="reference").history.lr == [0.015, 0.015]
+    assert train(N, N[:, 0], backend="reference", momentum=0.8).history.lr == pytest.approx([0.003, 0.003])
     assert train(N, N[:, 0], backend="reference", optimizer="adam").history.lr == [0.001, 0.001]
     assert train(N, N[:, 0], backend="reference", lr=0.05).history.lr == [0.05, 0.05]
 
 
+@pytest.mark.parametrize("kind", ["dense", "uint8", "csr", "csr pixels"])
+@pytest.mark.parametrize("normalize", ["auto", None])
+def test_the_learning_rate_of_a_regression_suits_the_length_of_the_rows(kind, normalize):
+    X = np.random.default_rng(0).integers(0, 256, (40, 300))
+    X = X * np.where(np.arange(300) < 150, 0.1, 20) if kind in ("dense", "csr") else X.astype(np.uint8)
+    X = csr_array(X) if kind.startswith("csr") else X
+    history = train(X, N[:40, 0], backend="reference", normalize=normalize).history
+    rows = learn_normalization(normalize, X).apply(X, np.float64)
+    assert history.lr[0] == pytest.approx(1 / np.mean(np.sum(rows**2, axis=1)), rel=1e-12)
+    assert history.lr[0] < 0.015
+
+
+@pytest.mark.filterwarnings("error:training diverged")
+@pytest.mark.parametrize("d", [10, 100, 400])
+def test_columns_that_say_the_same_do_not_make_a_regression_diverge(d):
+    z = np.random.default_rng(0).normal(size=(400, 1))
+    X = z + 0.3 * np.random.default_rng(1).normal(size=(400, d))
+    assert fastmlp.train(X, z[:, 0], seed=0, verbose=False).score(X, z[:, 0]) > 0.8
+
+
 def test_small_tables_have_small_batches():
-    sizes = [default_batch_size(n) for n in (1, 112, 400, 800, 1347, 2000, 60000)]
-    assert sizes == [8, 8, 16, 32, 32, 64, 64]
+    rows = (1, 112, 400, 800, 1347, 2000, 60000)
+    assert [default_batch_size(n, "cross_entropy") for n in rows] == [8, 8, 16, 32, 32, 64, 64]
+    assert [default_batch_size(n, "mean_squared_error") for n in rows] == [16, 16, 16, 32, 32, 64, 64]
+    assert_array_equal(train(N[:90], N[:90, 0]).params, train(N[:90], N[:90, 0], batch_size=16).params)
     assert_array_equal(train(N, N[:, 0] > 0).params, train(N, N[:, 0] > 0, batch_size=16).params)
 
 

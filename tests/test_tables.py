@@ -221,8 +221,10 @@ def test_dates(date, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["May", "marker 12", "1-2", "10.0.0.1", "A-12-31", "12-31", "2024", "+49-30-1234", "maya 2024", "1:2:3:4"]
-)
+    "text",
+    ["May", "marker 12", "1-2", "10.0.0.1", "A-12-31", "12-31", "2024", "+49-30-1234", "maya 2024", "1:2:3:4",
+     "3750.0", "1999.95", "2024.05"],
+)  # fmt: skip
 def test_what_is_no_date(text, tmp_path):
     assert not read_table(write(tmp_path, f"x;y\n{text};1\n{text};2\n")).holds_dates("x")
 

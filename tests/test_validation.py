@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 import fastmlp
-from fastmlp.validation import check_features
+from fastmlp.validation import check_features, check_targets
 
 N, D, K, H = 12, 4, 3, 5
 X = np.random.default_rng(3).normal(size=(N, D))
@@ -65,8 +65,11 @@ BAD_INPUT = [
     ({"y": changed(Y * 1.0, 3, np.nan)}, ValueError, r"^y must be finite, got nan"),
     ({"y": changed(Y * 1.0, 3, np.inf)}, ValueError, r"^y must be finite, got inf"),
     ({"y": changed(ONE_HOT, (3, 1), np.nan)}, ValueError, r"^y must be finite, got nan at row 3, column 1"),
-    ({"y": Y.astype(object)}, TypeError, r"^y must be numbers or strings, got objects such as 0"),
-    ({"y": ["a", None] * 6}, TypeError, r"^y must be numbers or strings, got objects such as None"),
+    ({"y": ["a", None] * 6}, TypeError, r"^y must be .*as objects all .*, got 'a' and None$"),
+    ({"y": np.array([2, "b"] * 6, object)}, TypeError, r"^y must be numbers or strings, .*, got 2 and 'b'$"),
+    ({"y": np.array([1, True] * 6, object)}, TypeError, r"^y must be numbers or strings, .*, got 1 and True$"),
+    ({"y": (Y + 0.5).astype(object)}, TypeError, r"^y must be numbers or strings, .*, got 0\.5$"),
+    ({"y": np.array([0, 2**70] * 6, object)}, TypeError, r"^y must be numbers or strings, .*, got 0$"),
     ({"y": Y.astype(complex)}, TypeError, r"^y must be numbers or strings, got dtype complex128"),
     ({"y": np.zeros(N, int)}, ValueError, r"^y must hold at least two classes, got only 0"),
     ({"y": ["a"] * N}, ValueError, r"^y must hold at least two classes, got only 'a'"),
@@ -554,7 +557,7 @@ def test_strings_of_variable_width_are_labels(backend):
     assert set(model.predict(X)) <= {"ant", "bumblebee", "cat"}
     assert model.score(X, labels) == model.score(X, words) == model.history.val_accuracy[-1]
     missing = np.array(["ant", None] * 6, np.dtypes.StringDType(na_object=None))
-    with pytest.raises(TypeError, match=r"^y must be numbers or strings, got objects such as None$"):
+    with pytest.raises(TypeError, match=r"^y must be numbers or strings, as objects .*, got 'ant' and None$"):
         fastmlp.train(X, missing, backend=backend)
 
 
@@ -585,6 +588,16 @@ def test_labels_are_not_rounded_to_a_neighbour():
 def test_floats_beyond_any_integer_are_no_labels():
     with pytest.raises(ValueError, match=r"^y must hold class labels below 2\*\*63, got 1e\+300$"):
         fastmlp.train(X, changed(Y * 1.0, 3, 1e300), loss="cross_entropy", backend="reference")
+
+
+def test_objects_that_are_alike_have_their_own_type():
+    y = [True, np.False_, True]
+    assert check_targets(np.array(y, object), 3).tolist() == y
+    assert check_targets(np.array(y, object), 3).dtype == bool
+    assert check_targets(np.array([-3, np.uint8(5)], object), 2).dtype == np.int64
+    column = check_targets(np.array([["b"], ["a"]], object), 2)
+    assert column.tolist() == [["b"], ["a"]]
+    assert column.dtype == np.dtype("<U1")
 
 
 def test_bytes_are_not_strings():

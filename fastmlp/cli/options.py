@@ -7,7 +7,7 @@ from typing import Any
 def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_training_options` asked for, as keyword arguments of `fastmlp.train`."""
     names = ("activation", "loss", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "num_epochs",
-             "batch_size", "dtype", "num_threads", "seed")  # fmt: skip
+             "batch_size", "normalize_targets", "dtype", "num_threads", "seed")  # fmt: skip
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     return options | {
         "hidden": widths(arguments.hidden),

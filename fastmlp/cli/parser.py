@@ -29,6 +29,8 @@ def _add_train(commands: Any) -> None:
     data, training, path = _add_training_options(command, 20, "passes over the training rows")
     data.add_argument("--test-size", type=float, default=0.2, help="share of the rows held out for testing; of 70,000 "
                       "MNIST rows it is the last 10,000")  # fmt: skip
+    data.add_argument("--validation-split", type=float, help="share of the training rows held out, on which each "
+                      "epoch's validation figures are taken; by default the test rows are used")  # fmt: skip
     training.add_argument("--epoch-loss", choices=("running", "full"), default="running", help="the loss told of an "
                           "epoch: the mean over its batches, or that of all training rows after it")  # fmt: skip
     training.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
@@ -36,10 +38,9 @@ def _add_train(commands: Any) -> None:
                           "loss on the whole training set; off by default")  # fmt: skip
     _add_backend(path)
     results = command.add_argument_group("results")
-    results.add_argument("--figure", type=Path, default=Path("fastmlp-train.png"), metavar="FILE",
-                         help="where the curves of loss and accuracy go")  # fmt: skip
-    results.add_argument("--model", type=Path, default=Path("fastmlp-model.npz"), metavar="FILE",
-                         help="where the network goes, for fastmlp predict and fastmlp.MLP.load")  # fmt: skip
+    _add_place(results, "--figure", "fastmlp-train.png", "where the curves of loss and accuracy go")
+    _add_place(results, "--model", "fastmlp-model.npz", "where the network goes, for fastmlp predict and "
+               "fastmlp.MLP.load")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
@@ -53,8 +54,7 @@ def _add_predict(commands: Any) -> None:
     command.add_argument("model", type=Path, metavar="MODEL", help="the network's .npz file")
     command.add_argument("data", type=Path, metavar="FILE", help="a table with a header (.csv, .tsv, .parquet, also "
                          ".csv.gz), or a .npz with X")  # fmt: skip
-    command.add_argument("--output", type=Path, default=Path("fastmlp-predictions.csv"), metavar="FILE", help="where "
-                         "the predictions go, - for standard output")  # fmt: skip
+    _add_place(command, "--output", "fastmlp-predictions.csv", "where the predictions go, - for standard output")
     command.add_argument("--proba", action="store_true", help="write the probability of each class too; off by default")
 
 
@@ -91,10 +91,8 @@ def _add_gradients(commands: Any) -> None:
     command.add_argument("--lr", type=float, default=0.1, help="learning rate")
     _add_seed(command)
     _add_backend(command)
-    command.add_argument("--figure", type=Path, default=Path("fastmlp-gradients.png"), metavar="FILE",
-                         help="where the figure goes")  # fmt: skip
-    command.add_argument("--csv", type=Path, default=Path("fastmlp-gradients.csv"), metavar="FILE",
-                         help="where the table goes")  # fmt: skip
+    _add_place(command, "--figure", "fastmlp-gradients.png", "where the figure goes")
+    _add_place(command, "--csv", "fastmlp-gradients.csv", "where the table goes")
 
 
 def _add_warmup(commands: Any) -> None:
@@ -143,6 +141,8 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
                       "out, with commas between them, such as dates and numbers of rows; none by default")  # fmt: skip
     data.add_argument("--normalize", choices=("auto", "unit", "zscore", "none"), default="auto", help="how features "
                       "are scaled: divided by 255, standardised, not at all, or as they need it")  # fmt: skip
+    data.add_argument("--normalize-targets", action=argparse.BooleanOptionalAction, default=True, help="train a "
+                      "regression on standardised targets; what is told and predicted has their units")  # fmt: skip
     model = command.add_argument_group("network")
     _add_hidden(model)
     model.add_argument("--activation", choices=("relu", "sigmoid", "tanh", "identity"), default="relu",
@@ -165,6 +165,11 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
     path.add_argument("--num-threads", "--threads", type=int, metavar="N", help="at most this many threads; by default "
                       "as many as pay")  # fmt: skip
     return data, training, path
+
+
+def _add_place(group: Any, option: str, name: str, meaning: str) -> None:
+    """Add an option for the file that a result is written to, by default of this name in the current folder."""
+    group.add_argument(option, type=Path, default=Path(name), metavar="FILE", help=meaning)
 
 
 def _add_samples(group: Any) -> None:

@@ -39,12 +39,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     began = time.perf_counter()
     last: deque[fastmlp.MLP] = deque(maxlen=1)
+    if arguments.validation_split is None:
+        options["validation_data"] = X_test, y_test
+    else:
+        options["validation_split"] = arguments.validation_split
     options["callbacks"] = [lambda model, history: last.append(model)]
     divergence = ""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.filterwarnings("always", "training diverged", RuntimeWarning)
-            model = fastmlp.train(X_train, y_train, validation_data=(X_test, y_test), **options)
+            model = fastmlp.train(X_train, y_train, **options)
         ignore_interrupts()
         for warning in caught:
             if str(warning.message).startswith("training diverged"):
@@ -92,7 +96,7 @@ def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDA
 
 def _evaluate(model: fastmlp.MLP, X: NDArray[Any], y: NDArray[Any]) -> str:
     """Return how good a network is on other rows: its accuracy, or R² and the mean absolute error."""
-    if model.history.val_accuracy:
-        return f"accuracy {model.history.val_accuracy[-1]:.4f}"
+    if model._coding.loss != "mean_squared_error":
+        return f"accuracy {model.score(X, y):.4f}"
     error = f"mean absolute error {np.mean(np.abs(model.predict(X) - y)):.4g}"
     return f"R² {model.score(X, y):.4f}, {error}" if len(y) > 1 else error
