@@ -24,11 +24,10 @@ def warmup(
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
 ) -> float:
-    """Compile the programs of such trainings and keep them on disk; return the seconds it took.
+    """Compile what such trainings and their predictions need and keep it on disk; return the seconds it took.
 
-    A program serves any number of samples and batch sizes. The number of hidden layers matters up to three, widths only
-    where they change how units are laid out in vector registers. One program for each type of input, sparse and dense,
-    is made ready.
+    That is made of stages, which serve any number of samples, batch size and depth. Widths matter only where they change
+    how units are laid out in vector registers. For each type of input, sparse and dense features are made ready.
 
     Parameters
     ----------
@@ -50,8 +49,9 @@ def warmup(
     >>> import fastmlp
     >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
     """
-    from fastmlp.engine.programs import find_program
-    from fastmlp.engine.spec import make_spec
+    from fastmlp.engine.library import find_stages
+    from fastmlp.engine.plan import make_plan
+    from fastmlp.engine.schedule import make_schedule, stages_of
 
     widths = (
         check_integer("num_features", num_features),
@@ -65,6 +65,11 @@ def warmup(
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
-    for raw, form in product(raws, ("sparse", "dense")):
-        find_program(make_spec(architecture, form, raw, numbers, optimizer, by_unit=True))
+    plans = [
+        make_plan(architecture, form, raw, numbers, rule, transposed)
+        for raw, form, (rule, transposed) in product(
+            raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
+        )
+    ]
+    find_stages(list(dict.fromkeys(stage for plan in plans for stage in stages_of(make_schedule(plan)))))
     return time.perf_counter() - started
