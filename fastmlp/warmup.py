@@ -26,7 +26,7 @@ def warmup(
 ) -> float:
     """Compile what such trainings and their predictions need and keep it on disk; return the seconds it took.
 
-    That is made of stages, which serve any number of samples, batch size and depth. Widths matter only where they change
+    These are stages, which serve any number of samples, any batch size and depth. Widths matter only where they change
     how units are laid out in vector registers. For each type of input, sparse and dense features are made ready.
 
     Parameters

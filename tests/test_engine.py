@@ -20,7 +20,6 @@ from fastmlp.descent import Descent
 from fastmlp.engine import trainer
 from fastmlp.engine.features import MOST_SPARSE_FEATURES
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
-from fastmlp.engine.processor import LANES
 from fastmlp.engine.stages.reading import CACHED
 from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.trainer import Engine

@@ -5,7 +5,8 @@ Whatever the network, the data and the optimizer are, this is the loop; all the 
 
 from fastmlp.engine.division import meet
 from fastmlp.engine.simd import call, kernel, least, pointer
-from fastmlp.engine.tables import BETA1, BETA2, run_table, schedule_table, step_table
+from fastmlp.engine.tables import BETA1, BETA2
+from fastmlp.engine.views import run_table, schedule_table, step_table
 
 floats, integers = pointer("f64"), pointer("i64")
 

@@ -27,7 +27,7 @@ LOWEST = -1e30
 
 
 def make_head(loss, kind, lanes):
-    """Return the kernel head(first, last, K, panels, stride, A, D, target, share, units, loss): samples first ≤ k < last.
+    """Return the kernel head(first, last, K, panels, stride, A, D, target, share, units, loss): first ≤ k < last.
 
     target[k] is the address of the class number, or of a row of K numbers.
     """

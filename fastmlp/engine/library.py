@@ -41,11 +41,13 @@ if hasattr(os, "register_at_fork"):
 def find_stages(stages, before_compiling=None):
     """Return {stage: address}; what is neither in memory nor on disk is compiled, after a call that says so."""
     with _lock:
-        missing = [stage for stage in stages if stage not in _addresses]
+        found = {stage: _addresses[stage] for stage in stages if stage in _addresses}
+        missing = [stage for stage in stages if stage not in found]
         if missing:
             with held_back():
-                _addresses.update(_interpret(missing) if _interprets() else _load(missing, before_compiling))
-        return {stage: _addresses[stage] for stage in stages}
+                found |= _interpret(missing) if _interprets() else _load(missing, before_compiling)
+                _addresses.update(found)
+        return found
 
 
 def make_callable(address):

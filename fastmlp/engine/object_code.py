@@ -17,7 +17,6 @@ from numba.core.registry import cpu_target
 from fastmlp.engine.processor import target_machine
 from fastmlp.engine.simd.compiler import OPTIONS
 
-
 ROOM = "@room = global [8 x i64] zeroinitializer"
 """A writable variable: the loader puts addresses of C functions beside it, for which alone it would reserve nothing."""
 

@@ -6,8 +6,8 @@ import threading
 import numpy as np
 
 from fastmlp.engine.features import raw_type, read_entries, read_rows, readable, split_features
-from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.plan import make_plan
+from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.tables import S
 from fastmlp.engine.workspace import Workspace
 

@@ -29,19 +29,23 @@ class Step(NamedTuple):
     layer: int
 
     def __str__(self):
-        return f"{self.stage} of layer {self.layer + 1}"
+        return f"{self.stage}, layer {self.layer + 1}"
 
 
 Phase = list[Step]
 
 
 def make_schedule(plan):
-    """Return the phases of a plan's batches, after the one that reads the first batch."""
-    read = _read(plan)
-    if not plan.optimizer:
-        return [read, _enter(plan), [*_forward(plan), Step(Stage("write_scores", (plan.kind, plan.out)), _last(plan)), *read], []]
-    through = [*_forward(plan), Step(Stage("loss", (plan.kind, plan.out, plan.loss)), _last(plan)), *_backward(plan)]
-    return [read, _enter(plan), [*through, *read], _update(plan)]
+    """Return the phases of a plan's batches, after the one that reads the first batch.
+
+    Predictions have the first two; after them, threads wait for each other once more.
+    """
+    read, through = _read(plan), _forward(plan)
+    if plan.optimizer:
+        through += [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *_backward(plan)]
+    else:
+        through += [Step(Stage("write_scores", (plan.kind, plan.out)), plan.depth)]
+    return [read, _enter(plan), through + read, _update(plan) if plan.optimizer else []]
 
 
 def stages_of(schedule):
@@ -51,14 +55,9 @@ def stages_of(schedule):
 
 def describe(schedule):
     """Say in lines what a schedule does."""
-    titles = ["before the first batch", *(f"phase {i}" for i in range(1, len(schedule)))]
-    return "\n".join(
-        line for title, phase in zip(titles, schedule, strict=True) for line in (f"{title}:", *(f"    {step}" for step in phase))
-    )
-
-
-def _last(plan):
-    return plan.depth
+    titles = ["before the first batch:", *(f"phase {i}:" for i in range(1, len(schedule)))]
+    parts = [[title, *(f"    {step}" for step in phase)] for title, phase in zip(titles, schedule, strict=True)]
+    return "\n".join(line for part in parts for line in part)
 
 
 def _row(plan, layer):
@@ -110,12 +109,9 @@ def _forward(plan):
     return steps
 
 
-def _backward(plan, end=None):
+def _backward(plan):
     """The deltas of the layers below the last one, down to the one to which shards add."""
-    steps = []
-    for layer in range(plan.depth, _above(plan), -1):
-        steps += _delta(plan, layer)
-    return steps
+    return [step for layer in range(plan.depth, _above(plan), -1) for step in _delta(plan, layer)]
 
 
 def _delta(plan, layer):

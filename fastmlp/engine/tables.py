@@ -13,8 +13,6 @@ D  features, padded to whole words and one more
 
 from typing import NamedTuple
 
-from fastmlp.engine.simd import struct
-
 S = 64
 """Samples in a tile, the bits of a mask."""
 FEATURE_SHARDS = 4
@@ -120,12 +118,3 @@ STEP = {
     "stage": Field("int"),  # the address of a function
     "layer": Field("layer"),  # the table that it works on
 }
-
-
-def _table(name, fields):
-    return struct(name, {field: "float" if kind == "float" else "int" for field, (kind, *_) in fields.items()})
-
-
-# Addresses are integers here: a stage makes them what it needs.
-layer_table, run_table = _table("layer", LAYER), _table("run", RUN)
-schedule_table, step_table = _table("schedule", SCHEDULE), _table("step", STEP)

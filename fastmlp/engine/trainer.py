@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 
 from fastmlp.engine.features import find_base, read_entries, read_rows, readable, split_features
+from fastmlp.engine.plan import make_plan
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
-from fastmlp.engine.plan import make_plan
+from fastmlp.engine.schedule import describe
 from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
@@ -58,6 +59,7 @@ class Engine:
         self._workspace = Workspace(plan, architecture.widths, split, self._batch, threads, before_compiling)
         self.compile_seconds = time.perf_counter() - started
         self._workspace.load(params)
+        self.schedule = describe(self._workspace.schedule)
         units, self._unit = problem.target_units
         self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)

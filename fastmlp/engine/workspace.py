@@ -72,6 +72,7 @@ class Workspace:
     def _count_sizes(self, batch):
         """The numbers that letters in tables stand for; those of the first layer, of which a reader's arrays are."""
         first, T, words = self._plans[0], -(-batch // S), self._words
+        longest = -(-words // self._parts)
         block = max(1, BLOCK_BYTES // (64 * self.plan.first * self._dtype.itemsize))
         return {
             "T": T,
@@ -80,7 +81,7 @@ class Workspace:
             "H": self._parts,
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
-            "K": -(-(-(-words // self._parts)) // block) + 1,
+            "K": -(-longest // block) + 1,
             "O": self._plans[-1].panels * self._plans[-1].lanes,
             "W": max(self.plan.row, self.plan.out),
             "block": block,

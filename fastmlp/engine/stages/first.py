@@ -18,7 +18,8 @@ from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import is_wide, wider
 from fastmlp.engine.simd import inline, kernel, least, low_bits, number, pointer, splat, transpose
 from fastmlp.engine.stages.reading import fetch_tile, is_cached
-from fastmlp.engine.tables import CHUNK, S, layer_table, run_table
+from fastmlp.engine.tables import CHUNK, S
+from fastmlp.engine.views import layer_table, run_table
 
 integers, places = pointer("i64"), pointer("u16")
 

@@ -3,7 +3,8 @@
 from fastmlp.engine.division import own_samples, tiles_of, within
 from fastmlp.engine.head import make_head
 from fastmlp.engine.simd import pointer
-from fastmlp.engine.tables import S, layer_table, run_table
+from fastmlp.engine.tables import S
+from fastmlp.engine.views import layer_table, run_table
 
 integers, floats = pointer("i64"), pointer("f64")
 

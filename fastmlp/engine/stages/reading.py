@@ -6,13 +6,13 @@ from fastmlp.engine.division import (
     own_features,
     own_samples,
     read_samples,
-    share_of,
     shard_of_features,
-    tile_size,
+    share_of,
 )
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, kernel, least, pointer, prefetch
-from fastmlp.engine.tables import S, run_table
+from fastmlp.engine.tables import S
+from fastmlp.engine.views import run_table
 
 integers, words, positions, places, bytes_ = (
     pointer("i64"),
@@ -123,7 +123,9 @@ def make_list_features(kind, raw_kind):
                 fetch_samples(t, ahead + k, ahead + k + 1, j0, j1)
             cut, nonzero = cuts + k * (blocks + 1), words(t.nonzero) + (k // S * t.words + begin)
             features = raw(place_of(t, order[at + k])) + j0
-            position = list_nonzeros(k % S, j1 - j0, t.block, features, base, scale, index, value, position, cut, nonzero)
+            position = list_nonzeros(
+                k % S, j1 - j0, t.block, features, base, scale, index, value, position, cut, nonzero
+            )
         if t.by_feature or t.all_read or t.thread == 0:
             nonzero = words(t.nonzero)
             for k in range(size, (size + S - 1) // S * S):
@@ -184,7 +186,7 @@ def make_copy_features(kind, raw_kind, row):
             )  # fmt: skip
 
     def copy_features(run, layer):
-        t, size = run_table(run), 0
+        t = run_table(run)
         begin, end = feature_shards(t)
         for r in range(begin, end):
             read(t, t.portions, t.next_size, r)

@@ -29,7 +29,8 @@ from fastmlp.engine.hidden import chain as chain_tile
 from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import is_wide
 from fastmlp.engine.simd import kernel, least, low_bits, pair, pointer, splat, transpose, transpose_bits
-from fastmlp.engine.tables import CHUNK, S, layer_table, run_table
+from fastmlp.engine.tables import CHUNK, S
+from fastmlp.engine.views import layer_table, run_table
 
 integers, words = pointer("i64"), pointer("i64", 64)
 
@@ -118,9 +119,7 @@ def make_gather(kind, row):
             first, count = within(i, begin, end)
             for p in range(P):
                 k = (p * T + i) * S + first
-                add_panels(
-                    count, t.shards, P * T * S, rows(layer.Z) + k, rows(layer.b) + p, rows(layer.A) + k
-                )
+                add_panels(count, t.shards, P * T * S, rows(layer.Z) + k, rows(layer.b) + p, rows(layer.A) + k)
 
     return gather
 
