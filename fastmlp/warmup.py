@@ -10,7 +10,10 @@ from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-from fastmlp.validation import check_choice, check_dtype, check_hidden, check_integer
+from fastmlp.validation import check_choice, check_dtype, check_flag, check_hidden, check_integer
+
+STAGES_AT_A_TIME = 32
+"""Between two moves of the bar."""
 
 
 def warmup(
@@ -23,6 +26,7 @@ def warmup(
     optimizer: str = "sgd",
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
+    everything: bool = False,
 ) -> float:
     """Compile what such trainings and their predictions need and keep it on disk; return the seconds it took.
 
@@ -38,6 +42,8 @@ def warmup(
     optimizer : {"sgd", "momentum", "nesterov", "adam"}
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
+    everything : bool
+        Compile whatever any training can need, which takes minutes and some megabytes; all else is ignored.
 
     Raises
     ------
@@ -65,6 +71,9 @@ def warmup(
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
+    if check_flag("everything", everything):
+        _compile_everything()
+        return time.perf_counter() - started
     plans = [
         make_plan(architecture, form, raw, numbers, rule, transposed)
         for raw, form, (rule, transposed) in product(
@@ -73,3 +82,17 @@ def warmup(
     ]
     find_stages(list(dict.fromkeys(stage for plan in plans for stage in stages_of(make_schedule(plan)))))
     return time.perf_counter() - started
+
+
+def _compile_everything() -> None:
+    from tqdm import tqdm
+
+    from fastmlp.engine.library import find_stages
+    from fastmlp.engine.prebuilt import every_stage
+
+    stages = every_stage()
+    with tqdm(total=len(stages), unit="stage", disable=None) as bar:
+        for start in range(0, len(stages), STAGES_AT_A_TIME):
+            part = stages[start : start + STAGES_AT_A_TIME]
+            find_stages(part)
+            bar.update(len(part))

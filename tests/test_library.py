@@ -14,7 +14,7 @@ from processes import run_python
 
 import fastmlp
 from fastmlp.engine import library, object_code
-from fastmlp.engine.library import find_stages, path_of, symbol
+from fastmlp.engine.library import find_stages, path_of
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.stages import Stage
 from fastmlp.engine.trainer import Engine
@@ -57,8 +57,8 @@ from fastmlp.engine import library
 from fastmlp.engine.trainer import Engine
 
 for path in [*Path({cache!r}).iterdir()] * 40:
-    name = library.symbol(path.name.rpartition("-")[0])
-    library._enter(path.read_bytes()[library._CHECKSUM_SIZE :], name)
+    name = path.name.rpartition("-")[0]
+    library._enter(path.read_bytes()[library._CHECKSUM_SIZE :], f"fastmlp_{{name}}".replace("-", "_"))
 problem, start, orders = make_problem({case!r})
 params, losses = train(Engine(problem, start), orders)
 print(np.all(np.isfinite(losses)))
@@ -164,7 +164,7 @@ class Forgetful(dict):
 @pytest.fixture
 def compiled(filled, monkeypatch):
     """The symbols of stages compiled in a test; those of CASE take no time, their object code being known."""
-    codes = {symbol(name_of(path)): path.read_bytes()[library._CHECKSUM_SIZE :] for path in filled[0].iterdir()}
+    codes = {symbol_of(path): path.read_bytes()[library._CHECKSUM_SIZE :] for path in filled[0].iterdir()}
     compile_object, calls = object_code.compile_object, []
 
     def look_up(function, name):
@@ -176,9 +176,9 @@ def compiled(filled, monkeypatch):
     return calls
 
 
-def name_of(path):
-    """The stage in a file of the cache."""
-    return path.name.rpartition("-")[0]
+def symbol_of(path):
+    """What the object code in a file of the cache calls its stage."""
+    return f"fastmlp_{path.name.rpartition('-')[0]}".replace("-", "_")
 
 
 # ---- one process after another
@@ -240,7 +240,7 @@ def test_a_damaged_file_is_compiled_again(cache, compiled, damage):
         spoil(path, damage)
         assert path.read_bytes() != whole
     same_bits((compare(CASE).params,), (wanted,))
-    assert compiled == [symbol(name_of(path))]
+    assert compiled == [symbol_of(path)]
     assert path.read_bytes() == whole
     compare(CASE)
     assert len(compiled) == 1
@@ -280,7 +280,7 @@ def test_another_stage_is_not_taken_for_this_one(cache, compiled):
     (other,) = cache.glob("chain-*")
     shutil.copy(other, path_of(wanted))
     find_stages([wanted])
-    assert compiled == [symbol(wanted)]
+    assert compiled == [wanted.symbol]
 
 
 def test_the_stages_of_a_training_serve_others(cache, compiled):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from llvmlite import binding
 
-from fastmlp.engine.processor import LANES, target_machine
+from fastmlp.engine import prebuilt
+from fastmlp.engine.processor import TARGET
 from fastmlp.files import whole_file
 from fastmlp.interrupts import held_back
 
@@ -72,19 +73,21 @@ def _interpret(stages):
 
 
 def _load(stages, before_compiling):
-    """Return the addresses of stages from disk, or compiled."""
-    codes = {stage: _read(path_of(stage)) for stage in stages}
+    """Return the addresses of stages from the package, from disk, or compiled."""
+    names = {name_of(stage): stage for stage in stages}
+    codes = {names[name]: code for name, code in prebuilt.read(names).items()}
+    codes |= {stage: _read(path_of(stage)) for stage in stages if stage not in codes}
     unknown = [stage for stage, code in codes.items() if code is None]
     if unknown:
         if before_compiling is not None:
             before_compiling()
         codes |= _compile(unknown)
-    return {stage: _enter(code, symbol(stage)) for stage, code in codes.items()}
+    return {stage: _enter(code, stage.symbol) for stage, code in codes.items()}
 
 
 def _enter(object_code, name):
     """Load object code for good; return the address of its function of this name."""
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine(), use_lmm=True)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), TARGET.machine(), use_lmm=True)
     engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
     engine.finalize_object()
     _engines.append(engine)
@@ -92,19 +95,13 @@ def _enter(object_code, name):
 
 
 def _compile(stages):
-    from fastmlp.engine.object_code import compile_object
+    from fastmlp.engine.workshop import compile_stages
 
-    codes = {}
-    for stage in stages:
-        codes[stage] = compile_object(stage.make(), symbol(stage))
+    codes = compile_stages(stages)
+    for stage, code in codes.items():
         with contextlib.suppress(OSError):
-            _write(path_of(stage), codes[stage])
+            _write(path_of(stage), code)
     return codes
-
-
-def symbol(stage):
-    """What the object code of a stage calls it."""
-    return f"fastmlp_{stage}".replace("-", "_")
 
 
 def cache_folder():
@@ -118,15 +115,20 @@ def cache_folder():
         return Path(os.devnull)
 
 
+def name_of(stage, *surroundings):
+    """A name that changes with all that a stage's object code depends on: its sources, and where it was compiled."""
+    parts = str(stage), _digest(stage.module), TARGET.lanes, TARGET.compress, surroundings
+    return f"{stage}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"
+
+
 def path_of(stage):
-    """The file of a stage in the cache folder; its name changes with all that the object code depends on."""
-    parts = str(stage), _digest(stage.module), LANES, _surroundings()
-    return cache_folder() / f"{stage}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.o"
+    """The file of a stage in the cache folder."""
+    return cache_folder() / f"{name_of(stage, *_surroundings())}.o"
 
 
 @functools.cache
 def _surroundings():
-    return version("numba"), version("llvmlite"), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    return version("numba"), version("llvmlite"), TARGET.cpu, TARGET.features
 
 
 @functools.cache

@@ -5,6 +5,7 @@ are only lowered and linked, and LLVM sees the finished stage once: half of the 
 """
 
 import gc
+import re
 from contextlib import contextmanager
 
 from llvmlite import binding
@@ -14,7 +15,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from fastmlp.engine.processor import target_machine
+from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.compiler import OPTIONS
 
 ROOM = "@room = global [8 x i64] zeroinitializer"
@@ -74,13 +75,12 @@ def link(function):
 
 def optimise(module, name, machine, symbol):
     """Optimise the module for a machine, with the function as its only entry, now called symbol; return the module."""
-    for function in module.functions:
-        if not function.is_declaration and function.name != name:
-            function.linkage = "internal"
-    for variable in module.global_variables:
-        if not variable.is_declaration:
-            variable.linkage = "internal"
     module.get_function(name).name = symbol
+    # Numba's names count what was compiled before: object code would not be the same twice.
+    for i, function in enumerate(f for f in module.functions if not f.is_declaration and f.name != symbol):
+        function.linkage, function.name = "internal", f"function_{i}"
+    for i, variable in enumerate(v for v in module.global_variables if not v.is_declaration):
+        variable.linkage, variable.name = "internal", f"variable_{i}"
     module.link_in(binding.parse_assembly(ROOM))
     options = binding.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = False
@@ -92,6 +92,16 @@ def optimise(module, name, machine, symbol):
 
 
 def compile_object(function, symbol):
-    """Return the object code of function(int64, int64) → None for this processor, which calls it symbol."""
-    machine = target_machine()
-    return machine.emit_object(optimise(*link(function), machine, symbol))
+    """Return the object code of function(int64, int64) → None for TARGET, which calls it symbol."""
+    machine = TARGET.machine()
+    module, name = link(function)
+    if TARGET.triple != binding.get_process_triple():
+        module = _describe_anew(module, machine)
+    return machine.emit_object(optimise(module, name, machine, symbol))
+
+
+def _describe_anew(module, machine):
+    """Return the module, which Numba described as this machine's, as one of another machine."""
+    code = re.sub(r"^target (triple|datalayout) = .*$", "", str(module), flags=re.MULTILINE)
+    described = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+    return binding.parse_assembly(described + code)

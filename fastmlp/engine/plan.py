@@ -38,13 +38,18 @@ def is_divided_by_feature(widths, kind, form):
     return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
 
 
+def rows_of_panels(kind):
+    """Units that a panel may have, the widest first."""
+    register, most = registers(kind)
+    return [n * register for n in (4, 2, 1) if n <= most]
+
+
 def panel_widths(widths, kind, form):
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
     Wide panels are the fastest; narrower ones where padding would cost more than it gains.
     """
-    register, most = registers(kind)
-    choices = [n * register for n in (4, 2, 1) if n <= most]
+    register, choices = registers(kind)[0], rows_of_panels(kind)
     hidden, outputs = widths[1:-1], widths[-1]
     out = min(row for row in choices if row >= min(outputs, choices[0]))
     if not hidden:

@@ -41,7 +41,7 @@ code only; test it through a small @njit. With NUMBA_DISABLE_JIT=1 the same kern
 twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 overrides LANES.
 """
 
-from fastmlp.engine.processor import COMPRESS, LANES, lanes
+from fastmlp.engine.processor import LANES, TARGET, lanes
 from fastmlp.engine.simd.compiler import inline, kernel
 from fastmlp.engine.simd.math import exp, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
@@ -81,8 +81,8 @@ from fastmlp.engine.simd.primitives import (
 )
 
 __all__ = [
-    "COMPRESS",
     "LANES",
+    "TARGET",
     "absolute",
     "atomic_add",
     "atomic_load",

@@ -1,14 +1,14 @@
 """Memory in compiled code: rows at an address, tables of addresses, prefetching and atomic counters."""
 
 import operator
-import sys
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic
 
+from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.types import (
     BYTE_POINTER,
     I32,
@@ -298,7 +298,7 @@ def spin(typing_context, n):
     """Wait a moment in a loop's turn n: a pause of the core; beyond some thousand turns, a turn for other threads."""
 
     def generate(context, b, sig, args):
-        machine = binding.get_process_triple()
+        machine = TARGET.triple
         with b.if_else(b.icmp_signed("<", args[0], I64(SPINS_BEFORE_YIELD))) as (early, late):
             with early:
                 if machine.startswith(("x86", "i686", "amd64")):
@@ -306,7 +306,7 @@ def spin(typing_context, n):
                 elif machine.startswith(("aarch64", "arm64")):
                     call_function(b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
             with late:
-                if sys.platform != "win32":
+                if "windows" not in machine:
                     call_function(b, "sched_yield", I32)
         return context.get_dummy_value()
 

@@ -51,6 +51,11 @@ class Stage(NamedTuple):
         home = HOMES[self.name]
         return f"fastmlp.engine.{home[2:]}" if home.startswith("..") else f"fastmlp.engine.stages.{home}"
 
+    @property
+    def symbol(self):
+        """What its object code calls it."""
+        return f"fastmlp_{self}".replace("-", "_")
+
     def make(self):
         """Return the function for Numba to compile; this imports the compiler."""
         return getattr(import_module(self.module), f"make_{self.name}")(*self.options)
