@@ -111,8 +111,8 @@ def _add_warmup(commands: Any) -> None:
     command.add_argument("--optimizer", choices=("sgd", "momentum", "nesterov", "adam"), default="sgd",
                          help="how gradients become steps")  # fmt: skip
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of weights and arithmetic")
-    command.add_argument("--all", action="store_true", help="compile for every network, which takes minutes; off by "
-                         "default")  # fmt: skip
+    command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
+                         "minutes; off by default")  # fmt: skip
 
 
 class _HelpFormatter(argparse.HelpFormatter):

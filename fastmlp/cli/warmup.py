@@ -14,7 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
         num_outputs=arguments.num_outputs,
         optimizer=arguments.optimizer,
         dtype=arguments.dtype,
-        everything=arguments.all,
+        everything=arguments.everything,
     )
     print(f"compiled code is ready after {seconds:.2f} s")
     return 0
