@@ -20,7 +20,7 @@ from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
 from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.simd import lanes, pair
-from fastmlp.engine.spec import CHUNK, S
+from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.workspace import BLOCK_BYTES
 
 F = np.float32
@@ -230,8 +230,8 @@ def activate(rng, _, p):
 cross_entropy = make_head("cross_entropy", "f32", R)
 
 
-def run_head(K, P, A, D, code, share, units, losses):
-    cross_entropy(0, S, K, P, S, A, D, code, share, units, losses)
+def run_head(K, P, A, D, target, share, units, losses):
+    cross_entropy(0, S, K, P, S, A, D, target, share, units, losses)
 
 
 def head(rng, _, k):
@@ -239,10 +239,10 @@ def head(rng, _, k):
     P = -(-k // R)
     Z, labels, share = rng.standard_normal((S, k), F), rng.integers(0, k, S), np.full(S, 1 / S)
     A, D = to_panels(np.pad(Z, ((0, 0), (0, P * R - k)))), aligned((P, S, R), F)
-    code, parts, losses = aligned(S, np.int64, labels), aligned(S, np.float64, share), aligned(S, np.float64)
+    target, parts, losses = aligned(S, np.int64, labels), aligned(S, np.float64, share), aligned(S, np.float64)
     units = aligned((P, R), F)
     call = prepare_call(
-        run_head, k, P, (rows, A), (rows, D), (ints, code), (doubles, parts), (rows, units), (doubles, losses)
+        run_head, k, P, (rows, A), (rows, D), (ints, target), (doubles, parts), (rows, units), (doubles, losses)
     )
     targets = np.eye(k, dtype=F)[labels]
 

@@ -56,6 +56,7 @@ class Descent:
     """
 
     compile_seconds = 0.0
+    schedule = ""
     predictor = None
 
     def __init__(self, problem: Problem, params: NDArray[Any], functions: ModuleType) -> None:

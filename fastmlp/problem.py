@@ -86,6 +86,8 @@ class Trainer(Protocol):
     compile_seconds: float
     description: str
     """Which path runs and why, in a few words for the user."""
+    schedule: str
+    """What each thread does in a batch, line by line, where that is known."""
     predictor: Any
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float

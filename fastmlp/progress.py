@@ -14,11 +14,11 @@ from fastmlp.problem import Architecture, Trainer
 class Progress:
     """The path taken, then the epochs: a bar on a terminal and in a notebook, elsewhere a line each.
 
-    Nothing at all is printed with ``verbose=False``, and nothing more once standard output is broken. As a context
-    manager it leaves the bar finished.
+    With ``verbose=2`` also what the compiled path does in a batch. Nothing at all is printed with ``verbose=False``,
+    and nothing more once standard output is broken. As a context manager it leaves the bar finished.
     """
 
-    def __init__(self, num_epochs: int, verbose: bool) -> None:
+    def __init__(self, num_epochs: int, verbose: int) -> None:
         self._num_epochs = num_epochs
         self._verbose = verbose
         self._output = Output(sys.stdout)
@@ -55,6 +55,8 @@ class Progress:
         for note in notes:
             self._print(note)
         self._print(f"training {architecture} on {n:,} samples: {trainer.description}")
+        if self._verbose == 2 and trainer.schedule:
+            self._print(trainer.schedule)
         self._num_samples = n
         if self._verbose and (_in_notebook() or self._output.isatty()):
             self._bar = _make_bar(self._num_epochs, self._output)

@@ -18,7 +18,15 @@ from fastmlp.problem import Problem
 from fastmlp.progress import Progress
 from fastmlp.targets import Coding
 from fastmlp.tracking import FIRST_EPOCH, Tracker
-from fastmlp.validation import Features, check_choice, check_features, check_flag, check_integer, get_feature_names
+from fastmlp.validation import (
+    Features,
+    check_choice,
+    check_features,
+    check_flag,
+    check_integer,
+    check_verbose,
+    get_feature_names,
+)
 
 LARGE = 1e4
 """Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
@@ -54,7 +62,7 @@ def train(
     epoch_loss: str = "running",
     track_gradients: bool | str = False,
     callbacks: Iterable[Callback] = (),
-    verbose: bool = True,
+    verbose: bool | int = True,
 ) -> MLP:
     """Train a multilayer perceptron and return it.
 
@@ -135,8 +143,9 @@ def train(
     callbacks : iterable of callable
         Each is called as ``callback(model, history)`` after every epoch; a return value of True stops the training.
         See `fastmlp.callbacks` for early stopping, checkpoints and learning-rate schedules.
-    verbose : bool
+    verbose : bool or 2
         Whether to print the path taken and, on a terminal or in a notebook, a progress bar; elsewhere a line an epoch.
+        With 2, also what each thread does in a batch: the stages of the compiled path, phase by phase.
 
     Returns
     -------
@@ -177,7 +186,7 @@ def train(
     check_choice("epoch_loss", epoch_loss, ("running", "full"))
     check_flag("shuffle", shuffle)
     _check_tracking(track_gradients)
-    check_flag("verbose", verbose)
+    check_verbose(verbose)
     callbacks = _check_callbacks(callbacks)
     validation: _Validation | None = None
     if held is not None:

@@ -70,6 +70,13 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_verbose(value: Any) -> int:
+    """Return how much is printed: 0, 1, or 2 for details."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value == 2):
+        return int(value)
+    raise TypeError(f"verbose must be True, False or 2, got {value!r}")
+
+
 def check_hidden(hidden: Any) -> tuple[int, ...]:
     """Return the hidden widths as a tuple of positive ints; a bare int is one layer."""
     if isinstance(hidden, (int, np.integer)) and not isinstance(hidden, bool):

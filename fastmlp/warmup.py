@@ -10,7 +10,10 @@ from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-from fastmlp.validation import check_choice, check_dtype, check_hidden, check_integer
+from fastmlp.validation import check_choice, check_dtype, check_flag, check_hidden, check_integer
+
+STAGES_AT_A_TIME = 32
+"""Between two moves of the bar."""
 
 
 def warmup(
@@ -23,12 +26,12 @@ def warmup(
     optimizer: str = "sgd",
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
+    everything: bool = False,
 ) -> float:
-    """Compile the programs of such trainings and keep them on disk; return the seconds it took.
+    """Compile what such trainings and their predictions need and keep it on disk; return the seconds it took.
 
-    A program serves any number of samples and batch sizes. The number of hidden layers matters up to three, widths only
-    where they change how units are laid out in vector registers. One program for each type of input, sparse and dense,
-    is made ready.
+    These are stages, which serve any number of samples, any batch size and depth. Widths matter only where they change
+    how units are laid out in vector registers. For each type of input, sparse and dense features are made ready.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def warmup(
     optimizer : {"sgd", "momentum", "nesterov", "adam"}
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
+    everything : bool
+        Compile whatever any training can need, which takes minutes and some megabytes; all else is ignored.
 
     Raises
     ------
@@ -50,8 +55,9 @@ def warmup(
     >>> import fastmlp
     >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
     """
-    from fastmlp.engine.programs import find_program
-    from fastmlp.engine.spec import make_spec
+    from fastmlp.engine.library import find_stages
+    from fastmlp.engine.plan import make_plan
+    from fastmlp.engine.schedule import make_schedule, stages_of
 
     widths = (
         check_integer("num_features", num_features),
@@ -65,6 +71,28 @@ def warmup(
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
-    for raw, form in product(raws, ("sparse", "dense")):
-        find_program(make_spec(architecture, form, raw, numbers, optimizer, by_unit=True))
+    if check_flag("everything", everything):
+        _compile_everything()
+        return time.perf_counter() - started
+    plans = [
+        make_plan(architecture, form, raw, numbers, rule, transposed)
+        for raw, form, (rule, transposed) in product(
+            raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
+        )
+    ]
+    find_stages(list(dict.fromkeys(stage for plan in plans for stage in stages_of(make_schedule(plan)))))
     return time.perf_counter() - started
+
+
+def _compile_everything() -> None:
+    from tqdm import tqdm
+
+    from fastmlp.engine.library import find_stages
+    from fastmlp.engine.prebuilt import every_stage
+
+    stages = every_stage()
+    with tqdm(total=len(stages), unit="stage", disable=None) as bar:
+        for start in range(0, len(stages), STAGES_AT_A_TIME):
+            part = stages[start : start + STAGES_AT_A_TIME]
+            find_stages(part)
+            bar.update(len(part))

@@ -61,7 +61,7 @@ def draw(rng):
 
 
 def check(case):
-    """Return what is wrong with a case, or nothing; and its program."""
+    """Return what is wrong with a case, or nothing; and its plan."""
     try:
         engine = compare(case)
         problem, start, orders = make_problem(case._replace(threads=1))
@@ -70,7 +70,7 @@ def check(case):
         same_bits(train(Engine(problem, start), orders), alone)
     except AssertionError as wrong:
         return str(wrong) or "the parameters differ", None
-    return "", engine._workspace.spec
+    return "", engine._workspace.plan
 
 
 def main(arguments=None):
@@ -79,16 +79,16 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     rng, end = np.random.default_rng(options.seed), time.monotonic() + 60 * options.minutes
-    programs, wrong, counts = set(), 0, Counter()
+    plans, wrong, counts = set(), 0, Counter()
     while not counts or time.monotonic() < end:
         case = draw(rng)
-        failure, spec = check(case)
-        programs.add(spec)
+        failure, plan = check(case)
+        plans.add(plan)
         counts[case.dtype, case.data] += 1
         if failure:
             wrong += 1
             print(f"{case!r}\n    {failure}", flush=True)
-    print(f"{counts.total()} problems on {len(programs - {None})} programs, {wrong} wrong;", end=" ")
+    print(f"{counts.total()} problems under {len(plans - {None})} plans, {wrong} wrong;", end=" ")
     print(", ".join(f"{' '.join(what)} {count}" for what, count in sorted(counts.items())))
     return 1 if wrong else 0
 

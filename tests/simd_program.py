@@ -6,8 +6,8 @@ from numba import njit
 
 from fastmlp.engine import simd
 from fastmlp.engine.simd import (
-    COMPRESS,
     LANES,
+    TARGET,
     convert,
     exp,
     inline,
@@ -41,7 +41,7 @@ def list_nonzeros(x, index, out):
     """index[:count]: where the bytes x[0] are not zero; returns count and writes the mask to out[0]."""
     mask = to_bits(x[0] != 0)
     out[0] = mask
-    if COMPRESS:
+    if TARGET.compress:
         u16s(index)[0] = convert(index, keep(mask, iota(x, 0)))
     else:
         here = index
@@ -134,7 +134,7 @@ def main():
     x = aligned((B, D), np.uint8, rng.integers(1, 256, (B, D)) * (rng.random((B, D)) < 0.2))
     print("compiled", COMPILED)
     print("LANES", LANES)
-    print("COMPRESS", COMPRESS)
+    print("compress", TARGET.compress)
     print("names", " ".join(name for name in simd.__all__ if hasattr(simd, name)))
     show("f32", np.float32, x, rng)
     show("f64", np.float64, x, rng)

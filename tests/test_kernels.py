@@ -12,12 +12,12 @@ from tolerances import ROUNDINGS, assert_close
 
 from fastmlp.engine import first_layer, hidden, optimizers
 from fastmlp.engine.head import make_head
-from fastmlp.engine.layers import sample_masks
 from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
-from fastmlp.engine.spec import BETA1, BETA2, RUN, S
+from fastmlp.engine.stages.upper import sample_masks
+from fastmlp.engine.tables import BETA1, BETA2, READER, S
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
@@ -322,7 +322,7 @@ def run_list_nonzeros(kind, raw_kind):
 
 BEYOND = 2**31 + 8
 """A position in the lists of a large batch, which 32 bits don't hold."""
-POSITIONS = DTYPES[RUN["cut"]]
+POSITIONS = DTYPES[READER["cut"].kind]
 
 
 def further_on(array, position):
@@ -348,7 +348,7 @@ def test_list_nonzeros(kind, raw_kind, begin, rng):
                 position = call(
                     run_list_nonzeros(kind, raw_kind), k, d, block, (pointer(raw_kind), row), (wide, base),
                     (wide, scale), (uint16s, further_on(index, begin)), (pointer(kind), further_on(value, begin)),
-                    start, (pointer(RUN["cut"]), cut), (words_of, nonzero),
+                    start, (pointer(READER["cut"].kind), cut), (words_of, nonzero),
                 )  # fmt: skip
                 wanted, numbers = twins.list_nonzeros(row[:d], base[:d], scale[:d])
                 np.testing.assert_array_equal(index[start - begin : position - begin], wanted)
@@ -394,7 +394,7 @@ def test_sparse_product(panel, rng, begin):
     for count in COUNTS:
         A = aligned((2, S, panel.R), panel.dtype, UNTOUCHED)
         call(
-            run_sparse_product, count, groups, (pointer(RUN["cut"]), cut), (uint16s, further_on(index, begin)),
+            run_sparse_product, count, groups, (pointer(READER["cut"].kind), cut), (uint16s, further_on(index, begin)),
             (panel.number, further_on(value, begin)), (rows, W), (rows, start), (rows, A), W.shape[1],
         )  # fmt: skip
         for p in range(2):
@@ -547,8 +547,8 @@ def test_csr(panel, rng, place):
 def run_head(loss, kind, width):
     head = make_head(loss, kind, width)
 
-    def run(first, last, K, panels, stride, A, D, code, share, units, losses):
-        head(first, last, K, panels, stride, A, D, code, share, units, losses)
+    def run(first, last, K, panels, stride, A, D, target, share, units, losses):
+        head(first, last, K, panels, stride, A, D, target, share, units, losses)
 
     return run
 
@@ -562,10 +562,12 @@ def test_head(panel, rng, loss):
         wide[3], wide[4] = 40, -40  # sigmoids of 1 and 0, as far as rounding shows
         if loss == "cross_entropy":
             labels = np.append(np.full(9, K - 1), rng.integers(0, K, S - 9))
-            targets, code = np.eye(K)[labels], aligned(S, np.int64, labels)
+            labels = aligned(S, np.int64, labels)
+            targets, rows = np.eye(K)[labels], labels
         else:
             targets = rng.integers(0, 2, (S, K)).astype(panel.dtype)
-            code = aligned(S, np.int64, [row.ctypes.data for row in targets])
+            rows = targets
+        target = aligned(S, np.int64, rows.ctypes.data + rows.strides[0] * np.arange(S))
         share = aligned(S, np.float64, rng.random(S) / S)
         share[5] = 0
         units = aligned((panels, R), panel.dtype, rng.uniform(0.1, 1, (panels, R)))
@@ -575,7 +577,7 @@ def test_head(panel, rng, loss):
             D, losses = aligned(A.shape, panel.dtype, UNTOUCHED), aligned(S, np.float64, UNTOUCHED)
             call(
                 run_head(loss, panel.kind, R), first, last, K, panels, tiles * S, (panel.row, A), (panel.row, D),
-                (ints, code), (doubles, share), (panel.row, units), (doubles, losses),
+                (ints, target), (doubles, share), (panel.row, units), (doubles, losses),
             )  # fmt: skip
             here = slice(first, last)
             Z = A[:, :S].transpose(1, 0, 2).reshape(S, -1)[:, :K].astype(float)

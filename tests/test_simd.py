@@ -14,8 +14,8 @@ from numba.core.errors import TypingError
 from simd_twins import in_python, twin_of, twins
 
 from fastmlp.engine.simd import (
-    COMPRESS,
     LANES,
+    TARGET,
     absolute,
     atomic_add,
     atomic_load,
@@ -698,8 +698,8 @@ def test_program_in_plain_python(compiled_results):
 def test_program_with_other_registers(compiled_results, count):
     """The same bits with registers of any size: each lane is computed alike, and sums have one order."""
     other = run_program(FASTMLP_LANES=count)
-    assert (other.pop("LANES"), other.pop("COMPRESS")) == (count, "False")
-    assert other == {key: x for key, x in compiled_results.items() if key not in ("LANES", "COMPRESS")}
+    assert (other.pop("LANES"), other.pop("compress")) == (count, "False")
+    assert other == {key: x for key, x in compiled_results.items() if key not in ("LANES", "compress")}
 
 
 def test_lanes_must_be_known():
@@ -717,4 +717,4 @@ def test_lanes_must_be_known():
 def test_lanes():
     assert lanes("f32") == LANES == 2 * lanes("f64")
     assert LANES in (4, 8, 16)
-    assert LANES == 16 or not COMPRESS
+    assert LANES == 16 or not TARGET.compress

@@ -1,5 +1,6 @@
 """Kernels and whole programs as assembly for other CPUs: vector fma only, and hot loops that leave the stack alone."""
 
+import json
 import re
 
 import pytest
@@ -99,17 +100,19 @@ def inner_loops(assembly, jump):
             yield "\n".join(block)
 
 
-# A program of 784-256-128-10 for the processor's registers, as LLVM code that is linked but not optimised.
-PROGRAM = """
+# The stages of 784-256-128-10 for the processor's registers, as LLVM code that is linked but not optimised.
+STAGES = """
+import json
+import numpy as np
 from fastmlp.engine.object_code import link
-from fastmlp.engine.plan import panel_widths
-from fastmlp.engine.program import make_program
-from fastmlp.engine.spec import Spec
+from fastmlp.engine.plan import make_plan
+from fastmlp.engine.schedule import make_schedule, stages_of
+from fastmlp.problem import Architecture
 
-widths = panel_widths((784, 256, 128, 10), "f32", form)
-spec = Spec("f32", "f32", form, *widths, 2, "relu", "cross_entropy", "sgd", by_unit=form == "dense", by_feature=False)
-module, name = link(make_program(spec))
-print(name, module)
+architecture = Architecture((784, 256, 128, 10), "relu", "cross_entropy")
+plan = make_plan(architecture, form, "float32", np.dtype("f4"), "sgd", transposed=True)
+linked = {str(stage): link(stage.make()) for stage in stages_of(make_schedule(plan))}
+print(json.dumps({stage: (name, str(module)) for stage, (module, name) in linked.items()}))
 """
 
 
@@ -136,13 +139,15 @@ def test_assembly_has_vector_fma_only(name, body, kind):
 @pytest.mark.usefixtures("every_target")
 @pytest.mark.parametrize("form", ["sparse", "dense"])
 @pytest.mark.parametrize("name", TARGETS)
-def test_whole_program_for_another_processor(name, form):
+def test_every_stage_for_another_processor(name, form):
     *_, register, vector_fma, scalar_fma, stack, jump = TARGETS[name]
-    printed = run_python(f"form = {form!r}\n{PROGRAM}", FASTMLP_LANES=str(register // 4))
-    entry, code = printed.split(" ", 1)
-    assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine))
-    assert not re.findall(scalar_fma, assembly)
-    loops = [loop for loop in inner_loops(assembly, jump) if len(re.findall(vector_fma["f32"], loop)) >= 4]
-    walks = [loop for loop in loops if loop.count("\n") < 50]  # longer ones compute exponentials
-    assert len(walks) >= 8
-    assert not [loop for loop in walks if re.findall(stack, loop)]
+    printed = run_python(f"form = {form!r}\n{STAGES}", FASTMLP_LANES=str(register // 4))
+    walks = 0
+    for stage, (entry, code) in json.loads(printed).items():
+        assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"))  # noqa: B023
+        assert not re.findall(scalar_fma, assembly), stage
+        loops = [loop for loop in inner_loops(assembly, jump) if len(re.findall(vector_fma["f32"], loop)) >= 4]
+        short = [loop for loop in loops if loop.count("\n") < 50]  # longer ones compute exponentials
+        assert not [loop for loop in short if re.findall(stack, loop)], stage
+        walks += len(short)
+    assert walks >= 8

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, BUILD_SYSTEM = SETTINGS["project"], SETTINGS["build-system"]
 INSTALLED_AS = {"sklearn": "scikit-learn"}
 """Where an imported name is not that of its distribution."""
 PEERS = {"jax", "torch"}
@@ -81,4 +82,6 @@ def test_what_the_package_imports_is_declared():
 def test_what_everything_else_imports_is_declared(folder):
     names = {INSTALLED_AS.get(name, name) for name in imported(folder)}
     assert "numpy" in names
-    assert names - PEERS <= declared(PROJECT["dependencies"], PROJECT["optional-dependencies"]["test"])
+    assert names - PEERS <= declared(
+        PROJECT["dependencies"], PROJECT["optional-dependencies"]["test"], BUILD_SYSTEM["requires"]
+    )

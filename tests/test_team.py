@@ -115,10 +115,10 @@ def test_an_error_of_a_kernel_in_python_reaches_the_caller():
     problem, start, orders = make_problem(SPARSE)
     engine = Engine(problem, start)
 
-    def program(address):
+    def epoch(table, schedule):
         raise IndexError("out of bounds")
 
-    engine._program = program
+    engine._workspace._epoch = epoch
     with pytest.raises(IndexError, match="out of bounds"):
         engine.run_epoch(orders[0])
 
@@ -152,13 +152,13 @@ def test_bits_do_not_depend_on_where_calls_end(monkeypatch, threads, batches):
     wanted = train(Engine(problem, start), orders)
     engine = Engine(problem, start)
     made = []
-    program = engine._program
+    epoch = engine._workspace._epoch
 
-    def count(address):
-        made.append(address)
-        program(address)
+    def count(table, schedule):
+        made.append(table)
+        epoch(table, schedule)
 
-    engine._program = count
+    engine._workspace._epoch = count
     clock = iter(range(10**6))
     monkeypatch.setattr(workspace, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     monkeypatch.setattr(workspace, "CALL_SECONDS", batches)  # a call of any length takes 1
@@ -172,7 +172,7 @@ def test_calls_last_as_long_as_they_should(monkeypatch):
     engine = Engine(problem, start)
     now, calls = 0.0, []
 
-    def program(address):
+    def epoch(address, schedule):
         nonlocal now
         table = engine._workspace._tables[0]
         begin, n = (int(table[workspace._SLOTS[name]]) for name in ("begin", "n"))
@@ -180,7 +180,7 @@ def test_calls_last_as_long_as_they_should(monkeypatch):
         now += 0.001 * (n - begin) / 9
 
     monkeypatch.setattr(workspace, "time", SimpleNamespace(perf_counter=lambda: now))
-    engine._program = program
+    engine._workspace._epoch = epoch
     engine.run_epoch(np.arange(9000))
     assert [begin for begin, _ in calls] == [0, *(n for _, n in calls[:-1])]
     assert calls[-1][1] == 9000

@@ -100,7 +100,7 @@ def _add_warmup(commands: Any) -> None:
         commands,
         "warmup",
         "compile ahead, for containers and continuous integration",
-        "Compile the programs that training such networks needs and keep them on disk, in $FASTMLP_CACHE_DIR or the "
+        "Compile what training such networks needs and keep it on disk, in $FASTMLP_CACHE_DIR or the "
         "user's cache folder.",
     )
     command.add_argument("--num-features", "--features", type=int, default=784, metavar="N", help="columns of X")
@@ -109,6 +109,8 @@ def _add_warmup(commands: Any) -> None:
     command.add_argument("--optimizer", choices=("sgd", "momentum", "nesterov", "adam"), default="sgd",
                          help="how gradients become steps")  # fmt: skip
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of weights and arithmetic")
+    command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
+                         "minutes; off by default")  # fmt: skip
 
 
 class _HelpFormatter(argparse.HelpFormatter):

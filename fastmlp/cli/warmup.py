@@ -14,6 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
         num_outputs=arguments.num_outputs,
         optimizer=arguments.optimizer,
         dtype=arguments.dtype,
+        everything=arguments.everything,
     )
-    print(f"compiled programs are ready after {seconds:.2f} s")
+    print(f"compiled code is ready after {seconds:.2f} s")
     return 0

@@ -1,7 +1,9 @@
 """How a batch is divided: among threads, into tiles of samples and pairs of panels; and where the threads meet."""
 
-from fastmlp.engine.simd import atomic_add, atomic_load, inline, kernel, least, pair, spin
-from fastmlp.engine.spec import S
+from fastmlp.engine.simd import atomic_add, atomic_load, inline, kernel, least, pair, pointer, spin
+from fastmlp.engine.tables import S
+
+counter = pointer("i64")
 
 
 @inline
@@ -23,51 +25,76 @@ def owned(panels, t):
     return share_of(panels, begin, t.shards), share_of(panels, end, t.shards)
 
 
-def make_division(spec):
-    """Return the functions parts, part, features, units of a run's table t: where a thread works on the first layer.
-
-    parts(t) are the parts of the features that it works on, one after the other; part(t, r) is where one of them lies,
-    and features(t) where all do, among the words of 64 features if they are listed, else among their panels; units(t)
-    are the panels of units that it works on. Each returns (begin, end).
-    """
-    by_feature, sparse = spec.by_feature, spec.form == "sparse"
-
-    @inline
-    def parts(t):
-        return own_shards(t) if by_feature else (0, 1)
-
-    @inline
-    def between(t, begin, end):
-        total = t.words if sparse else t.layers.in_panels
-        return (share_of(total, begin, t.shards), share_of(total, end, t.shards)) if by_feature else (0, total)
-
-    @inline
-    def part(t, r):
-        return between(t, r, r + 1)
-
-    @inline
-    def features(t):
-        begin, end = parts(t)
-        return between(t, begin, end)
-
-    @inline
-    def units(t):
-        return (0, t.layers.panels) if by_feature else owned(t.layers.panels, t)
-
-    return parts, part, features, units
+@inline
+def feature_shards(t):
+    """(begin, end) of the shards of features that this thread owns, or of the only one."""
+    return own_shards(t) if t.by_feature else (0, 1)
 
 
 @inline
-def share_of_samples(B, t):
-    """(begin, end) of the samples that this thread takes through phase 2, in fours, as kernels may write them."""
-    fours = (B + 3) // 4
-    return 4 * share_of(fours, t.thread, t.threads), least(B, 4 * share_of(fours, t.thread + 1, t.threads))
+def shard_of_features(t, r):
+    """(begin, end) of shard r among the portions of features: words where they are listed, else panels."""
+    shards = t.shards if t.by_feature else 1
+    return share_of(t.portions, r, shards), share_of(t.portions, r + 1, shards)
 
 
 @inline
-def tile_size(B, i):
-    """Samples in tile i of a batch of B."""
-    return least(S, B - S * i)
+def own_features(t):
+    """(begin, end) of the portions of features that this thread works on."""
+    if not t.by_feature:
+        return 0, t.portions
+    begin, end = own_shards(t)
+    return share_of(t.portions, begin, t.shards), share_of(t.portions, end, t.shards)
+
+
+@inline
+def first_units(t, panels):
+    """(begin, end) of the panels of the first layer that this thread works on."""
+    return (0, panels) if t.by_feature else owned(panels, t)
+
+
+@inline
+def own_samples(size, t):
+    """(begin, end) of the samples of a batch that this thread owns, in fours, as kernels may write them."""
+    fours = (size + 3) // 4
+    return 4 * share_of(fours, t.thread, t.threads), least(size, 4 * share_of(fours, t.thread + 1, t.threads))
+
+
+@inline
+def read_samples(size, t):
+    """(begin, end) of the samples that this thread reads."""
+    return (0, size) if t.all_read else own_samples(size, t)
+
+
+@inline
+def layer_samples(layer, t):
+    """(begin, end) of the samples that this thread takes through a layer."""
+    return (0, t.size) if layer.by_unit else own_samples(t.size, t)
+
+
+@inline
+def layer_panels(layer, t):
+    """(begin, end) of the panels that this thread takes some samples through."""
+    return owned(layer.panels, t) if layer.by_unit else (0, layer.panels)
+
+
+@inline
+def tiles_of(begin, end):
+    """(begin, end) of the tiles in which these samples lie."""
+    return begin // S, (end + S - 1) // S
+
+
+@inline
+def within(i, begin, end):
+    """(place in the tile, count) of those of samples begin ≤ k < end that lie in tile i."""
+    first = begin - S * i if begin > S * i else 0
+    return first, least(S, end - S * i) - first
+
+
+@inline
+def tile_size(size, i):
+    """Samples in tile i of a batch."""
+    return least(S, size - S * i)
 
 
 @inline
@@ -79,8 +106,9 @@ def two(rows, p, end, distance):
 @kernel
 def meet(t, goal):
     """Wait until all threads have come here `goal` times in sum."""
-    atomic_add(t.arrived, 1)
+    arrived = counter(t.arrived)
+    atomic_add(arrived, 1)
     spins = 0
-    while atomic_load(t.arrived) < goal:
+    while atomic_load(arrived) < goal:
         spins += 1
         spin(spins)

@@ -8,7 +8,7 @@ of row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any opti
 """
 
 from fastmlp.engine.plan import wider
-from fastmlp.engine.processor import COMPRESS, lanes
+from fastmlp.engine.processor import TARGET, lanes
 from fastmlp.engine.simd import (
     convert,
     inline,
@@ -39,7 +39,7 @@ def make_list_nonzeros(kind, raw_kind):
     @inline
     def put(bits, j, x, index, value):
         """The numbers of x at these bits, and where they stand from j on, to the front of value and index."""
-        if COMPRESS:
+        if TARGET.compress:
             any_some(value)[0] = keep(bits, x)
             places(index)[0] = keep(bits, iota(places(index), j))
         else:

@@ -1,7 +1,7 @@
 """The losses: logits of some samples to the loss of each and to D = ∂(batch loss)/∂logits.
 
 A and D are tiles of S samples in panels of R outputs, `stride` rows from panel to panel; K outputs are real. A sample k
-has the share share[k] of the batch's mean loss. Classes come as label[k], numbers as rows of K at target[k]. Of
+has the share share[k] of the batch's mean loss. Its class number, or a row of K numbers, stands at target[k]. Of
 numbers the loss counts each output c in units[c], (P, R) with 1 for the largest; D does not know them.
 """
 
@@ -27,11 +27,11 @@ LOWEST = -1e30
 
 
 def make_head(loss, kind, lanes):
-    """Return the kernel head(first, last, K, panels, stride, A, D, code, share, units, loss): samples first ≤ k < last.
+    """Return the kernel head(first, last, K, panels, stride, A, D, target, share, units, loss): first ≤ k < last.
 
-    code[k] is the class number, or the address of a row of K numbers.
+    target[k] is the address of the class number, or of a row of K numbers.
     """
-    numbers = pointer(kind)
+    numbers, labels = pointer(kind), pointer("i64")
 
     @inline
     def is_output(A, p, K):
@@ -44,7 +44,7 @@ def make_head(loss, kind, lanes):
             (D + c // lanes * stride)[k, c % lanes] = y[c]
 
     @kernel
-    def cross_entropy(first, last, K, panels, stride, A, D, code, share, units, loss):
+    def cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
         for k in range(first, last):
             top = splat(A, LOWEST)
             for p in range(panels):
@@ -59,28 +59,29 @@ def make_head(loss, kind, lanes):
             scale = number(A, share[k] / total)
             for p in range(panels):
                 (D + p * stride)[k] = (D + p * stride)[k] * scale
-            p, lane = code[k] // lanes, code[k] % lanes
+            label = labels(target[k])[0]
+            p, lane = label // lanes, label % lanes
             (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
             loss[k] = log(total) + highest - (A + p * stride)[k, lane]
 
     @kernel
-    def binary_cross_entropy(first, last, K, panels, stride, A, D, code, share, units, loss):
+    def binary_cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
         for k in range(first, last):
-            put_targets(k, K, stride, D, numbers(code[k]))
+            put_targets(k, K, stride, D, numbers(target[k]))
             value = 0.0
             for p in range(panels):
                 outputs = is_output(A, p, K)
-                z, target = (A + p * stride)[k], (D + p * stride)[k]
-                part = where(outputs, maximum(z, 0) - z * target, 0)
+                z, wanted = (A + p * stride)[k], (D + p * stride)[k]
+                part = where(outputs, maximum(z, 0) - z * wanted, 0)
                 e = where(outputs, exp(-absolute(z)), 0)
                 value += reduce_sum(part) + log(reduce_product(1 + e))
-                (D + p * stride)[k] = where(outputs, (sigmoid(z) - target) * number(A, share[k] / K), 0)
+                (D + p * stride)[k] = where(outputs, (sigmoid(z) - wanted) * number(A, share[k] / K), 0)
             loss[k] = value / K
 
     @kernel
-    def mean_squared_error(first, last, K, panels, stride, A, D, code, share, units, loss):
+    def mean_squared_error(first, last, K, panels, stride, A, D, target, share, units, loss):
         for k in range(first, last):
-            put_targets(k, K, stride, D, numbers(code[k]))
+            put_targets(k, K, stride, D, numbers(target[k]))
             value = 0.0
             for p in range(panels):
                 r = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)

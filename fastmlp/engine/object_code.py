@@ -1,10 +1,11 @@
-"""A program of kernels, compiled once and whole to object code.
+"""Stages, each compiled once and whole to object code.
 
 Numba optimises and emits every function when it is compiled, and again inside each of its callers. Here the functions
-are only lowered and linked, and LLVM sees the finished program once: half of the time.
+are only lowered and linked, and LLVM sees the finished stage once: half of the time.
 """
 
 import gc
+import re
 from contextlib import contextmanager
 
 from llvmlite import binding
@@ -14,9 +15,11 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from fastmlp.engine.processor import target_machine
-from fastmlp.engine.programs import ENTRY
+from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.compiler import OPTIONS
+
+ROOM = "@room = global [8 x i64] zeroinitializer"
+"""A writable variable: the loader puts addresses of C functions beside it, for which alone it would reserve nothing."""
 
 
 class _LinkedLibrary(JITCodeLibrary):
@@ -33,7 +36,7 @@ class _LinkedLibrary(JITCodeLibrary):
 
 
 def _remember(resolve):
-    """Numba works out at every call what a function makes of its arguments' types; a program's calls are much alike."""
+    """Numba works out at every call what a function makes of its arguments' types; a stage's calls are much alike."""
     known = {}
 
     def resolve_once(function, args, kws):
@@ -63,32 +66,42 @@ def _linking_only():
 
 
 def link(function):
-    """Return (LLVM module, name) of function(int64) → None with all that it calls, not yet optimised."""
+    """Return (LLVM module, name) of function(int64, int64) → None with all that it calls, not yet optimised."""
     with global_compiler_lock, _linking_only():
-        dispatcher = njit("void(int64)", **OPTIONS)(function)
-        result = dispatcher.overloads[(types.int64,)]
+        dispatcher = njit("void(int64, int64)", **OPTIONS)(function)
+        result = dispatcher.overloads[types.int64, types.int64]
         return result.library._final_module, result.fndesc.llvm_func_name
 
 
-def optimise(module, name, machine):
-    """Optimise the module for a machine, with the function as its only entry, now called ENTRY; return the module."""
-    for function in module.functions:
-        if not function.is_declaration and function.name != name:
-            function.linkage = "internal"
-    for variable in module.global_variables:
-        if not variable.is_declaration:
-            variable.linkage = "internal"
-    module.get_function(name).name = ENTRY
+def optimise(module, name, machine, symbol):
+    """Optimise the module for a machine, with the function as its only entry, now called symbol; return the module."""
+    module.get_function(name).name = symbol
+    # Numba's names count what was compiled before: object code would not be the same twice.
+    for i, function in enumerate(f for f in module.functions if not f.is_declaration and f.name != symbol):
+        function.linkage, function.name = "internal", f"function_{i}"
+    for i, variable in enumerate(v for v in module.global_variables if not v.is_declaration):
+        variable.linkage, variable.name = "internal", f"variable_{i}"
+    module.link_in(binding.parse_assembly(ROOM))
     options = binding.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = False
-    options.inlining_threshold = 75  # of LLVM's 275: a quarter less time, with no slower program
+    options.inlining_threshold = 75  # of LLVM's 275: a quarter less time, with no slower code
     passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return module
 
 
-def compile_object(function):
-    """Return the object code of function(int64) → None for this processor."""
-    machine = target_machine()
-    return machine.emit_object(optimise(*link(function), machine))
+def compile_object(function, symbol):
+    """Return the object code of function(int64, int64) → None for TARGET, which calls it symbol."""
+    machine = TARGET.machine()
+    module, name = link(function)
+    if TARGET.triple != binding.get_process_triple():
+        module = _describe_anew(module, machine)
+    return machine.emit_object(optimise(module, name, machine, symbol))
+
+
+def _describe_anew(module, machine):
+    """Return the module, which Numba described as this machine's, as one of another machine."""
+    code = re.sub(r"^target (triple|datalayout) = .*$", "", str(module), flags=re.MULTILINE)
+    described = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+    return binding.parse_assembly(described + code)

@@ -7,7 +7,7 @@ state are laid out as the weights are, `state` rows further on each; `rate` hold
 from typing import NamedTuple
 
 from fastmlp.engine.simd import inline, sqrt
-from fastmlp.engine.spec import BETA1, BETA2, EPSILON
+from fastmlp.engine.tables import BETA1, BETA2, EPSILON
 
 
 class Rate(NamedTuple):
@@ -19,6 +19,12 @@ class Rate(NamedTuple):
     """Adam: lr / (1 - β1^t)."""
     correct2: float
     """Adam: 1 / (1 - β2^t)."""
+
+
+@inline
+def rate_of(t):
+    """The numbers of the present step, from a thread's table."""
+    return Rate(t.lr, t.momentum, t.correct1, t.correct2)
 
 
 @inline

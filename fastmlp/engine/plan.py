@@ -1,4 +1,4 @@
-"""Which program runs and in which shapes: decided once, from the network, the data and the machine."""
+"""In which shapes a network is trained: decided once, from the network, the data and the machine."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -38,13 +38,18 @@ def is_divided_by_feature(widths, kind, form):
     return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
 
 
+def rows_of_panels(kind):
+    """Units that a panel may have, the widest first."""
+    register, most = registers(kind)
+    return [n * register for n in (4, 2, 1) if n <= most]
+
+
 def panel_widths(widths, kind, form):
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
     Wide panels are the fastest; narrower ones where padding would cost more than it gains.
     """
-    register, most = registers(kind)
-    choices = [n * register for n in (4, 2, 1) if n <= most]
+    register, choices = registers(kind)[0], rows_of_panels(kind)
     hidden, outputs = widths[1:-1], widths[-1]
     out = min(row for row in choices if row >= min(outputs, choices[0]))
     if not hidden:
@@ -62,6 +67,64 @@ def panel_widths(widths, kind, form):
         return first * pairs[0] + sum(m * p * dense for m, p in zip(hidden, pairs[1:], strict=False))
 
     return min(choices, key=cost), out
+
+
+class Plan(NamedTuple):
+    """What the stages of a training, or of predictions, depend on."""
+
+    kind: str
+    """Of parameters and arithmetic: "f32" or "f64"."""
+    raw: str
+    """Of the features in memory: "u8", "f32" or "f64"."""
+    form: str
+    """Of the first layer: "sparse" (dense rows read for what differs from a constant row), "dense" or "csr"."""
+    row: int
+    """Units in a panel of a hidden layer."""
+    out: int
+    """Units in a panel of the last layer, equal to `row` if it is also the first."""
+    depth: int
+    """Hidden layers."""
+    by_feature: bool
+    """Whether threads divide the first layer's features among them, not its units."""
+    activation: str = ""
+    loss: str = ""
+    optimizer: str = ""
+    """None of a prediction."""
+    transposed: bool = False
+    """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
+
+    @property
+    def first(self):
+        """Units in a panel of the first layer."""
+        return self.row if self.depth else self.out
+
+
+KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
+
+
+def make_plan(architecture, form, raw, dtype, optimizer="", transposed=False):
+    """Return the plan to train an architecture with an optimizer, or to predict with it.
+
+    `raw` names the features' type, and `transposed` asks for that layout of W where it can be.
+    """
+    widths, kind = architecture.widths, KINDS[dtype.name]
+    by_feature = is_divided_by_feature(widths, kind, form)
+    row, out = panel_widths(widths, kind, form)
+    depth = len(widths) - 2
+    skips = form == "dense" and depth > 0 and architecture.activation == "relu" and is_wide(row, kind)
+    return Plan(
+        kind=kind,
+        raw=KINDS[raw],
+        form=form,
+        row=row,
+        out=out,
+        depth=depth,
+        by_feature=by_feature,
+        activation=architecture.activation,
+        loss=architecture.loss,
+        optimizer=optimizer,
+        transposed=transposed and skips and not by_feature,
+    )
 
 
 class LayerPlan(NamedTuple):

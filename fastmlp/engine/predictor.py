@@ -1,4 +1,4 @@
-"""Predictions on the training's own kernels."""
+"""Predictions: the schedule that ends with the outputs."""
 
 import os
 import threading
@@ -6,17 +6,16 @@ import threading
 import numpy as np
 
 from fastmlp.engine.features import raw_type, read_entries, read_rows, readable, split_features
+from fastmlp.engine.plan import make_plan
 from fastmlp.engine.processor import usable_cores
-from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import S, make_spec
+from fastmlp.engine.tables import S
 from fastmlp.engine.workspace import Workspace
-from fastmlp.reference.optimizers import OPTIMIZERS
 
 ROWS_PER_THREAD = 256
 
 
 class Predictor:
-    """Turns features into logits for any parameters of one architecture, with a program that trains such networks.
+    """Turns features into logits for any parameters of one architecture.
 
     Any number of threads may use it: one predicts at a time.
 
@@ -71,17 +70,10 @@ class _Memory:
 
 
 class _Reader:
-    """A program for features of one type, and its memory."""
+    """Predictions from features of one type, and their memory."""
 
     def __init__(self, architecture, split, form, raw, dtype):
-        # Predictions neither step nor read the state of an optimizer: the programs of all will do.
-        specs = [
-            make_spec(architecture, form, raw.name, dtype, optimizer, by_unit)
-            for optimizer in OPTIMIZERS
-            for by_unit in (False, True)
-        ]
-        self._spec = specs[0]
-        self._program = find_program(*dict.fromkeys(specs))
+        self._plan = make_plan(architecture, form, raw.name, dtype)
         self._widths = architecture.widths
         self._split = split
         self._raw = raw
@@ -105,8 +97,8 @@ class _Reader:
             workspace.set(X=rows, stride=rows.strides[0], raw_bytes=0, safe=S, tail=rows, order=order)
             self._few = rows, order
         self._few[0][: len(X), : X.shape[1]] = X
-        workspace.set(learn=0, scores=scores)
-        workspace.run(self._program, len(X))
+        workspace.set(scores=scores)
+        workspace.run(len(X))
 
     def _predict_many(self, params, X, scores):
         n = X.shape[0]
@@ -115,12 +107,12 @@ class _Reader:
         X, order = X.astype(self._raw, copy=False), np.arange(n)
         data = read_rows(readable(X, self._dtype)) if isinstance(X, np.ndarray) else read_entries(X, self._dtype)
         workspace.set_data(data)
-        workspace.set(learn=0, order=order, scores=scores)
-        workspace.run(self._program, n)
+        workspace.set(order=order, scores=scores)
+        workspace.run(n)
 
     def _workspace(self, params, threads, batch):
         if (threads, batch) not in self._workspaces:
-            workspace = Workspace(self._spec, self._widths, self._split, batch, threads)
+            workspace = Workspace(self._plan, self._widths, self._split, batch, threads)
             self._workspaces[threads, batch] = [workspace, None]
         entry = self._workspaces[threads, batch]
         workspace, loaded = entry

@@ -1,8 +1,50 @@
-"""What this machine computes with."""
+"""What code is compiled for: this machine's processor, or a kind of processor that wheels carry code for."""
 
 import os
+import platform
+from typing import NamedTuple
 
 from llvmlite import binding
+
+
+class Target(NamedTuple):
+    """A kind of processor."""
+
+    triple: str
+    cpu: str
+    features: str
+    """LLVM's, "+name,-name"."""
+    lanes: int
+    """Float32 numbers in a register."""
+    compress: bool
+    """Whether `keep` of fastmlp.engine.simd is one instruction. Elsewhere a loop over `setbits` wins."""
+
+    def machine(self):
+        """LLVM's description, to compile for it."""
+        if self.triple == binding.get_process_triple():
+            binding.initialize_native_target()
+            binding.initialize_native_asmprinter()
+        else:
+            binding.initialize_all_targets()
+            binding.initialize_all_asmprinters()
+        return binding.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="default"
+        )
+
+
+TARGETS = {
+    # AVX-512 with VBMI2: Ice Lake, Zen 4 and later
+    "x86-64-v4": Target("x86_64-unknown-linux-gnu", "x86-64-v4", "+avx512vbmi2", 16, True),
+    # AVX2 and FMA: Haswell, Zen and later
+    "x86-64-v3": Target("x86_64-unknown-linux-gnu", "x86-64-v3", "", 8, False),
+    "aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon", 4, False),
+}
+"""The kinds of processors that wheels may carry code for."""
+_NEEDED = {
+    "x86-64-v4": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi2"),
+    "x86-64-v3": ("avx2", "fma", "bmi2"),
+    "aarch64": (),
+}
 
 
 def _has(feature):
@@ -18,11 +60,24 @@ def _count_lanes():
     return int(chosen)
 
 
-#: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4; or the environment variable FASTMLP_LANES.
-LANES = _count_lanes()
+def _host():
+    features, n = binding.get_host_cpu_features().flatten(), _count_lanes()
+    compress = n == 16 and _has("avx512vbmi2")
+    return Target(binding.get_process_triple(), binding.get_host_cpu_name(), features, n, compress)
 
-#: Whether `keep` of fastmlp.engine.simd is one instruction (AVX-512 VBMI2). Elsewhere a loop over `setbits` wins.
-COMPRESS = LANES == 16 and _has("avx512vbmi2")
+
+def _chosen():
+    name = os.environ.get("FASTMLP_TARGET")
+    if name is not None and name not in TARGETS:
+        raise ValueError(f"FASTMLP_TARGET must be one of {', '.join(TARGETS)}, got {name!r}")
+    return TARGETS[name] if name else _host()
+
+
+#: This machine's processor, or that of TARGETS which the environment variable FASTMLP_TARGET names, to fill a wheel.
+TARGET = _chosen()
+
+#: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4; or the environment variable FASTMLP_LANES.
+LANES = TARGET.lanes
 
 
 def lanes(kind):
@@ -30,20 +85,16 @@ def lanes(kind):
     return {"f32": LANES, "f64": LANES // 2}[kind]
 
 
+def served_by():
+    """Return the name in TARGETS whose code runs here, in registers as wide as those in use; None if there is none."""
+    machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    for name, target in TARGETS.items():
+        is_here = platform.system() == "Linux" and target.triple.startswith(machine) and all(map(_has, _NEEDED[name]))
+        if is_here and (target.lanes, target.compress) == (TARGET.lanes, TARGET.compress):
+            return name
+    return None
+
+
 def usable_cores():
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def target_machine():
-    """LLVM's description of this processor, to compile for it."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    target = binding.Target.from_triple(binding.get_process_triple())
-    return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=binding.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="pic",
-        codemodel="default",
-    )

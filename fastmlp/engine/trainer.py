@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 
 from fastmlp.engine.features import find_base, read_entries, read_rows, readable, split_features
+from fastmlp.engine.plan import make_plan
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
-from fastmlp.engine.programs import find_program
-from fastmlp.engine.spec import FEATURE_SHARDS, make_spec
+from fastmlp.engine.schedule import describe
+from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Reading
 from fastmlp.reference.backpropagation import row_shares
@@ -32,7 +33,7 @@ class Engine:
     params : (size,) array
         Where to start; copied.
     before_compiling : callable, optional
-        Called without arguments when the program has to be compiled first.
+        Called without arguments when stages have to be compiled first.
     """
 
     def __init__(self, problem, params, before_compiling=None):
@@ -49,13 +50,16 @@ class Engine:
             self._data = read_entries(X, dtype)
             form, raw, density = "csr", self._data.data.dtype.name, X.nnz / (n * d)
         split = split_features(base, problem.normalization, d)
-        by_unit = self._batch >= TRANSPOSE_FROM
-        spec = make_spec(architecture, form, raw, dtype, problem.optimizer.name, by_unit)
+        transposed = self._batch >= TRANSPOSE_FROM
+        plan = make_plan(architecture, form, raw, dtype, problem.optimizer.name, transposed)
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
-        most = FEATURE_SHARDS if spec.by_feature else -(-architecture.widths[1] // (2 * spec.row))
+        most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
         threads = problem.num_threads or default_threads(architecture.widths, self._batch, used, read, most)
-        self._workspace = Workspace(spec, architecture.widths, split, self._batch, threads)
+        started = time.perf_counter()
+        self._workspace = Workspace(plan, architecture.widths, split, self._batch, threads, before_compiling)
+        self.compile_seconds = time.perf_counter() - started
         self._workspace.load(params)
+        self.schedule = describe(self._workspace.schedule)
         units, self._unit = problem.target_units
         self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
@@ -65,21 +69,16 @@ class Engine:
         optimizer = problem.optimizer
         self._workspace.set_data(self._data)
         self._workspace.set(
-            learn=1,
             lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
             momentum=optimizer.momentum,
             decay=optimizer.weight_decay,
-            labels=self._codes,
             targets=self._codes,
             targets_stride=self._codes.strides[0],
             share=self._share,
             batch_loss=self._batch_loss,
         )
         self.lr = optimizer.lr
-        started = time.perf_counter()
-        self._program = find_program(spec, before_compiling=before_compiling)
-        self.compile_seconds = time.perf_counter() - started
-        self.description = f"compiled path, {_describe(spec, split, density)}, {threads} thread{'s' * (threads > 1)}"
+        self.description = f"compiled path, {_describe(plan, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
     @property
     def params(self):
@@ -110,7 +109,7 @@ class Engine:
             sums = np.add.reduceat(ordered, starts)
             np.divide(ordered, np.repeat(np.where(sums == 0, 1, sums), counts), out=self._share[:n])
         self._workspace.set(order=order)
-        self._workspace.run(self._program, n)
+        self._workspace.run(n)
         return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)]) * self._unit**2
 
 
@@ -129,10 +128,10 @@ def default_threads(widths, batch, density, read, most):
     return max(1, threads)
 
 
-def _describe(spec, split, density):
-    if spec.form == "dense":
+def _describe(plan, split, density):
+    if plan.form == "dense":
         return "dense first layer"
-    if spec.form == "csr":
+    if plan.form == "csr":
         return f"CSR first layer ({density:.2g} non-zero)"
     rank_one = " plus rank one" if np.any(split.shift) else ""
     return f"sparse{rank_one} first layer ({density:.0%} of the features differ from the commonest value)"

@@ -1,4 +1,4 @@
-"""The memory of an engine: parameters in panels, scratch, and the tables through which a program sees them."""
+"""The memory of an engine: parameters in panels, scratch, and the tables through which stages see them."""
 
 import time
 
@@ -6,74 +6,97 @@ import numpy as np
 
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.features import Rows
+from fastmlp.engine.library import find_stages, make_callable
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, shards_of_units, unpack_weights
-from fastmlp.engine.spec import CHUNK, FEATURE_SHARDS, LAYER, RUN, S, set_before_run, unused
+from fastmlp.engine.schedule import EPOCH, make_schedule, stages_of
+from fastmlp.engine.tables import FEATURE_SHARDS, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, S
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.parameters import flatten, layer_views
 
-DTYPES = {"f32": np.float32, "f64": np.float64}
-STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
+DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u16": np.uint16}
+STATES = {"": 0, "sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
 BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
+READERS = 4
+"""Threads up to which each reads all samples for itself: what another one read would have to cross to its core."""
 CALL_SECONDS = 0.05
 """What a call into compiled code takes, unless a single batch takes longer: Python sees an interrupt between two."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
 
 
 class Workspace:
-    """Everything that a program reads and writes, allocated once.
+    """Everything that the stages of a plan read and write, allocated once, and their schedule.
 
     Parameters
     ----------
-    spec : Spec
+    plan : Plan
     widths : tuple of int
     split : Split
         Of the d features.
     batch : int
         Samples in a batch.
     threads : int
+    before_compiling : callable, optional
+        Called without arguments when stages have to be compiled first.
     """
 
-    def __init__(self, spec, widths, split, batch, threads):
-        self.spec = spec
+    def __init__(self, plan, widths, split, batch, threads, before_compiling=None):
+        self.plan = plan
+        self.schedule = make_schedule(plan)
         self._widths = widths
         self._split = split
-        self._dtype = np.dtype(DTYPES[spec.kind])
-        self._plans = plan_layers(widths, spec.row, spec.out)
+        self._dtype = np.dtype(DTYPES[plan.kind])
+        self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
-        self._tiles = -(-batch // S)
-        self._by_unit = spec.by_unit
+        self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
-        if spec.by_feature:
-            self._shards = min(FEATURE_SHARDS, self._words if spec.form == "sparse" else first.in_panels)
-        else:
-            self._shards = shards_of_units(first.panels)
-        self._parts = self._shards if spec.by_feature else 1
+        self._portions, self._portion = (
+            (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_lanes)
+        )
+        self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
+        self._parts = self._shards if plan.by_feature else 1
+        self._sizes = self._count_sizes(batch)
         self._weights = self._allocate_parameters()
-        self._layers = [self._layer(i) for i in range(len(self._plans))]
         # The tables hold addresses: what they point to lives as long as they do.
-        self._layer_table = np.array([_table(LAYER, layer) for layer in self._layers[:-1] or self._layers])
-        self._last_table = _table(LAYER, self._layers[-1])
-        self.shared = self._shared(batch, threads)
-        self._own = [self._thread(thread) for thread in range(threads)]
-        later = dict.fromkeys(set_before_run(spec.form, True) | set_before_run(spec.form, False) | unused(spec.form), 0)
-        self._tables = [_table(RUN, later | self.shared | own) for own in self._own]
+        self._layers, self._layer_table = self._make_layers()
+        self.shared, self._own, self._tables = self._make_run(batch, threads)
         self._set: dict = {}
         self._is_complete = False
         self._call = None
         self._batches_a_call = 1
+        addresses = find_stages(stages_of(self.schedule), before_compiling)
+        self._steps, self._ends, self._schedule_table = self._make_schedule_table(addresses)
+        self._epoch = make_callable(addresses[EPOCH])
+
+    def _count_sizes(self, batch):
+        """The numbers that letters in tables stand for; those of the first layer, of which a reader's arrays are."""
+        first, T, words = self._plans[0], -(-batch // S), self._words
+        longest = -(-words // self._parts)
+        block = max(1, BLOCK_BYTES // (64 * self.plan.first * self._dtype.itemsize))
+        return {
+            "T": T,
+            "S": S,
+            "G": words,
+            "H": self._parts,
+            "D": (words + 1) * 64,
+            "L": T * S * words * 64 + 64,
+            "K": -(-longest // block) + 1,
+            "O": self._plans[-1].panels * self._plans[-1].lanes,
+            "W": max(self.plan.row, self.plan.out),
+            "block": block,
+        } | _letters(first, 0)
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
         shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
         first = self._plans[0]
-        if self._by_unit:
-            shapes[0] = (first.in_panels, first.panels * first.lanes, first.in_lanes), shapes[0][1]
+        if self.plan.transposed:
+            shapes[0] = (first.in_panels, first.panels, first.lanes, first.in_lanes), shapes[0][1]
         # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
-        widest = max(self.spec.row, self.spec.out)
+        widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
-        flat = self._arena.zeros((1 + STATES[self.spec.optimizer], self._count), self._dtype)[0]
+        flat = self._arena.zeros((1 + STATES[self.plan.optimizer], self._count), self._dtype)[0]
         weights, start = [], 0
         for pair in shapes:
             views = []
@@ -84,113 +107,117 @@ class Workspace:
             weights.append(tuple(views))
         return weights
 
-    def _layer(self, i):
-        """What the table of a layer holds."""
-        plan, (W, b), zeros = self._plans[i], self._weights[i], self._arena.zeros
-        P, T, R = plan.panels, self._tiles, plan.lanes
-        if i == 0 and self._by_unit:
-            W, WT = zeros((plan.panels, plan.in_rows, plan.lanes), self._dtype), W
-        else:
-            WT = zeros((plan.in_panels, plan.panels * R, plan.in_lanes) if i else 0, self._dtype)
-        layer = {
-            "units": plan.units,
-            "panels": plan.panels,
-            "in_units": plan.in_units,
-            "in_panels": plan.in_panels,
-            "in_rows": plan.in_rows,
-            "state": self._count // R,
-            "W": W,
-            "b": b,
-            "WT": WT,
-            "Z": zeros((self._shards if i == (not self.spec.by_feature) else 0, P, T, S, R), self._dtype),
-            "A": zeros((P, T, S, R), self._dtype),
-            "D": zeros((P, T, S, R), self._dtype),
-            "M": zeros((P, T, S), np.int64),
-            "C": zeros((P, T, 64), np.int64),
-        }
-        if i == len(self._plans) - 1:
-            layer["M"][...] = _real_units(plan.units, plan.panels, R)[:, None, None]
-        return layer
+    def _make_layers(self):
+        """What the table of each layer holds, and the tables."""
+        layers = []
+        tables = np.zeros((len(self._plans), len(LAYER)), np.int64)
+        by_feature = self.plan.by_feature
+        for i, (plan, (W, b)) in enumerate(zip(self._plans, self._weights, strict=True)):
+            given = {
+                "units": plan.units,
+                "panels": plan.panels,
+                "in_units": plan.in_units,
+                "in_panels": plan.in_panels,
+                "in_rows": plan.in_rows,
+                "by_unit": int(i == 0 and not by_feature),
+                "state": self._count // plan.lanes,
+                "below": tables[i - 1] if i else 0,
+                "b": b,
+            }
+            if i == 0 and self.plan.transposed:
+                given["WT"] = W
+            else:
+                given["W"] = W
+                if i == 0:
+                    given["WT"] = 0  # nothing goes back to the features
+            adds = self._shards if i == (0 if by_feature else 1) else 0
+            layer = self._allocate(LAYER, given, _letters(plan, adds))
+            if i == len(self._plans) - 1:
+                layer["M"][...] = _real_units(plan.units, plan.panels, plan.lanes)[:, None, None]
+            layers.append(layer)
+            tables[i] = _slots(LAYER, layer)
+        return layers, tables
 
-    def _shared(self, batch, threads):
-        """What the tables of all threads hold."""
-        spec, zeros, dtype, T = self.spec, self._arena.zeros, self._dtype, self._tiles
-        d = self._widths[0]
-        words = self._words
-        block = max(1, BLOCK_BYTES // (64 * spec.row * dtype.itemsize))
-        in_panels = self._plans[0].in_panels
-        shared = {
-            "batch": batch,
-            "d": d,
-            "tiles": T,
-            "words": words,
-            "block": block,
-            "shards": self._shards,
-            "hidden": len(self._plans) - 1,
-            "layers": self._layer_table,
-            "last": self._last_table,
-            "h": zeros((self._parts, self._plans[0].panels, spec.row), dtype),
-            "zero": zeros(max(spec.row, spec.out), dtype),
-            "target_units": zeros(self._plans[-1].panels * self._plans[-1].lanes, dtype),
-            "address": zeros((2, T * S), np.int64),
-            "code": zeros((2, T * S), np.int64),
-            "loss": zeros(T * S, np.float64),
-            "threads": threads,
-            "arrived": zeros(1, np.int64),
-            "powers": zeros(2, np.float64),
-        }
+    def _make_run(self, batch, threads):
+        """What the tables of all threads hold, what each holds besides, and the tables."""
+        plan, sizes = self.plan, self._sizes
+        all_read = plan.form != "dense" and not plan.by_feature and threads <= READERS
+        shared = self._allocate(
+            SHARED,
+            {
+                "batch": batch,
+                "tiles": sizes["T"],
+                "d": self._widths[0],
+                "words": self._words,
+                "block": sizes["block"],
+                "cuts": sizes["K"],
+                "shards": self._shards,
+                "by_feature": int(plan.by_feature),
+                "portions": self._portions,
+                "portion": self._portion,
+                "threads": threads,
+                "all_read": int(all_read),
+                "layers": self._layer_table,
+                "last": self._layer_table[-1],
+            },
+        )
         shared["powers"][...] = 1
-        shared["target_units"][...] = 1
-        wide = np.promote_types(dtype, DTYPES.get(spec.raw, dtype))
+        if plan.optimizer:
+            shared["target_units"][...] = 1
         for name, values in self._split._asdict().items():
-            shared[name] = zeros((words + 1) * 64, dtype if name == "shift" else wide)
-            shared[name][:d] = values
-        if spec.form == "dense":
-            shared["panels"] = zeros((2, in_panels, T, S, spec.row), dtype)
-            shared["features"] = zeros((in_panels, S), np.int64)
-            shared["features"][...] = _real_units(d, in_panels, spec.row)[:, None]
-        elif spec.form == "csr":
-            shared["end"] = zeros((2, T * S), np.int64)
-        else:
-            shared["mask"] = zeros((2, T, words * 64), np.int64)
-            shared["nonzero"] = zeros((T, words, 64), np.int64)
-            shared["index"] = zeros(T * S * words * 64 + 64, np.uint16)
-            shared["value"] = zeros(T * S * words * 64 + 64, dtype)
-            longest = -(-words // self._parts)
-            shared["cuts"] = -(-longest // block) + 1
-            shared["cut"] = zeros((self._parts, T * S, shared["cuts"]), np.int64)
-        return shared
+            shared[name][: self._widths[0]] = values
+        if plan.form == "dense":
+            shared["features"][...] = _real_units(self._widths[0], self._portions, self._portion)[:, None]
+        readers = [self._allocate(READER, {}) for _ in range(threads if all_read else 1)]
+        own = []
+        for thread in range(threads):
+            numbers = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
+            own.append(self._allocate(OWN, {"thread": thread, **numbers}) | readers[thread % len(readers)])
+        return shared, own, [_slots(RUN, shared | each) for each in own]
 
-    def _thread(self, thread):
-        """What the table of one thread holds besides."""
-        rows = self._plans[0].in_rows if self.spec.form == "csr" else 0
-        return {
-            "thread": thread,
-            "valid": self._arena.zeros((self._tiles, 64), np.int64),
-            "G": self._arena.zeros((2 * CHUNK, max(self.spec.row, self.spec.out)), self._dtype),
-            "whole": self._arena.zeros((2, rows, self.spec.row), self._dtype),
-        }
+    def _allocate(self, fields, given, letters=()):
+        """Return a value for each field: what is given, zeroed arrays, and 0 for what is set later or has no use."""
+        if unknown := given.keys() - fields.keys():
+            raise KeyError(f"not fields of the table: {sorted(unknown)}")
+        sizes = self._sizes | dict(letters)
+        values = dict(given)
+        for name, field in fields.items():
+            if name in given:
+                continue
+            if field.later or (field.only and field.only not in self._uses):
+                values[name] = 0
+            elif field.shape is None:
+                raise KeyError(f"a field without a value: {name}")
+            else:
+                shape = [int(n) if n.isdigit() else sizes[n] for n in field.shape.split()]
+                values[name] = self._arena.zeros(shape, self._dtype_of(field.kind))
+        return values
+
+    def _dtype_of(self, kind):
+        if kind == "wide":
+            return np.promote_types(self._dtype, DTYPES.get(self.plan.raw, self._dtype))
+        return self._dtype if kind == "number" else DTYPES[kind]
+
+    def _make_schedule_table(self, addresses):
+        """The steps of all phases, where each begins, and the table that tells both."""
+        steps = np.array(
+            [
+                _slots(STEP, {"stage": addresses[step.stage], "layer": self._layer_table[step.layer]})
+                for phase in self.schedule
+                for step in phase
+            ]
+        )
+        ends = np.cumsum([0, *map(len, self.schedule)])
+        return steps, ends, _slots(SCHEDULE, {"phases": len(self.schedule), "ends": ends, "steps": steps})
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
-        kept = {
-            "features",
-            "zero",
-            "h",
-            "base",
-            "scale",
-            "shift",
-            "layers",
-            "last",
-            "arrived",
-            "powers",
-            "target_units",
-        }
-        arrays = [array for name, array in self.shared.items() if isinstance(array, np.ndarray) and name not in kept]
-        arrays += [own[name] for own in self._own for name in ("valid", "G")]
+        arrays = [own[name] for own in self._own for name in (*READER, "valid", "G")]
+        arrays += [self.shared["loss"]]
         for layer in self._layers:
             arrays += [layer[name] for name in ("Z", "A", "D", "C")]
-        return arrays + [layer["M"] for layer in self._layers[:-1]]
+        arrays += [layer["M"] for layer in self._layers[:-1]]
+        return [array for array in arrays if isinstance(array, np.ndarray)]
 
     def load(self, params):
         """Pack a flat parameter vector."""
@@ -200,12 +227,11 @@ class Workspace:
             packed = pack_weights(W, plan)
             layer["W"][...] = packed
             layer["b"][...] = pack_biases(b, plan)
-            if layer["WT"].size:
+            if isinstance(layer["WT"], np.ndarray):
                 P, _, R = packed.shape
-                blocks = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
-                layer["WT"][...] = blocks.reshape(plan.in_panels, P * R, plan.in_lanes)
+                layer["WT"][...] = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
         W, b = layers[0]
-        start = np.zeros_like(b) if self.spec.by_feature else b
+        start = np.zeros_like(b) if self.plan.by_feature else b
         for r in range(self._parts):
             features = slice(*(64 * (self._words * end // self._parts) for end in (r, r + 1)))
             shift = self._split.shift[features]
@@ -232,21 +258,21 @@ class Workspace:
                 table[slot] = bits
 
     def set_data(self, data):
-        """Let the programs read these `Rows` or `Entries`."""
+        """Let the stages read these `Rows` or `Entries`."""
         if isinstance(data, Rows):
             matrix = data.matrix
             self.set(X=matrix, stride=matrix.strides[0], raw_bytes=matrix.itemsize, safe=data.safe, tail=data.tail)
         else:
             self.set(X=data.data, indices=data.indices, indptr=data.indptr)
 
-    def run(self, program, n):
-        """Run the program on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
+    def run(self, n):
+        """Play the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
         After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
         """
         if not self._is_complete:
-            missing = set_before_run(self.spec.form, self._set["learn"]) - {"begin", "n"} - self._set.keys()
-            if missing:
+            later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
+            if missing := later - {"begin", "n"} - self._set.keys():
                 raise KeyError(f"fields that nobody set: {sorted(missing)}")
             self._is_complete = True
         batch, begin = self.shared["batch"], 0
@@ -254,23 +280,24 @@ class Workspace:
             end = min(n, begin + self._batches_a_call * batch)
             self.set(begin=begin, n=end)
             started = time.perf_counter()
-            self._make_call(program)
+            self._make_call()
             seconds = time.perf_counter() - started
             batches = -(-(end - begin) // batch)
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
 
-    def _make_call(self, program):
-        """Run the program over the samples that are set; one thread runs in the caller's."""
+    def _make_call(self):
+        """Play the schedule over the samples that are set; one thread plays in the caller's."""
         self.shared["arrived"][0] = 0
+        schedule = self._schedule_table.ctypes.data
         if len(self._tables) == 1:
-            program(self._tables[0].ctypes.data)
+            self._epoch(self._tables[0].ctypes.data, schedule)
             return
 
         def run_thread(thread, threads):
             table = self._tables[thread]
             table[_SLOTS["threads"]] = threads
-            program(table.ctypes.data)
+            self._epoch(table.ctypes.data, schedule)
 
         call = self._call = Call(run_thread, len(self._tables))
         try:
@@ -287,6 +314,18 @@ class Workspace:
             self._call = None
 
 
+def _letters(plan, adds):
+    """The letters that stand for the sizes of a layer to which so many shards add."""
+    return {
+        "P": plan.panels,
+        "R": plan.lanes,
+        "Q": plan.in_panels,
+        "V": plan.in_lanes,
+        "I": plan.in_rows,
+        "N": adds,
+    }
+
+
 def _real_units(units, panels, lanes):
     """For each panel, an integer whose low bits are the lanes that stand for a unit."""
     return np.array([_low_bits(min(lanes, units - p * lanes)) for p in range(panels)], np.int64)
@@ -296,16 +335,16 @@ def _low_bits(n):
     return -1 if n == 64 else (1 << n) - 1
 
 
-def _slot(what, value):
+def _slot(field, value):
     """The 8 bytes of a value, as an integer."""
     if isinstance(value, np.ndarray):
         return value.ctypes.data
-    return np.float64(value).view(np.int64) if what == "float" else value
+    return np.float64(value).view(np.int64) if field.kind == "float" else value
 
 
-def _table(fields, values):
-    """The slots of a table; every field has its value, and every value its field."""
+def _slots(fields, values):
+    """A table; every field has its value, and every value its field."""
     if fields.keys() != values.keys():
         unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()
         raise KeyError(f"not fields of the table: {sorted(unknown)}, without a value: {sorted(missing)}")
-    return np.array([_slot(what, values[name]) for name, what in fields.items()], np.int64)
+    return np.array([_slot(field, values[name]) for name, field in fields.items()], np.int64)

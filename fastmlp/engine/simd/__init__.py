@@ -33,14 +33,15 @@ registers (4*LANES float32) use most machines well. A comparison is a vector of 
 All functions take plain numbers as well, as vectors with n = 1. But operators between plain numbers are Numba's own: a
 float32 times 0.5 is a float64 (write number(x, 0.5) in code for any n), and ~ of a boolean is an integer.
 
-Tables: `struct` makes an address a table of 8-byte slots, read as attributes, for everything a kernel works on.
+Tables: `struct` makes an address a table of 8-byte slots, its attributes, for everything a kernel works on.
+`call` runs compiled code that stands at an address.
 
 Nothing calls, allocates or counts references: all code is emitted into the caller. A `kernel` is called from compiled
 code only; test it through a small @njit. With NUMBA_DISABLE_JIT=1 the same kernels run as plain Python functions on the
 twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 overrides LANES.
 """
 
-from fastmlp.engine.processor import COMPRESS, LANES, lanes
+from fastmlp.engine.processor import LANES, TARGET, lanes
 from fastmlp.engine.simd.compiler import inline, kernel
 from fastmlp.engine.simd.math import exp, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
@@ -48,6 +49,7 @@ from fastmlp.engine.simd.primitives import (
     atomic_add,
     atomic_load,
     by_kind,
+    call,
     convert,
     copysign,
     floor,
@@ -79,12 +81,13 @@ from fastmlp.engine.simd.primitives import (
 )
 
 __all__ = [
-    "COMPRESS",
     "LANES",
+    "TARGET",
     "absolute",
     "atomic_add",
     "atomic_load",
     "by_kind",
+    "call",
     "convert",
     "copysign",
     "exp",

@@ -5,7 +5,7 @@ from numba.core import cgutils, types
 from numba.core.imputils import RefType, iternext_impl, lower_builtin
 from numba.extending import intrinsic
 
-from fastmlp.engine.processor import COMPRESS, lanes
+from fastmlp.engine.processor import TARGET, lanes
 from fastmlp.engine.simd.types import (
     I1,
     I64,
@@ -13,7 +13,7 @@ from fastmlp.engine.simd.types import (
     Ptr,
     SetBits,
     Vec,
-    call,
+    call_function,
     constant,
     element,
     llvm_type,
@@ -53,7 +53,7 @@ def to_bits(typing_context, mask):
 @intrinsic
 def popcount(typing_context, mask):
     """The number of 1 bits of an int64."""
-    return types.int64(types.int64), lambda context, b, sig, args: call(b, "llvm.ctpop.i64", I64, args[0])
+    return types.int64(types.int64), lambda context, b, sig, args: call_function(b, "llvm.ctpop.i64", I64, args[0])
 
 
 @intrinsic
@@ -77,7 +77,7 @@ def _next_bit(context, b, sig, args, result):
     more = b.icmp_unsigned("!=", mask, I64(0))
     result.set_valid(more)
     with b.if_then(more):
-        result.yield_(call(b, "llvm.cttz.i64", I64, mask, I1(1)))
+        result.yield_(call_function(b, "llvm.cttz.i64", I64, mask, I1(1)))
         b.store(b.and_(mask, b.sub(mask, I64(1))), place)
 
 
@@ -88,7 +88,7 @@ def _next_bit(context, b, sig, args, result):
 def keep(typing_context, mask, x):
     """The numbers of x at the 1 bits of an int64 mask moved to the front, the rest 0 (x: u8, u16 or floats).
 
-    One instruction where COMPRESS is true; elsewhere it visits all lanes, so prefer a loop over `setbits`.
+    One instruction where TARGET.compress is true; elsewhere it visits all lanes, so prefer a loop over `setbits`.
     """
     kind, n = shape(x)
     if kind not in ("u8", "u16", "f32", "f64") or n == 1:
@@ -100,10 +100,10 @@ def keep(typing_context, mask, x):
     def generate(context, b, sig, args):
         mask, value = args
         zero = constant(kind, n, 0)
-        if COMPRESS and n * width <= 512:  # LLVM miscompiles wider ones: a misaligned store to the stack
+        if TARGET.compress and n * width <= 512:  # LLVM miscompiles wider ones: a misaligned store to the stack
             mask = mask if n == 64 else b.trunc(mask, ir.IntType(n))
             bits = b.bitcast(mask, ir.VectorType(I1, n))
-            return call(b, name, t, value, bits, zero)
+            return call_function(b, name, t, value, bits, zero)
         source, target = cgutils.alloca_once_value(b, value), cgutils.alloca_once_value(b, zero)
         place = cgutils.alloca_once_value(b, I64(0))
         numbers = KINDS[kind].llvm.as_pointer()

@@ -1,14 +1,14 @@
 """Memory in compiled code: rows at an address, tables of addresses, prefetching and atomic counters."""
 
 import operator
-import sys
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import intrinsic
 
+from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.types import (
     BYTE_POINTER,
     I32,
@@ -18,7 +18,7 @@ from fastmlp.engine.simd.types import (
     Ptr,
     Struct,
     Vec,
-    call,
+    call_function,
     element,
     is_number,
     llvm_type,
@@ -33,6 +33,7 @@ from fastmlp.engine.simd.types import (
 __all__ = [
     "atomic_add",
     "atomic_load",
+    "call",
     "pair",
     "pointer",
     "prefetch",
@@ -201,7 +202,7 @@ def _move_pair(context, b, sig, args):
 
 
 def struct(name, fields):
-    """A function that makes an address (an int) a table of 8-byte slots, read as attributes: t.rate, t.weights[i].
+    """A function that makes an address (an int) a table of 8-byte slots, attributes: t.rate, t.weights[i], t.turn = 1.
 
     fields: name → "int", "float", or what the slot holds the address of, a `pointer` or another struct (or its type).
     t + l, t[l]: the l-th table of an array. `.t` is the type, `.t.fields` the names in the order of the slots.
@@ -233,6 +234,26 @@ def _get_attribute(context, b, t, address, name):
     return load(b, context.get_value_type(t.fields[name]), slot, 8)
 
 
+@lower_setattr_generic(Struct)
+def _set_attribute(context, b, sig, args, name):
+    t, value_type = sig.args
+    slot = b.gep(args[0], [I64(8 * list(t.fields).index(name))])
+    store(b, context.cast(b, args[1], value_type, t.fields[name]), slot, 8)
+
+
+@intrinsic
+def call(typing_context, function, first, second):
+    """Call the compiled function(int64, int64) → None at an address, as Numba does: it reports no error."""
+
+    def generate(context, b, sig, args):
+        nowhere = cgutils.alloca_once(b, BYTE_POINTER)
+        t = ir.FunctionType(I32, [nowhere.type, nowhere.type, I64, I64])
+        b.call(b.inttoptr(args[0], t.as_pointer()), [nowhere, nowhere, *args[1:]])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), generate
+
+
 # ---- caches and threads
 
 
@@ -242,7 +263,7 @@ def prefetch(typing_context, p):
 
     def generate(context, b, sig, args):
         to_read, keep_in_all_caches, data = I32(0), I32(3), I32(1)
-        call(b, "llvm.prefetch.p0", ir.VoidType(), args[0], to_read, keep_in_all_caches, data)
+        call_function(b, "llvm.prefetch.p0", ir.VoidType(), args[0], to_read, keep_in_all_caches, data)
         return context.get_dummy_value()
 
     return (types.none(p), generate) if isinstance(p, Ptr) else None
@@ -277,16 +298,16 @@ def spin(typing_context, n):
     """Wait a moment in a loop's turn n: a pause of the core; beyond some thousand turns, a turn for other threads."""
 
     def generate(context, b, sig, args):
-        machine = binding.get_process_triple()
+        machine = TARGET.triple
         with b.if_else(b.icmp_signed("<", args[0], I64(SPINS_BEFORE_YIELD))) as (early, late):
             with early:
                 if machine.startswith(("x86", "i686", "amd64")):
-                    call(b, "llvm.x86.sse2.pause", ir.VoidType())
+                    call_function(b, "llvm.x86.sse2.pause", ir.VoidType())
                 elif machine.startswith(("aarch64", "arm64")):
-                    call(b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
+                    call_function(b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
             with late:
-                if sys.platform != "win32":
-                    call(b, "sched_yield", I32)
+                if "windows" not in machine:
+                    call_function(b, "sched_yield", I32)
         return context.get_dummy_value()
 
     return types.none(types.int64), generate

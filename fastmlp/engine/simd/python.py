@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from fastmlp.engine.processor import lanes
-from fastmlp.engine.simd.python_memory import atomic_add, atomic_load, pair, pointer, prefetch, spin, struct
+from fastmlp.engine.simd.python_memory import atomic_add, atomic_load, call, pair, pointer, prefetch, spin, struct
 from fastmlp.engine.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "atomic_add",
     "atomic_load",
     "by_kind",
+    "call",
     "convert",
     "copysign",
     "floor",

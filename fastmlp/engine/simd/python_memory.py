@@ -17,7 +17,7 @@ import numpy as np
 
 from fastmlp.engine.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
 
-__all__ = ["atomic_add", "atomic_load", "memory", "pair", "pointer", "prefetch", "spin", "struct"]
+__all__ = ["atomic_add", "atomic_load", "call", "entry", "memory", "pair", "pointer", "prefetch", "spin", "struct"]
 
 
 class Memory:
@@ -172,16 +172,27 @@ class Table:
     __slots__ = ("_address", "_t")
 
     def __init__(self, t, address):
-        self._t, self._address = t, int(address)
+        object.__setattr__(self, "_t", t)
+        object.__setattr__(self, "_address", int(address))
 
-    def __getattr__(self, name):
+    def _slot(self, name):
+        """The type of a field, and its memory as an array of one integer."""
         if name not in self._t.fields:
             raise AttributeError(f"{self._t.name} has no field {name!r}")
         slot = Pointer(Ptr("i64"), self._address)._array_at(list(self._t.fields).index(name))
-        t = self._t.fields[name]
+        return self._t.fields[name], slot
+
+    def __getattr__(self, name):
+        t, slot = self._slot(name)
         if t == "float":
             return slot.view(np.float64)[0]
         return int(slot[0]) if t == "int" else t(slot[0])
+
+    def __setattr__(self, name, x):
+        t, slot = self._slot(name)
+        if t not in ("int", "float"):
+            raise TypeError(f"{self._t.name} has an address in field {name!r}, which code does not change")
+        (slot.view(np.float64) if t == "float" else slot)[...] = x
 
     def __add__(self, tables):
         return Table(self._t, self._address + int(tables) * 8 * len(self._t.fields))
@@ -194,6 +205,19 @@ class Table:
 
 def struct(name, fields):
     return _Cast(Struct(name, {key: f if isinstance(f, str) else getattr(f, "t", f) for key, f in fields.items()}))
+
+
+_functions: list = []
+
+
+def entry(function):
+    """A number that stands for a function as its address does in compiled code."""
+    _functions.append(function)
+    return len(_functions)
+
+
+def call(function, first, second):
+    _functions[function - 1](first, second)
 
 
 # ---- caches and threads

@@ -225,7 +225,7 @@ def shuffle(b, x, y, lanes):
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
-def call(b, name, result, *args):
+def call_function(b, name, result, *args):
     """Call an LLVM intrinsic or a C function."""
     function = ir.FunctionType(result, [a.type for a in args])
     return b.call(cgutils.get_or_insert_function(b.module, function, name), args)
@@ -235,7 +235,7 @@ def call_on(b, name, t, *args):
     """Call the form of an LLVM intrinsic for values of type t: llvm.sqrt.v16f32."""
     kind, n = shape(t)
     suffix = (f"v{n}" if n > 1 else "") + (kind if family(t) == "float" else f"i{KINDS[kind].llvm.width}")
-    return call(b, f"llvm.{name}.{suffix}", llvm_type(kind, n), *args)
+    return call_function(b, f"llvm.{name}.{suffix}", llvm_type(kind, n), *args)
 
 
 def load(b, llvm, address, alignment):

@@ -1,24 +1,25 @@
-"""Compiled programs on disk: a second process loads them without Numba; damage, other processors, and no compiler."""
+"""Compiled stages on disk: a second process loads them without Numba; damage, other processors, and no compiler."""
 
 import gc
+import itertools
 import shutil
 import stat
 from pathlib import Path
 
 import checked_memory
-import numpy as np
 import pytest
 from engine_cases import Case, compare, make_problem, same_bits, train
 from numba.core.errors import TypingError
 from processes import run_python
 
 import fastmlp
-from fastmlp.engine import object_code, programs
-from fastmlp.engine.predictor import Predictor
+from fastmlp.engine import library, object_code
+from fastmlp.engine.library import find_stages, path_of
 from fastmlp.engine.simd.compiler import COMPILED
+from fastmlp.engine.stages import Stage
 from fastmlp.engine.trainer import Engine
 
-pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled programs")
+pytestmark = pytest.mark.skipif(not COMPILED, reason="looks at compiled stages")
 
 CASE = Case("float64", "float64", "sparse", "sigmoid", "cross_entropy", "momentum", epochs=2, n=70, batch=64)
 WIDE_AND_NARROW = (
@@ -52,17 +53,17 @@ import numpy as np
 
 from pathlib import Path
 from engine_cases import Case, make_problem, train
-from fastmlp.engine import programs
+from fastmlp.engine import library
 from fastmlp.engine.trainer import Engine
 
-(path,) = Path({cache!r}).iterdir()
-object_code = path.read_bytes()[programs._CHECKSUM_SIZE :]
-kept = [programs.Program(object_code) for _ in range(600)]
+for path in [*Path({cache!r}).iterdir()] * 40:
+    name = path.name.rpartition("-")[0]
+    library._enter(path.read_bytes()[library._CHECKSUM_SIZE :], f"fastmlp_{{name}}".replace("-", "_"))
 problem, start, orders = make_problem({case!r})
 params, losses = train(Engine(problem, start), orders)
 print(np.all(np.isfinite(losses)))
 """
-"""Loads programs where much of the address space is taken, until the gaps near the libraries are full. The pages are
+"""Loads stages where much of the address space is taken, until the gaps near the libraries are full. The pages are
 never touched, so that it takes no memory."""
 CROWDS = {
     "arrays of 4 GB": "taken = [np.empty(1 << 30, np.uint8) for _ in range(4)]",
@@ -105,11 +106,11 @@ from numba.core.compiler_lock import global_compiler_lock
 
 compiling, compile_object = threading.Event(), object_code.compile_object
 
-def slow(function):
+def slow(function, symbol):
     with global_compiler_lock:
         compiling.set()
-        threading.Event().wait(0.5)
-        return compile_object(function)
+        threading.Event().wait(0.1)
+        return compile_object(function, symbol)
 
 object_code.compile_object = slow
 thread = threading.Thread(target=fit, args=(CODES,), kwargs={{"backend": "jit"}})
@@ -124,10 +125,10 @@ thread.join()
 assert fit(CODES, backend="jit", activation="sigmoid").logits(X).shape == (50, 3)
 """
 KEY = """
-from fastmlp.engine import programs
-from fastmlp.engine.spec import Spec
+from fastmlp.engine.library import path_of
+from fastmlp.engine.stages import Stage
 
-print(programs._key({spec!r}))
+print(*[path_of(stage).name for stage in {stages!r}])
 """
 
 
@@ -139,7 +140,7 @@ def train_in_a_process(cache):
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A cache folder with one program, and what the process that compiled it found."""
+    """A cache folder with the stages of a training, and what the process that compiled them found."""
     cache = tmp_path_factory.mktemp("cache") / "made" / "on demand"
     return cache, train_in_a_process(cache)
 
@@ -154,42 +155,45 @@ def cache(filled, tmp_path, monkeypatch):
 
 
 class Forgetful(dict):
-    """Programs in memory, of which none stays."""
+    """Addresses in memory, of which none stays."""
 
-    def __setitem__(self, spec, program):
+    def update(self, found):
         pass
 
 
 @pytest.fixture
 def compiled(filled, monkeypatch):
-    """The programs compiled in a test; each takes no time, its object code being known."""
-    (path,) = filled[0].iterdir()
-    code, calls = path.read_bytes()[programs._CHECKSUM_SIZE :], []
+    """The symbols of stages compiled in a test; those of CASE take no time, their object code being known."""
+    codes = {symbol_of(path): path.read_bytes()[library._CHECKSUM_SIZE :] for path in filled[0].iterdir()}
+    compile_object, calls = object_code.compile_object, []
 
-    def compile_object(function):
-        calls.append(function)
-        return code
+    def look_up(function, name):
+        calls.append(name)
+        return codes.get(name) or compile_object(function, name)
 
-    monkeypatch.setattr(object_code, "compile_object", compile_object)
-    monkeypatch.setattr(programs, "_programs", Forgetful())
+    monkeypatch.setattr(object_code, "compile_object", look_up)
+    monkeypatch.setattr(library, "_addresses", Forgetful())
     return calls
+
+
+def symbol_of(path):
+    """What the object code in a file of the cache calls its stage."""
+    return f"fastmlp_{path.name.rpartition('-')[0]}".replace("-", "_")
 
 
 # ---- one process after another
 
 
-def test_a_second_process_loads_the_program_without_numba(filled):
+def test_a_second_process_loads_the_stages_without_numba(filled):
     cache, (digest, compiled_there, seconds) = filled
-    (path,) = cache.iterdir()
-    assert path.suffix == ".o"
+    written = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert {path.suffix for path in written} == {".o"}
     assert compiled_there
-    written = path.stat().st_mtime_ns
     again, imported, loaded_in = train_in_a_process(cache)
     assert again == digest
     assert not imported
     assert 0 < loaded_in < seconds
-    assert [path] == list(cache.iterdir())
-    assert path.stat().st_mtime_ns == written
+    assert written == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
 
 
 @pytest.mark.parametrize("collects", [True, False])
@@ -198,15 +202,16 @@ def test_the_garbage_collector_is_left_as_it_was(collects):
     switch[collects]()
     try:
         with pytest.raises(TypingError):
-            object_code.link(lambda address: address.nothing)
+            object_code.link(lambda run, layer: run.nothing)
         assert gc.isenabled() == collects
     finally:
         gc.enable()
 
 
-def test_a_program_is_loaded_once(cache):
-    spec = Engine(*make_problem(CASE)[:2])._workspace.spec
-    assert programs.find_program(spec) is programs.find_program(spec)
+def test_a_stage_is_loaded_once(cache):
+    stages = [Stage("total"), Stage("locate_rows")]
+    assert find_stages(stages) == find_stages(stages)
+    assert find_stages(stages[:1]) == {stages[0]: find_stages(stages)[stages[0]]}
 
 
 def spoil(path, damage):
@@ -223,81 +228,78 @@ def spoil(path, damage):
     )
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "one bit", "no checksum", "something else"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "one bit", "no checksum", "something else", "missing"])
 def test_a_damaged_file_is_compiled_again(cache, compiled, damage):
     wanted = compare(CASE).params
     assert not compiled
-    (path,) = cache.iterdir()
+    path = max(cache.iterdir(), key=lambda path: path.stat().st_size)
     whole = path.read_bytes()
-    spoil(path, damage)
-    assert path.read_bytes() != whole
+    if damage == "missing":
+        path.unlink()
+    else:
+        spoil(path, damage)
+        assert path.read_bytes() != whole
     same_bits((compare(CASE).params,), (wanted,))
-    assert len(compiled) == 1
+    assert compiled == [symbol_of(path)]
     assert path.read_bytes() == whole
     compare(CASE)
     assert len(compiled) == 1
 
 
-def test_a_missing_file_is_compiled_again(cache, compiled):
-    (path,) = cache.iterdir()
-    path.unlink()
-    compare(CASE)
-    assert len(compiled) == 1
-    assert [path] == list(cache.iterdir())
-
-
 @pytest.mark.parametrize("where", ["in a file", "in no folder of ours"])
-def test_a_folder_that_cannot_be_written_does_not_matter(compiled, where, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_does_not_matter(filled, compiled, where, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("FASTMLP_CACHE_DIR", str({"in a file": tmp_path / "file" / "x"}.get(where, Path("/proc/x"))))
+    stages = len(list(filled[0].iterdir()))
     for count in (1, 2):
         compare(CASE)
-        assert len(compiled) == count
+        assert len(compiled) == count * stages
 
 
-def test_the_folder_of_programs(monkeypatch, tmp_path):
+def test_the_folder_of_stages(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTMLP_CACHE_DIR", "/chosen")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cached")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert programs.cache_folder() == Path("/chosen")
+    assert library.cache_folder() == Path("/chosen")
     monkeypatch.delenv("FASTMLP_CACHE_DIR")
-    assert programs.cache_folder() == Path("/cached/fastmlp")
+    assert library.cache_folder() == Path("/cached/fastmlp")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert programs.cache_folder() == tmp_path / ".cache" / "fastmlp"
+    assert library.cache_folder() == tmp_path / ".cache" / "fastmlp"
 
 
-def test_programs_can_be_read_by_whom_the_umask_allows(tmp_path):
+def test_stages_can_be_read_by_whom_the_umask_allows(tmp_path):
     code = "import os, fastmlp; os.umask(0o022); fastmlp.warmup(num_features=3, hidden=(), input_dtypes=['u1'])"
     run_python(code, FASTMLP_CACHE_DIR=str(tmp_path))
     modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {".o": 0o644}
 
 
-def test_the_program_of_another_spec_is_not_taken_for_this_one(cache, compiled):
-    """A program for other tables would read and write memory at random."""
-    (path,) = cache.iterdir()
-    other = CASE._replace(activation="tanh")
-    spec = Engine(*make_problem(other)[:2])._workspace.spec
+def test_another_stage_is_not_taken_for_this_one(cache, compiled):
+    """A stage for other tables would read and write memory at random."""
+    wanted = Stage("chain", ("f64", 8, "tanh"))
+    (other,) = cache.glob("chain-*")
+    shutil.copy(other, path_of(wanted))
+    find_stages([wanted])
+    assert compiled == [wanted.symbol]
+
+
+def test_the_stages_of_a_training_serve_others(cache, compiled):
+    """Depth, batches and all that is a number compile nothing; an activation only its own stages."""
+    widths = {"hidden": CASE.hidden * 3, "batch": 7, "normalize": "unit", "decay": 0.5, "threads": 2}
+    compare(CASE._replace(**widths))
+    known = len(compiled)
+    compare(CASE._replace(**widths))
+    assert {name.split("_f64")[0] for name in compiled[:known]} <= {"fastmlp_product", "fastmlp_backward"}
     compiled.clear()
-    shutil.copy(path, programs._path(spec))
-    programs.find_program(spec)
-    assert len(compiled) == 1
-
-
-def test_a_prediction_uses_whatever_program_can_serve(cache, compiled):
-    problem, start, _ = make_problem(CASE)
-    predictor = Predictor(
-        problem.architecture, problem.normalization, Engine(problem, start).predictor.reading, problem.dtype
-    )
-    assert predictor.logits(start, problem.X).shape == (70, 3)
-    assert not compiled
+    compare(CASE._replace(activation="tanh"))
+    assert {name.split("_f64")[0] for name in compiled} == {"fastmlp_activate", "fastmlp_chain"}
 
 
 # ---- crowded, interrupted and forked processes
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_programs_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path):
+def test_stages_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path):
     file = tmp_path / "sparse"
     with open(file, "wb") as empty:
         empty.truncate(1 << 32)
@@ -317,32 +319,29 @@ def test_a_child_forked_during_a_compilation_trains(same, tmp_path):
     assert run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) == "0"
 
 
-# ---- what a program depends on
+# ---- what a stage depends on
 
 
-def test_a_program_belongs_to_its_spec_sources_and_processor(tmp_path):
-    spec = Engine(*make_problem(CASE)[:2])._workspace.spec
+def test_a_stage_belongs_to_its_options_sources_and_processor(tmp_path):
+    stages = Stage("chain", ("f32", 16, "relu")), Stage("chain", ("f32", 16, "tanh")), Stage("total")
     edited = tmp_path / "fastmlp"
     shutil.copytree(Path(fastmlp.__file__).parent, edited, ignore=shutil.ignore_patterns("__pycache__"))
-    here = run_python(KEY.format(spec=spec))
-    assert here == run_python(KEY.format(spec=spec)) == run_python(KEY.format(spec=spec), edited)
+    code = KEY.format(stages=stages)
+    here = run_python(code).split()
+    assert here == run_python(code).split() == run_python(code, edited).split()
     with open(edited / "engine" / "hidden.py", "a") as file:
         file.write("# changed\n")
-    keys = [
-        here,
-        run_python(KEY.format(spec=spec._replace(activation="tanh"))),
-        run_python(KEY.format(spec=spec), edited),
-        *(run_python(KEY.format(spec=spec), FASTMLP_LANES=lanes) for lanes in ("4", "8", "16")),
-    ]
-    assert len(set(keys)) == 5
-    assert here in keys[3:]
+    changed = run_python(code, edited).split()
+    assert [one == other for one, other in zip(here, changed, strict=True)] == [False, False, True]
+    by_lanes = [run_python(code, FASTMLP_LANES=lanes).split() for lanes in ("4", "8", "16")]
+    assert len({*here, *changed, *itertools.chain(*by_lanes)}) == 5 + 2 * 3
+    assert here in by_lanes
 
 
 @pytest.mark.parametrize("lanes", ["4", "8"])
 def test_registers_of_other_widths(lanes, tmp_path):
     code = COMPARE.format(cases=WIDE_AND_NARROW)
     assert run_python(code, FASTMLP_LANES=lanes, FASTMLP_CACHE_DIR=str(tmp_path)) == lanes
-    assert len(list(tmp_path.iterdir())) == len(WIDE_AND_NARROW)
 
 
 def test_every_address_is_within_its_array(tmp_path):
@@ -352,10 +351,10 @@ def test_every_address_is_within_its_array(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_results_do_not_depend_on_where_the_program_came_from(filled, cache, compiled):
+def test_results_do_not_depend_on_where_a_stage_came_from(filled, cache, compiled):
     problem, start, orders = make_problem(CASE)
     loaded = train(Engine(problem, start), orders)
-    next(cache.iterdir()).unlink()
+    assert not compiled
+    shutil.rmtree(cache)
     same_bits(train(Engine(problem, start), orders), loaded)
-    assert len(compiled) == 1
-    assert np.all(np.isfinite(loaded[1]))
+    assert len(compiled) == len(list(cache.iterdir()))

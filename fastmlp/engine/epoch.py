@@ -1,0 +1,49 @@
+"""The epoch as one thread runs it: a schedule, played once a batch, with a barrier between its phases.
+
+Whatever the network, the data and the optimizer are, this is the loop; all the rest is in the schedule.
+"""
+
+from fastmlp.engine.division import meet
+from fastmlp.engine.simd import call, kernel, least, pointer
+from fastmlp.engine.tables import BETA1, BETA2
+from fastmlp.engine.views import run_table, schedule_table, step_table
+
+floats, integers = pointer("f64"), pointer("i64")
+
+
+@kernel
+def play(run, schedule, phase):
+    """This thread's part of a phase: its stages, one after the other."""
+    ends, steps = integers(schedule.ends), step_table(schedule.steps)
+    for j in range(ends[phase], ends[phase + 1]):
+        call(steps[j].stage, run, steps[j].layer)
+
+
+def make_epoch():
+    """Return the function epoch(address of a thread's table, address of a schedule's)."""
+
+    def epoch(run, address):
+        t, schedule = run_table(run), schedule_table(address)
+        powers = floats(t.powers)
+        power1, power2 = powers[0], powers[1]
+        goal = t.threads
+        t.turn = 1
+        t.next_at, t.next_size = t.begin, least(t.batch, t.n - t.begin)
+        play(run, schedule, 0)
+        meet(t, goal)
+        while t.next_size > 0:
+            t.at, t.size, t.turn = t.next_at, t.next_size, 1 - t.turn
+            t.next_at = t.at + t.size
+            t.next_size = least(t.batch, t.n - t.next_at)
+            power1 *= BETA1
+            power2 *= BETA2
+            t.correct1, t.correct2 = t.lr / (1 - power1), 1 / (1 - power2)
+            for phase in range(1, schedule.phases):
+                play(run, schedule, phase)
+                if phase + 1 < schedule.phases:
+                    goal += t.threads
+                    meet(t, goal)
+        if t.thread == 0:
+            powers[0], powers[1] = power1, power2
+
+    return epoch

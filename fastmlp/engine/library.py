@@ -1,0 +1,183 @@
+"""The library of compiled stages: each found in memory or on disk, or else compiled and kept."""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import threading
+from importlib.metadata import version
+from pathlib import Path
+
+from llvmlite import binding
+
+from fastmlp.engine import prebuilt
+from fastmlp.engine.processor import TARGET
+from fastmlp.files import whole_file
+from fastmlp.interrupts import held_back
+
+# Numba's calling convention: where to put a result and an exception (there are none), then the arguments.
+_SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+_CHECKSUM_SIZE = hashlib.sha256().digest_size
+_IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
+_lock = threading.RLock()
+_addresses: dict = {}
+_engines: list = []
+"""LLVM's, which hold the code that addresses point to."""
+
+
+def _renew_lock():
+    global _lock
+    _lock = threading.RLock()
+
+
+# A fork waits until nothing is being compiled: the child would inherit Numba's and LLVM's locks, held by no thread.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(), after_in_child=_renew_lock
+    )
+
+
+def find_stages(stages, before_compiling=None):
+    """Return {stage: address}; what is neither in memory nor on disk is compiled, after a call that says so."""
+    with _lock:
+        found = {stage: _addresses[stage] for stage in stages if stage in _addresses}
+        missing = [stage for stage in stages if stage not in found]
+        if missing:
+            with held_back():
+                found |= _interpret(missing) if _interprets() else _load(missing, before_compiling)
+                _addresses.update(found)
+        return found
+
+
+def make_callable(address):
+    """Return the stage at an address as a function of two integers, which runs without the GIL."""
+    if _interprets():
+        from fastmlp.engine.simd import call
+
+        return functools.partial(call, address)
+    function, nowhere = _SIGNATURE(address), ctypes.create_string_buffer(16)
+    return functools.partial(function, nowhere, nowhere)
+
+
+def _interprets():
+    """Whether Numba is told not to compile, so as to run kernels as Python."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
+
+
+def _interpret(stages):
+    from fastmlp.engine.simd.python_memory import entry
+
+    return {stage: entry(stage.make()) for stage in stages}
+
+
+def _load(stages, before_compiling):
+    """Return the addresses of stages from the package, from disk, or compiled."""
+    names = {name_of(stage): stage for stage in stages}
+    codes = {names[name]: code for name, code in prebuilt.read(names).items()}
+    codes |= {stage: _read(path_of(stage)) for stage in stages if stage not in codes}
+    unknown = [stage for stage, code in codes.items() if code is None]
+    if unknown:
+        if before_compiling is not None:
+            before_compiling()
+        codes |= _compile(unknown)
+    return {stage: _enter(code, stage.symbol) for stage, code in codes.items()}
+
+
+def _enter(object_code, name):
+    """Load object code for good; return the address of its function of this name."""
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), TARGET.machine(), use_lmm=True)
+    engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine.get_function_address(name)
+
+
+def _compile(stages):
+    from fastmlp.engine.workshop import compile_stages
+
+    codes = compile_stages(stages)
+    for stage, code in codes.items():
+        with contextlib.suppress(OSError):
+            _write(path_of(stage), code)
+    return codes
+
+
+def cache_folder():
+    """The folder of compiled stages: $FASTMLP_CACHE_DIR, or fastmlp in the user's cache folder."""
+    chosen = os.environ.get("FASTMLP_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastmlp"
+    except RuntimeError:  # a user without a home: nothing is kept
+        return Path(os.devnull)
+
+
+def name_of(stage, *surroundings):
+    """A name that changes with all that a stage's object code depends on: its sources, and where it was compiled."""
+    parts = str(stage), _digest(stage.module), TARGET.lanes, TARGET.compress, surroundings
+    return f"{stage}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"
+
+
+def path_of(stage):
+    """The file of a stage in the cache folder."""
+    return cache_folder() / f"{name_of(stage, *_surroundings())}.o"
+
+
+@functools.cache
+def _surroundings():
+    return version("numba"), version("llvmlite"), TARGET.cpu, TARGET.features
+
+
+@functools.cache
+def _digest(module):
+    """A digest of the sources of a module and of all that it imports from the engine."""
+    sources: dict = {}
+    _gather_sources(module, sources)
+    return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
+
+
+def _gather_sources(module, sources):
+    if module in sources:
+        return
+    path = _file_of(module)
+    if path is None:
+        return
+    sources[module] = text = _text(path)
+    for imported, names in _IMPORT.findall(text):
+        _gather_sources(imported, sources)
+        for name in names.split(","):
+            _gather_sources(f"{imported}.{name.strip()}", sources)
+
+
+def _file_of(module):
+    place = Path(__file__).parents[2].joinpath(*module.split("."))
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+
+
+@functools.cache
+def _text(path):
+    return path.read_text(encoding="utf-8")
+
+
+def _read(path):
+    """Return the object code in a file, or None if there is none or it is damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    checksum, object_code = data[:_CHECKSUM_SIZE], data[_CHECKSUM_SIZE:]
+    return object_code if _checksum(path, object_code) == checksum else None
+
+
+def _write(path, object_code):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(_checksum(path, object_code) + object_code)
+
+
+def _checksum(path, object_code):
+    """Of the object code under this name: another stage's, renamed, is none."""
+    return hashlib.sha256(path.name.encode() + object_code).digest()

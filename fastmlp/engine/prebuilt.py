@@ -1,0 +1,73 @@
+"""Stages that come with the package: archives of object code, one for each kind of processor, which wheels may carry.
+
+    python -m fastmlp.engine.prebuilt FILE
+
+fills an archive for the processor in FASTMLP_TARGET. The same sources and compilers give the same bytes.
+"""
+
+import functools
+import itertools
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
+from fastmlp.engine.processor import served_by
+from fastmlp.engine.schedule import make_schedule, stages_of
+from fastmlp.engine.stages import Stage
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
+
+FOLDER = Path(__file__).parents[1] / "compiled"
+
+
+def read(names: Sequence[str]) -> dict[str, bytes]:
+    """Return the object code under those of these names that this machine's archive has."""
+    archive = _archive()
+    return {name: archive.read(name) for name in names if name in archive.NameToInfo} if archive else {}
+
+
+@functools.cache
+def _archive() -> zipfile.ZipFile | None:
+    path = FOLDER / f"{served_by()}.zip"
+    return zipfile.ZipFile(path) if path.is_file() else None
+
+
+def every_stage() -> list[Stage]:
+    """Return the stages of all trainings and predictions that can be asked for, each once."""
+    return list(dict.fromkeys(stage for plan in _plans() for stage in stages_of(make_schedule(plan))))
+
+
+def _plans() -> Iterator[Plan]:
+    """Plans that have all stages together: of numbers that a stage depends on, one at a time differs from the first."""
+    kinds, raws, forms, depths = ("f32", "f64"), ("u8", "f32", "f64"), ("sparse", "dense", "csr"), range(3)
+    for kind, raw, form, depth in itertools.product(kinds, raws, forms, depths):
+        rows = rows_of_panels(kind)
+        for row, out in itertools.product(rows, rows) if depth else zip(rows, rows, strict=True):
+            first = Plan(kind, raw, form, row, out, depth, False, "relu", "cross_entropy", "sgd")
+            yield first._replace(by_feature=True)
+            yield first._replace(optimizer="")
+            yield from (first._replace(activation=activation) for activation in ACTIVATIONS)
+            yield from (first._replace(loss=loss) for loss in LOSSES)
+            for optimizer in OPTIMIZERS:
+                yield first._replace(optimizer=optimizer)
+                if form == "dense" and depth and is_wide(row, kind):
+                    yield first._replace(optimizer=optimizer, transposed=True)
+
+
+def fill(path: Path, stages: Sequence[Stage]) -> None:
+    """Compile stages for the processor in FASTMLP_TARGET into an archive."""
+    from fastmlp.engine.library import name_of
+    from fastmlp.engine.workshop import compile_stages
+
+    codes = {name_of(stage): code for stage, code in compile_stages(stages).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, code in sorted(codes.items()):
+            archive.writestr(zipfile.ZipInfo(name), code, zipfile.ZIP_DEFLATED, 9)  # of a fixed date
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]), every_stage())

@@ -1,0 +1,61 @@
+"""The stages of an epoch: each is one layer's operation, compiled once, stage(address of a run's table, of a layer's).
+
+A stage is known by its name and by what is compiled into it, and nothing else: the kinds of numbers, the widths of
+panels, an activation, a loss or an optimizer's step. All the rest is numbers in the tables.
+"""
+
+from importlib import import_module
+from typing import NamedTuple
+
+HOMES = {
+    "locate_rows": "reading",
+    "locate_entries": "reading",
+    "list_features": "reading",
+    "copy_features": "reading",
+    "mask_features": "reading",
+    "sparse_product": "first",
+    "dense_product": "first",
+    "csr_product": "first",
+    "sparse_update": "first",
+    "dense_update": "first",
+    "transposed_update": "first",
+    "csr_update": "first",
+    "product": "upper",
+    "activate": "upper",
+    "spread": "upper",
+    "gather": "upper",
+    "backward": "upper",
+    "chain": "upper",
+    "update": "upper",
+    "update_biases": "upper",
+    "loss": "output",
+    "total": "output",
+    "write_scores": "output",
+    "epoch": "..epoch",
+}
+"""The module of each stage; it has a function make_… that returns it."""
+
+
+class Stage(NamedTuple):
+    """What a stage is known by."""
+
+    name: str
+    options: tuple[str | int, ...] = ()
+
+    def __str__(self):
+        return "-".join([self.name, *map(str, self.options)])
+
+    @property
+    def module(self):
+        """Where it is written."""
+        home = HOMES[self.name]
+        return f"fastmlp.engine.{home[2:]}" if home.startswith("..") else f"fastmlp.engine.stages.{home}"
+
+    @property
+    def symbol(self):
+        """What its object code calls it."""
+        return f"fastmlp_{self}".replace("-", "_")
+
+    def make(self):
+        """Return the function for Numba to compile; this imports the compiler."""
+        return getattr(import_module(self.module), f"make_{self.name}")(*self.options)

@@ -1,0 +1,118 @@
+"""Schedules as data: what they hold for every network, and two of them word for word."""
+
+import itertools
+
+import numpy as np
+import pytest
+from networks import CODES, fit
+
+from fastmlp.engine.plan import make_plan
+from fastmlp.engine.schedule import describe, make_schedule, stages_of
+from fastmlp.engine.tables import LAYER, OWN, READER, RUN, SHARED
+from fastmlp.problem import Architecture
+
+WIDTHS = [(784, 256, 128, 10), (784, 256, 10), (784, 10), (784, 32, 16, 10), (20, 64, 32, 16, 8, 3), (20, 3), (800, 5)]
+EVERY = [
+    make_plan(Architecture(widths, "relu", "cross_entropy"), form, "uint8", np.dtype(dtype), optimizer, transposed)
+    for widths, form, dtype, (optimizer, transposed) in itertools.product(
+        WIDTHS, ("sparse", "dense", "csr"), ("float32", "float64"), (("adam", False), ("adam", True), ("", False))
+    )
+]
+
+
+def plan_of(widths, form="dense", optimizer="sgd"):
+    return make_plan(Architecture(widths, "tanh", "cross_entropy"), form, "float32", np.dtype("f4"), optimizer)
+
+
+def steps(schedule, name, phase=None):
+    """The layers on which stages of this name work, in order."""
+    phases = schedule if phase is None else [schedule[phase]]
+    return [step.layer for steps in phases for step in steps if step.stage.name == name]
+
+
+@pytest.mark.parametrize("plan", EVERY, ids=str)
+def test_what_every_schedule_does(plan):
+    schedule = make_schedule(plan)
+    assert len(schedule) == 4  # a barrier after each but the last
+    layers = list(range(plan.depth + 1))
+    assert [steps(schedule, f"{plan.form}_product", phase) for phase in range(4)] == [[], [0], [], []]
+    # Every layer is entered once, and every hidden one activated once.
+    entered = steps(schedule, f"{plan.form}_product") + steps(schedule, "spread") + steps(schedule, "product")
+    assert sorted(entered) == layers
+    assert sorted(steps(schedule, "activate")) == layers[:-1]
+    # The batch that comes is read before the first one, and during each in the phase between its two others.
+    reads = [steps(schedule, "locate_entries" if plan.form == "csr" else "locate_rows", phase) for phase in range(4)]
+    assert reads == [[0], [], [0], []]
+    assert schedule[2][-len(schedule[0]) :] == schedule[0]
+    if not plan.optimizer:
+        assert steps(schedule, "write_scores", 2) == [plan.depth]
+        assert not schedule[3]
+        assert not {"loss", "backward", "chain", "update", "update_biases", "mask_features"} & {
+            stage.name for stage in stages_of(schedule)
+        }
+        return
+    assert steps(schedule, "loss", 2) == [plan.depth]
+    assert steps(schedule, "backward") == steps(schedule, "update", 3) == layers[:0:-1]
+    assert steps(schedule, "chain") == [layer - 1 for layer in layers[:0:-1]]
+    assert steps(schedule, "update_biases", 3) == layers[::-1]
+    firsts = {"sparse_update", "csr_update", "dense_update", "transposed_update"}
+    assert [step.layer for step in schedule[3] if step.stage.name in firsts] == [0]
+    assert schedule[3][-1].stage.name in firsts
+
+
+def test_what_crosses_between_threads_waits_at_a_barrier():
+    by_unit, by_feature = make_schedule(plan_of((784, 256, 128, 10))), make_schedule(plan_of((784, 32, 16, 10)))
+    assert (steps(by_unit, "spread", 1), steps(by_unit, "gather", 2)) == ([1], [1])
+    assert (steps(by_feature, "spread"), steps(by_feature, "gather", 2)) == ([], [0])
+    assert (steps(by_unit, "backward", 2), steps(by_unit, "backward", 3)) == ([2], [1])
+    assert (steps(by_feature, "backward", 2), steps(by_feature, "backward", 3)) == ([2, 1], [])
+
+
+def test_depth_compiles_nothing():
+    three, nine = (stages_of(make_schedule(plan_of((20, *[64] * depth, 3)))) for depth in (3, 9))
+    assert three == nine
+
+
+PRINTED = """\
+before the first batch:
+    locate_entries, layer 1
+phase 1:
+    csr_product-f32-f32-{row}, layer 1
+phase 2:
+    loss-f32-{row}-cross_entropy, layer 1
+    locate_entries, layer 1
+phase 3:
+    total, layer 1
+    update_biases-f32-{row}-sgd, layer 1
+    csr_update-f32-f32-{row}-sgd, layer 1"""
+
+
+def test_a_printed_schedule():
+    plan = plan_of((4, 3), "csr")
+    assert describe(make_schedule(plan)) == PRINTED.format(row=plan.out)
+
+
+@pytest.mark.parametrize("backend", ["jit", "reference"])
+def test_a_training_prints_its_schedule_on_request(capsys, backend):
+    fit(CODES, backend=backend, verbose=2)
+    detailed = capsys.readouterr().out
+    fit(CODES, backend=backend, verbose=True)
+    assert ("phase 3:" in detailed) == (backend == "jit")
+    assert "phase" not in capsys.readouterr().out
+    with pytest.raises(TypeError, match="verbose must be True, False or 2, got 3"):
+        fit(CODES, verbose=3)
+
+
+# ---- tables
+
+
+@pytest.mark.parametrize("fields", [LAYER, RUN])
+def test_fields_are_numbers_or_arrays(fields):
+    for name, field in fields.items():
+        assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows"), name
+        assert not (field.shape and field.later), name
+
+
+def test_no_field_is_declared_twice():
+    assert len(RUN) == len(SHARED) + len(READER) + len(OWN)
