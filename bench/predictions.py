@@ -30,7 +30,7 @@ def prediction_calls(many: int) -> dict[tuple[str, str], Call]:
         ("one row", "fastmlp"): lambda: ours.predict(rows[:1]),
         ("one row", "reference"): lambda: other.predict(rows[:1]),
         ("one row", "scikit-learn"): lambda: peer.predict(unit[:1]),
-        ("one row, inside", "fastmlp"): _program_alone(ours, rows[:1]),
+        ("one row, inside", "fastmlp"): _call_alone(ours, rows[:1]),
     }
     for (what, who), call in calls.items():
         if "inside" not in what:
@@ -39,11 +39,11 @@ def prediction_calls(many: int) -> dict[tuple[str, str], Call]:
     return calls
 
 
-def _program_alone(model: Any, row: Any) -> Call:
+def _call_alone(model: Any, row: Any) -> Call:
     """The compiled call that `predict` makes for one row, without what Python does before and after."""
-    model.predict(row)  # from now on the row and the parameters lie where the program reads them
+    model.predict(row)  # from now on the row and the parameters lie where the stages read them
     reader = model._predictor._memory.readers[row.dtype]
     [(workspace, _)] = reader._workspaces.values()
-    program, address = reader._program, workspace._tables[0].ctypes.data
-    workspace.run(program, len(row))
-    return lambda: program(address)
+    workspace.run(len(row))
+    epoch, table, schedule = workspace._epoch, workspace._tables[0].ctypes.data, workspace._schedule_table.ctypes.data
+    return lambda: epoch(table, schedule)

@@ -42,7 +42,7 @@ print(resident("VmHWM:") - before)
 def run(code: str, cache: str | os.PathLike[str] | None = None, *arguments: str) -> str:
     """Run code in a fresh interpreter that finds fastmlp and these modules, and return what it prints.
 
-    Compiled programs are kept in the folder `cache`, by default where they are now.
+    Compiled stages are kept in the folder `cache`, by default where they are now.
     """
     paths = os.pathsep.join(map(str, (PACKAGES, HERE)))
     environment = {**os.environ, "PYTHONPATH": paths} | ({} if cache is None else {"FASTMLP_CACHE_DIR": str(cache)})
