@@ -29,7 +29,7 @@ def test_first_epoch(benchmark, measure, quick, name, tmp_path):
     code = template.format(n=rows, name=name)
 
     def prepare():
-        # A smoke test does not wait for the compiler: it takes the programs that the tests have compiled.
+        # A smoke test does not wait for the compiler: it takes the stages that the tests have compiled.
         cold = name == "cold compile" and not quick
         return code, tempfile.mkdtemp(dir=tmp_path) if cold else None
 

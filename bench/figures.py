@@ -87,7 +87,7 @@ def _format_grid(cells: dict[str, tuple[Any, ...]], floors: dict[str, float], be
 
 
 def predict(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
-    """Time `predict` of 10,000 rows and of one, and the program alone for one row."""
+    """Time `predict` of 10,000 rows and of one, and the compiled call alone for one row."""
     calls = prediction_calls(10_000)
     if not peers:
         calls = {name: call for name, call in calls.items() if name[1] == "fastmlp"}
@@ -151,7 +151,7 @@ def memory(rounds: int, quick: bool, peers: bool, sgemm: Sgemm) -> list[Row]:
 
     Linux tells the peak twice: `resource.getrusage` starts from what the parent had, so it is read from /proc, where
     it is the process's own. The data are loaded straight into their arrays, so that they leave no earlier peak. The
-    compiled programs are in a cache.
+    compiled stages are in a cache.
     """
     n = 5_000 if quick else MNIST_ROWS
     with tempfile.TemporaryDirectory() as folder:

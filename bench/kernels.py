@@ -239,14 +239,15 @@ def head(rng, _, k):
     P = -(-k // R)
     Z, labels, share = rng.standard_normal((S, k), F), rng.integers(0, k, S), np.full(S, 1 / S)
     A, D = to_panels(np.pad(Z, ((0, 0), (0, P * R - k)))), aligned((P, S, R), F)
-    target, parts, losses = aligned(S, np.int64, labels), aligned(S, np.float64, share), aligned(S, np.float64)
+    target = aligned(S, np.int64, labels.ctypes.data + labels.itemsize * np.arange(S))
+    parts, losses = aligned(S, np.float64, share), aligned(S, np.float64)
     units = aligned((P, R), F)
     call = prepare_call(
         run_head, k, P, (rows, A), (rows, D), (ints, target), (doubles, parts), (rows, units), (doubles, losses)
     )
     targets = np.eye(k, dtype=F)[labels]
 
-    def twin():
+    def twin(kept=labels):  # to which `target` points
         return twins.head(Z, targets, "cross_entropy", share.astype(F))
 
     return Kernel(call, twin, lambda: (losses, from_panels(D)[:, :k]), 2 * Z.nbytes, "GB/s")

@@ -14,7 +14,7 @@ Call = Callable[[], Any]
 def prediction_calls(many: int) -> dict[tuple[str, str], Call]:
     """Return calls that predict MNIST's classes, by (what, who): the 784-256-128-10 network after one epoch.
 
-    All of them have the same parameters and agree. "one row, inside" is the compiled program alone.
+    All of them have the same parameters and agree. "one row, inside" is the compiled call alone.
     """
     X, y = fastmlp.datasets.load_mnist()
     ours = fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)

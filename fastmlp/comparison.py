@@ -168,7 +168,7 @@ def compare(
     - activations are each backend's own, at its own parameters. The compiled path's are read off by its `Predictor`
       from the network cut off behind the layer, with a last layer that hands them through unchanged.
 
-    So every number on the compiled side comes out of the programs that `fastmlp.train` runs. Afterwards both train
+    So every number on the compiled side comes out of the stages that `fastmlp.train` runs. Afterwards both train
     whole epochs by turns, from the start, for the loss curves and the times.
 
     In float32 a difference beyond the tolerance need not be a fault: a ReLU unit whose input is nearly 0 for some

@@ -1,9 +1,9 @@
 """Draw training problems at random and hold the compiled path to the reference: `python scripts/check_equivalence.py`.
 
 The cross of activation, loss, optimizer, depth, batch size, form and type of the features, type of the arithmetic has
-some ten thousand problems on thousands of programs, each compiled in seconds: the tests take some of them, and this
-script any others, for as long as it is given. Each is trained for 100 steps, by one thread and by several: the
-parameters have to be the reference's within the tests' tolerance, and the same to the bit for all numbers of threads.
+some ten thousand problems under thousands of plans: the tests take some of them, and this script any others, for as
+long as it is given. Each is trained for 100 steps, by one thread and by several: the parameters have to be the
+reference's within the tests' tolerance, and the same to the bit for all numbers of threads.
 """
 
 import argparse

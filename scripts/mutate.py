@@ -92,7 +92,7 @@ def surroundings(root: Path, scratch: Path, fault: Fault | None = None) -> dict[
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
     changed = "" if fault is None else fault.file
     if changed.startswith(ENGINE):
-        environment["FASTMLP_CACHE_DIR"] = str(scratch / "programs")
+        environment["FASTMLP_CACHE_DIR"] = str(scratch / "stages")
     environment["NUMBA_CACHE_DIR"] = str(scratch / ("functions" if changed.startswith(FUNCTIONS) else "kept"))
     return environment
 
@@ -108,7 +108,7 @@ def try_fault(root: Path, scratch: Path, fault: Fault, timeout: float) -> Outcom
         killed, by = judge(*run_tests(root, fault.tests.split(), timeout, surroundings(root, scratch, fault)))
     finally:
         (root / fault.file).write_text(text, encoding="utf-8")
-        for name in ("programs", "functions"):
+        for name in ("stages", "functions"):
             shutil.rmtree(scratch / name, ignore_errors=True)
     return Outcome(fault, killed, by, time.perf_counter() - started)
 

@@ -1,4 +1,4 @@
-"""Train and predict in plain Python with every address checked (run by test_programs.py under NUMBA_DISABLE_JIT=1)."""
+"""Train and predict in plain Python with every address checked (run by test_library.py under NUMBA_DISABLE_JIT=1)."""
 
 import numpy as np
 from engine_cases import Case, check, make_features, make_problem, train
@@ -93,7 +93,7 @@ def allow(values):
 
 
 class GuardedWorkspace(workspace.Workspace):
-    """A workspace whose programs may touch what they were given, and nothing else."""
+    """A workspace whose stages may touch what they were given, and nothing else."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)

@@ -19,7 +19,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 
 class Case(NamedTuple):
-    """One problem; the fields up to `optimizer` and the widths decide which program is compiled for it."""
+    """One problem; the fields up to `optimizer` and the widths decide which stages it takes."""
 
     dtype: str = "float64"
     raw: str = "float64"

@@ -125,7 +125,7 @@ def test_every_attack_is_listed(capsys):
     assert set(SHORT) <= set(ATTACKS)
 
 
-@pytest.mark.skipif(not COMPILED, reason="attacks compiled programs")
+@pytest.mark.skipif(not COMPILED, reason="attacks compiled stages")
 @pytest.mark.skipif(sys.platform != "linux", reason="signals, forks and limits as Linux has them")
 @pytest.mark.parametrize("name", SHORT)
 def test_an_attack_finds_nothing(name, tmp_path):

@@ -54,7 +54,7 @@ def test_the_backends_agree(digits, dtype, near):
     assert {(d.steps, d.what, d.layer) for d in found} == {(s, w, i) for s in (1, 5) for w in kinds for i in (1, 2, 3)}
     assert len(found) == 18
     assert max(d.relative for d in found) < near
-    # Differences are rounding errors, and there are some: the two sides are different programs.
+    # Differences are rounding errors, and there are some: the two sides are different code.
     assert all(d.relative > 0 for d in found if d.what == "gradients")
     assert report.loss_gap < near
 
@@ -85,7 +85,7 @@ def test_a_long_step_shows_the_gradient(digits, backend, optimizer):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_activations_of_the_compiled_path_are_read_off_its_programs(digits, monkeypatch, activation):
+def test_activations_of_the_compiled_path_are_read_off_its_stages(digits, monkeypatch, activation):
     problem, _, start, _ = problem_of(*digits, activation=activation)
     probe, params = comparison._select(problem, np.arange(40)), start.astype(np.float32)
     wanted = comparison._activations(make_trainer(problem, start, "reference"), probe, params)

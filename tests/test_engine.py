@@ -54,9 +54,9 @@ DENSE = {"uint8": [("dense", "unit"), ("dense", "zscore")]}
 CSR = {"float32": [("csr", None)], "float64": [("csr", None)], "uint8": [("csr", "unit"), ("csr", None)]}
 DENSE["float32"] = DENSE["float64"] = [("dense", None), ("dense", "zscore")]
 
-# One program each, or two: every pair of activation, loss and optimizer, of activation and depth, every combination
+# One plan each, or two: every pair of activation, loss and optimizer, of activation and depth, every combination
 # of types and forms.
-PROGRAMS = [
+PLANS = [
     ("float64", "uint8", SPARSE, "relu", "cross_entropy", "sgd", MIXED, 3),
     ("float64", "float32", DENSE, "relu", "binary_cross_entropy", "momentum", WIDE, 1),
     ("float32", "float64", SPARSE, "relu", "mean_squared_error", "nesterov", NARROW, 2),
@@ -84,16 +84,16 @@ PROGRAMS = [
 ]
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
-CASES_PER_PROGRAM = 10
+CASES_PER_PLAN = 10
 
 
 def cases():
-    """Cases that share the programs, in which what is a number at run time varies in cycles of different lengths."""
+    """Cases that share the plans, in which what is a number at run time varies in cycles of different lengths."""
     listed = []
-    for p, (dtype, raw, form, activation, loss, optimizer, (widths, outputs, features), depth) in enumerate(PROGRAMS):
+    for p, (dtype, raw, form, activation, loss, optimizer, (widths, outputs, features), depth) in enumerate(PLANS):
         hidden = widths[depth]
-        for j in range(CASES_PER_PROGRAM):
-            i = CASES_PER_PROGRAM * p + j
+        for j in range(CASES_PER_PLAN):
+            i = CASES_PER_PLAN * p + j
             batch = tuple(BATCHES)[i % len(BATCHES)]
             n, epochs = BATCHES[batch]
             data, normalize = form[raw][j % len(form[raw])]
@@ -115,8 +115,8 @@ def cases():
 
 
 CASES = cases()
-TILES = [next(c for c in CASES[i:] if c.batch == 200) for i in range(0, len(CASES), CASES_PER_PROGRAM)]
-"""A case of each program whose batches take four tiles, the last of them short, and whose last batch has one row."""
+TILES = [next(c for c in CASES[i:] if c.batch == 200) for i in range(0, len(CASES), CASES_PER_PLAN)]
+"""A case of each plan whose batches take four tiles, the last of them short, and whose last batch has one row."""
 SPARSE_FLOATS, DENSE_FLOATS = (
     Case("float64", "float64", "sparse", "sigmoid", "cross_entropy", "momentum"),
     Case("float64", "float64", "dense", "tanh", "binary_cross_entropy", "sgd"),
@@ -340,20 +340,20 @@ def test_two_engines_at_once():
 # ---- numbers out of bounds
 
 
-@pytest.mark.parametrize("program", [0, 1, 2, 8, 12, 14])
-def test_divergence_shows(program):
-    case = TILES[program]._replace(lr=1e30, epochs=4, threads=2, labels="any")
+@pytest.mark.parametrize("plan", [0, 1, 2, 8, 12, 14])
+def test_divergence_shows(plan):
+    case = TILES[plan]._replace(lr=1e30, epochs=4, threads=2, labels="any")
     problem, start, orders = make_problem(case)
     params, losses = run(problem, start, orders)
     assert not (np.all(np.isfinite(losses)) and np.all(np.isfinite(params)))
 
 
-@pytest.mark.parametrize("program", [0, 1, 2, 3])
-def test_a_rectifier_does_not_hide_infinities(program):
-    raw, sparse = PROGRAMS[program][1], PROGRAMS[program][2] is SPARSE
+@pytest.mark.parametrize("plan", [0, 1, 2, 3])
+def test_a_rectifier_does_not_hide_infinities(plan):
+    raw, sparse = PLANS[plan][1], PLANS[plan][2] is SPARSE
     rng = np.random.default_rng(0)
     X = rng.integers(2, 256, (40, 2)) * (rng.random((40, 1)) < (0.3 if sparse else 1))
-    case = TILES[program]._replace(batch=40, normalize=None, labels="any", weighted=False)
+    case = TILES[plan]._replace(batch=40, normalize=None, labels="any", weighted=False)
     problem, start, orders = make_problem(case, X.astype(raw))
     W, _ = layer_views(start, problem.architecture.widths)[0]
     W[0], W[1] = np.finfo(start.dtype).max, -np.finfo(start.dtype).max  # the next layer then adds inf and -inf
@@ -376,7 +376,7 @@ def test_overflow_of_the_constant_part_is_silent():
 @pytest.mark.parametrize("case", FORMS)
 @pytest.mark.parametrize("raw", ["float64", "float32", "uint8"])
 def test_any_layout_of_the_features_gives_the_same_bits(case, raw, tmp_path):
-    case = program_of(case, raw)._replace(d=67, n=83, batch=20)
+    case = plan_of(case, raw)._replace(d=67, n=83, batch=20)
     X = make_features(np.random.default_rng(3), 83, 67, raw, case.data)
     wanted = run(*make_problem(case, X))
 
@@ -405,14 +405,14 @@ def test_any_layout_of_the_features_gives_the_same_bits(case, raw, tmp_path):
 @pytest.mark.parametrize("raw", ["float64", "float32", "uint8"])
 @pytest.mark.parametrize("d", [1, 3, 63, 65, 131])
 def test_nothing_is_read_past_the_end_of_the_features(case, raw, d):
-    case = program_of(case, raw)._replace(d=d, n=150, batch=64, epochs=1, threads=2)
+    case = plan_of(case, raw)._replace(d=d, n=150, batch=64, epochs=1, threads=2)
     X = make_features(np.random.default_rng(d), 150, d, raw, case.data)
     with before_forbidden_memory(X) as guarded:
         same_bits(run(*make_problem(case, guarded)), run(*make_problem(case, X)))
 
 
-def program_of(case, raw):
-    """The case on raw features of a type for which a program is compiled anyway."""
+def plan_of(case, raw):
+    """The case on raw features of a type for which stages are compiled anyway."""
     if raw == case.raw:
         return case
     form = form_of(case)

@@ -1,4 +1,4 @@
-"""Kernels and whole programs as assembly for other CPUs: vector fma only, and hot loops that leave the stack alone."""
+"""Kernels and stages as assembly for other CPUs: vector fma only, and hot loops that leave the stack alone."""
 
 import json
 import re

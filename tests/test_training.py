@@ -1004,7 +1004,7 @@ def test_a_second_interrupt_changes_nothing(again, blobs, monkeypatch, backend):
     assert_array_equal(model.params, fit(*blobs, num_epochs=2, backend=backend).params)
 
 
-def test_an_interrupt_while_the_program_is_made_is_the_users(blobs, monkeypatch):
+def test_an_interrupt_while_stages_are_made_is_the_users(blobs, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 

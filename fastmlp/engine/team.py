@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 
 class Call:
-    """A program to be run at once on several tables, one a thread.
+    """A schedule to be played at once on several tables, one a thread.
 
     Parameters
     ----------
