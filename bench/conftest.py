@@ -1,6 +1,7 @@
 """What all benchmarks share. `pytest` runs each once on few rows; `pytest bench --benchmark-enable` times them."""
 
 import pytest
+from cores import measure_crossing
 from race import Race
 from report import describe_machine
 from roofline import Sgemm
@@ -19,6 +20,12 @@ def pytest_benchmark_update_machine_info(config, machine_info):
     """Add what figures depend on, and leave out what differs from one moment to the next: the clock's rate."""
     machine_info["cpu"] = {key: value for key, value in machine_info["cpu"].items() if not key.startswith("hz_")}
     machine_info["fastmlp"] = describe_machine()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """With figures, say what two cores cost each other, which decides what the second thread brings."""
+    if config.getoption("benchmark_enable"):
+        terminalreporter.write_line(str(measure_crossing() or "one core"))
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,15 @@ measured, and scikit-learn on the CSR matrix; scikit-learn, PyTorch and JAX else
 installed.
 
 Set FASTMLP_MNIST_DIR for all of MNIST; without it the 5,000 rows of the package stand for it, as the names of the
-cases say. Nothing else should run meanwhile: what the load average is at the start is printed with the machine.
+cases say. Nothing else should run meanwhile: what the load average is at the start is printed with the machine, and
+before and after what two cores cost each other, which decides what the second thread brings.
 """
 
 import argparse
 import os
 from functools import partial
 
+from cores import measure_crossing
 from figures import FIGURES
 from race import epochs, run_race
 from report import Row, describe_machine, print_table
@@ -73,7 +75,8 @@ def main() -> None:
         parser.error(f"unknown case {', '.join(unknown)}: choose of {', '.join([*workloads, *FIGURES])}")
 
     machine = describe_machine() | {"load average": round(os.getloadavg()[0], 2)}
-    print(", ".join(f"{key}: {value}" for key, value in machine.items()), end="\n\n")
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    print(measure_crossing() or "one core", end="\n\n")
     sgemm = Sgemm()
     options = (QUICK_ROUNDS if args.quick else args.rounds, args.quick, args.peers, sgemm)
     rows: list[Row] = []
@@ -82,6 +85,7 @@ def main() -> None:
         rows += measure(workloads[name], *options) if name in workloads else FIGURES[name](*options)
     print()
     print_table(rows)
+    print(f"\nat the end {measure_crossing() or 'one core'}")
 
 
 if __name__ == "__main__":

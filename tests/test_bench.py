@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,8 +19,11 @@ import peers
 import predictions
 import pytest
 import roofline
+from cores import measure_crossing
 from race import Race
 from workloads import WORKLOADS, Entry, standardise
+
+from fastmlp.engine.processor import usable_cores
 
 ROOT = Path(__file__).parent.parent
 
@@ -223,3 +227,10 @@ def test_names_do_not_depend_on_the_registers_width():
         names.append(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
     assert "narrow product, 64 × 128 → 32" in names[0]
     assert names[0] == names[1] == names[2]
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="takes two cores")
+def test_what_crosses_between_two_cores_is_measured():
+    crossing = measure_crossing(trips=100, rounds=5)
+    assert all(0 < figure < 1e6 for figure in crossing)
+    assert re.match(r"between two cores: round trip \d+ ns, 2,048 lines read in [\d.]+ us, written in", str(crossing))

@@ -158,7 +158,7 @@ BAD_INPUT = [
     ({"optimizer": "adam", "nesterov": True}, ValueError, r"nesterov belong to optimizer='sgd', .*'adam'"),
     ({"shuffle": 1}, TypeError, r"^shuffle must be True or False, got 1"),
     ({"track_gradients": "yes"}, ValueError, r"^track_gradients must be True, False or 'first_epoch', got 'yes'"),
-    ({"verbose": 0}, TypeError, r"^verbose must be True or False, got 0"),
+    ({"verbose": 0}, TypeError, r"^verbose must be True, False or 2, got 0"),
     # validation_data
     ({"validation_data": X}, TypeError, r"^validation_data must be a pair \(X, y\)"),
     ({"validation_data": (X,)}, TypeError, r"^validation_data must be a pair \(X, y\)"),

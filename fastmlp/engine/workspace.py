@@ -110,7 +110,7 @@ class Workspace:
     def _make_layers(self):
         """What the table of each layer holds, and the tables."""
         layers = []
-        tables = np.zeros((len(self._plans), len(LAYER)), np.int64)
+        tables = self._arena.zeros((len(self._plans), len(LAYER)), np.int64)
         by_feature = self.plan.by_feature
         for i, (plan, (W, b)) in enumerate(zip(self._plans, self._weights, strict=True)):
             given = {
@@ -173,7 +173,8 @@ class Workspace:
         for thread in range(threads):
             numbers = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
             own.append(self._allocate(OWN, {"thread": thread, **numbers}) | readers[thread % len(readers)])
-        return shared, own, [_slots(RUN, shared | each) for each in own]
+        # Threads write to their tables: none shares a cache line with another's.
+        return shared, own, [self._arena.like(_slots(RUN, shared | each)) for each in own]
 
     def _allocate(self, fields, given, letters=()):
         """Return a value for each field: what is given, zeroed arrays, and 0 for what is set later or has no use."""
