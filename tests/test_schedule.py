@@ -11,7 +11,7 @@ from fastmlp.engine.schedule import describe, make_schedule, stages_of
 from fastmlp.engine.tables import LAYER, OWN, READER, RUN, SHARED
 from fastmlp.problem import Architecture
 
-WIDTHS = [(784, 256, 128, 10), (784, 256, 10), (784, 10), (784, 32, 16, 10), (20, 64, 32, 16, 8, 3), (20, 3), (800, 5)]
+WIDTHS = [(784, 256, 128, 10), (784, 256, 10), (784, 10), (784, 8, 16, 10), (20, 64, 32, 16, 8, 3), (20, 3), (800, 5)]
 EVERY = [
     make_plan(Architecture(widths, "relu", "cross_entropy"), form, "uint8", np.dtype(dtype), optimizer, transposed)
     for widths, form, dtype, (optimizer, transposed) in itertools.product(
@@ -61,7 +61,7 @@ def test_what_every_schedule_does(plan):
 
 
 def test_what_crosses_between_threads_waits_at_a_barrier():
-    by_unit, by_feature = make_schedule(plan_of((784, 256, 128, 10))), make_schedule(plan_of((784, 32, 16, 10)))
+    by_unit, by_feature = make_schedule(plan_of((784, 256, 128, 10))), make_schedule(plan_of((784, 8, 16, 10)))
     assert (steps(by_unit, "spread", 1), steps(by_unit, "gather", 2)) == ([1], [1])
     assert (steps(by_feature, "spread"), steps(by_feature, "gather", 2)) == ([], [0])
     assert (steps(by_unit, "backward", 2), steps(by_unit, "backward", 3)) == ([2], [1])
