@@ -5,6 +5,7 @@ from engine_cases import Case, check, make_features, make_problem, train
 from scipy.sparse import csr_array
 
 from fastmlp.engine import predictor, trainer, workspace
+from fastmlp.engine.arena import Arena
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.simd.python_memory import memory
 from fastmlp.engine.trainer import Engine
@@ -67,7 +68,7 @@ GIVEN = {
 """Features that are given."""
 
 
-class GuardedArena:
+class GuardedArena(Arena):
     """An arena whose arrays lie apart and may be touched, but for some bytes at the end."""
 
     hidden = 0

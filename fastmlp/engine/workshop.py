@@ -17,26 +17,35 @@ from fastmlp.engine.processor import usable_cores
 
 FEWEST = 5
 """Stages below which another process would not have started before they are compiled."""
+PATIENCE = 60.0
+"""Seconds after which a stage is compiled here that another process did not finish."""
 _SERVE = "import sys; sys.path[:] = {path!r}; from fastmlp.engine.workshop import serve; serve()"
 
 
 def compile_stages(stages):
     """Return {stage: object code}."""
     waiting, codes = deque(stages), {}
-    helpers = []
+    helpers = _start_helpers(len(stages), waiting, codes)
     try:
-        for _ in range(min(usable_cores() - 1, len(stages) // FEWEST)):
-            with contextlib.suppress(OSError, RuntimeError):  # no more processes or threads: we do it alone
-                helpers.append(_Helper(waiting, codes))
         _work(waiting, codes)
     finally:
         waiting.clear()
         for helper in helpers:
             helper.end()
-    for stage in stages:  # those that a helper failed at
+    for stage in stages:  # those at which a helper failed
         if stage not in codes:
             codes[stage] = compile_stage(stage)
     return codes
+
+
+def _start_helpers(count, waiting, codes):
+    """Return as many helpers as there are cores and work for, or as the system has processes and threads for."""
+    helpers = []
+    if Path(sys.executable or "").name.startswith("python"):  # and no program that Python is embedded in
+        with contextlib.suppress(OSError, RuntimeError):
+            for _ in range(min(usable_cores() - 1, count // FEWEST)):
+                helpers.append(_Helper(waiting, codes))
+    return helpers
 
 
 def compile_stage(stage):
@@ -65,23 +74,29 @@ class _Helper:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._works = False
         self._thread = threading.Thread(target=self._feed, args=(waiting, codes), daemon=True)
         self._thread.start()
 
     def _feed(self, waiting, codes):
         with contextlib.suppress(OSError, EOFError, IndexError, pickle.UnpicklingError):
-            pickle.load(self._process.stdout)  # it is there
+            pickle.load(self._process.stdout)  # it has started
             while True:
                 stage = waiting.pop()
+                self._works = True
                 pickle.dump(stage, self._process.stdin)
                 self._process.stdin.flush()
                 codes[stage] = pickle.load(self._process.stdout)
+                self._works = False
 
     def end(self):
         """Wait for the stage that it is compiling, if it is at one."""
+        if self._works:
+            self._thread.join(PATIENCE)
+        self._process.kill()
+        self._thread.join()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._thread.join()
         self._process.stdout.close()
         self._process.wait()
 
