@@ -7,6 +7,8 @@ Matplotlib.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fastmlp.forks import held_off
+
 if TYPE_CHECKING:
     from fastmlp import callbacks, datasets, display, jit, reference
     from fastmlp.comparison import Comparison, compare
@@ -46,9 +48,11 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return import_module(f"fastmlp.{name}")
+        with held_off():
+            return import_module(f"fastmlp.{name}")
     if name in _NAMES:
-        value = getattr(import_module(_NAMES[name]), name)
+        with held_off():
+            value = getattr(import_module(_NAMES[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")

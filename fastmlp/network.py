@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.forks import held_off
 from fastmlp.history import History
 from fastmlp.normalization import Normalization
 from fastmlp.problem import Architecture, Reading, split_scale
@@ -112,7 +113,8 @@ class MLP:
 
     def _find_predictor(self) -> "Predictor | None":
         if self._predictor is None and self._reading is not None:
-            from fastmlp.engine.predictor import Predictor
+            with held_off():
+                from fastmlp.engine.predictor import Predictor
 
             self._predictor = Predictor(self._architecture, self._normalization, self._reading, self.params.dtype)
         return self._predictor

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmlp.forks import held_off
 from fastmlp.normalization import check_normalization, learn_normalization
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
 from fastmlp.reference.activations import ACTIVATIONS
@@ -120,7 +121,8 @@ def make_trainer(
         from fastmlp.descent import Descent
 
         return Descent(problem, params, reference)
-    from fastmlp.engine.trainer import Engine
+    with held_off():
+        from fastmlp.engine.trainer import Engine
 
     return Engine(problem, params, before_compiling)
 

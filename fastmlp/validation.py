@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastmlp.names import CHOICES, known_as
@@ -97,7 +98,7 @@ def check_init(init: Any, name: str = "init") -> str | float:
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """Return `value` as an ndarray, of which it may be a view; masked arrays, also in a list, are refused."""
     parts = (value, *value) if isinstance(value, (list, tuple)) else (value,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+    if any(isinstance(part, MaskedArray) for part in parts):
         raise TypeError(f"{name} must be an array without a mask, got a masked array; fill or drop what is masked")
     try:
         return np.asarray(value)
@@ -203,7 +204,7 @@ def _check_csr(
     for called, array in (("indices", indices), ("indptr", indptr)):
         if array.ndim != 1 or array.dtype.kind != "i":
             fault = f"its {called} are {array.ndim}-dimensional of dtype {array.dtype}, not a row of integers"
-    if isinstance(data, np.ma.MaskedArray):
+    if isinstance(data, MaskedArray):
         fault = "its data are masked"
     elif len(data) != len(indices):
         fault = f"it has {len(data)} data for {len(indices)} indices"

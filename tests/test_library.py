@@ -358,3 +358,36 @@ def test_results_do_not_depend_on_where_a_stage_came_from(filled, cache, compile
     shutil.rmtree(cache)
     same_bits(train(Engine(problem, start), orders), loaded)
     assert len(compiled) == len(list(cache.iterdir()))
+
+
+FORKED_WHILE_IMPORTING = """
+import os, signal, sys, threading, time
+from importlib.abc import MetaPathFinder
+import fastmlp
+
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            importing.set()
+            time.sleep(0.5)
+
+importing, X, y = threading.Event(), [[0.0], [1.0], [0.2], [1.3]], [0, 1, 0, 1]
+train = lambda: fastmlp.train(X, y, hidden=(2,), num_epochs=1, verbose=False)
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=train)
+thread.start()
+importing.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    train()
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("module", ["fastmlp.preparation", "fastmlp.engine.workspace"])
+def test_a_child_forked_during_an_import_trains(module, tmp_path):
+    code = "import warnings; warnings.simplefilter('ignore')\n" + FORKED_WHILE_IMPORTING.format(module=module)
+    assert run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) == "0"

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import os
 import re
-import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,33 +14,21 @@ from llvmlite import binding
 from fastmlp.engine import prebuilt
 from fastmlp.engine.processor import TARGET
 from fastmlp.files import whole_file
+from fastmlp.forks import held_off
 from fastmlp.interrupts import held_back
 
 # Numba's calling convention: where to put a result and an exception (there are none), then the arguments.
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
-_lock = threading.RLock()
 _addresses: dict = {}
 _engines: list = []
 """LLVM's, which hold the code that addresses point to."""
 
 
-def _renew_lock():
-    global _lock
-    _lock = threading.RLock()
-
-
-# A fork waits until nothing is being compiled: the child would inherit Numba's and LLVM's locks, held by no thread.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(), after_in_child=_renew_lock
-    )
-
-
 def find_stages(stages, before_compiling=None):
     """Return {stage: address}; what is neither in memory nor on disk is compiled, after a call that says so."""
-    with _lock:
+    with held_off():
         found = {stage: _addresses[stage] for stage in stages if stage in _addresses}
         missing = [stage for stage in stages if stage not in found]
         if missing:
