@@ -1,6 +1,7 @@
 """Work in the midst of which the process is not forked."""
 
 import contextlib
+import logging  # noqa: F401  # whose lock a fork takes after ours, being registered before: compilers log
 import os
 import threading
 from collections.abc import Iterator
