@@ -85,6 +85,12 @@ def tiles_of(begin, end):
 
 
 @inline
+def tiles_in(size):
+    """Tiles of a batch."""
+    return (size + S - 1) // S
+
+
+@inline
 def within(i, begin, end):
     """(place in the tile, count) of those of samples begin ≤ k < end that lie in tile i."""
     first = begin - S * i if begin > S * i else 0

@@ -9,6 +9,9 @@ P  panels of the layer        Q  panels of the layer below    V  units in a pane
 I  rows of a panel of W, QV   N  what adds to this layer, shard by shard; 0 where nothing does
 G  words of 64 features       H  shards of the features, or 1
 D  features, padded to whole words and one more
+O  outputs, padded            W  units in the widest panel
+L  listed features of a batch at most, and a word more
+K  blocks of features at most, and one more
 """
 
 from typing import NamedTuple
@@ -62,15 +65,15 @@ READER = {
     "panels": Field("number", "2 Q T S V", "dense"),
     "mask": Field("i64", "2 T G 64", "sparse"),  # the samples in which each feature is not zero
     "nonzero": Field("i64", "T G 64", "sparse"),  # the features that are not zero in each sample
-    "index": Field("u16", "L", "sparse"),  # L: all features of a batch, and a word more
+    "index": Field("u16", "L", "sparse"),
     "value": Field("number", "L", "sparse"),
-    "cut": Field("i64", "H T S K", "sparse"),  # K = `cuts`: where blocks of features begin, and where the last one ends
+    "cut": Field("i64", "H T S K", "sparse"),  # where blocks of features begin, and where the last one ends
 }
 SHARED = {
     # the work, and how it is cut up
     **_numbers("begin", "n", later=True),  # samples begin ≤ s < n of the order, in batches
     **_numbers("batch", "tiles", "d", "words", "block", "cuts", "shards", "by_feature"),
-    **_numbers("portions", "portion"),  # of features: words of 64 where they are listed, else panels; and their size
+    **_numbers("portions"),  # of features: words of 64 where they are listed, else panels
     **_numbers("threads", "all_read"),  # all_read: every thread reads all samples, for itself
     "arrived": Field("i64", "8"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
@@ -93,8 +96,6 @@ SHARED = {
     "powers": Field("f64", "2"),  # β1 and β2 of Adam to the number of steps so far
     "scores": Field("number", only="predict", later=True),
     # the network
-    "layers": Field("layer"),
-    "last": Field("layer"),
     "h": Field("number", "H P R"),  # what the first layer's product starts with, of each shard of features or once
     "zero": Field("number", "W"),  # a row of W numbers, the widest panel's
 }

@@ -154,11 +154,8 @@ class Workspace:
                 "shards": self._shards,
                 "by_feature": int(plan.by_feature),
                 "portions": self._portions,
-                "portion": self._portion,
                 "threads": threads,
                 "all_read": int(all_read),
-                "layers": self._layer_table,
-                "last": self._layer_table[-1],
             },
         )
         shared["powers"][...] = 1

@@ -11,22 +11,18 @@ from fastmlp.engine.division import (
     own_features,
     shard_of_features,
     tile_size,
+    tiles_in,
     two,
 )
 from fastmlp.engine.hidden import add_rows, dense_gradient, dense_product, masked_gradient, masked_product
 from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import is_wide, wider
-from fastmlp.engine.simd import inline, kernel, least, low_bits, number, pointer, splat, transpose
+from fastmlp.engine.simd import kernel, least, low_bits, number, pointer, splat, transpose
 from fastmlp.engine.stages.reading import fetch_tile, is_cached
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
 
 integers, places = pointer("i64"), pointer("u16")
-
-
-@inline
-def tiles_in(size):
-    return (size + S - 1) // S
 
 
 def make_sparse_product(kind, row):

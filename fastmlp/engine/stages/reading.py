@@ -8,19 +8,14 @@ from fastmlp.engine.division import (
     read_samples,
     shard_of_features,
     share_of,
+    tiles_in,
 )
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, kernel, least, pointer, prefetch
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import run_table
 
-integers, words, positions, places, bytes_ = (
-    pointer("i64"),
-    pointer("i64", 64),
-    pointer("i32"),
-    pointer("u16"),
-    pointer("u8"),
-)
+integers, words, places, bytes_ = pointer("i64"), pointer("i64", 64), pointer("u16"), pointer("u8")
 
 CACHED = 1 << 19
 """Bytes of a batch that a core's cache holds while the one before it is trained on: it is asked for that early."""
@@ -150,7 +145,7 @@ def make_mask_features():
         if not (t.by_feature or t.all_read):
             begin, end = share_of(t.words, t.thread, t.threads), share_of(t.words, t.thread + 1, t.threads)
         nonzero, mask = integers(t.nonzero), integers(t.mask) + t.turn * t.tiles * t.words * 64
-        for i in range((t.size + S - 1) // S):
+        for i in range(tiles_in(t.size)):
             first_layer.feature_masks(begin, end, nonzero + i * t.words * 64, mask + i * t.words * 64)
 
     return mask_features

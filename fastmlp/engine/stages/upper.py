@@ -11,6 +11,7 @@ from fastmlp.engine.division import (
     owned,
     share_of,
     tile_size,
+    tiles_in,
     tiles_of,
     two,
     within,
@@ -94,7 +95,7 @@ def make_spread(kind, below_row, row):
         for r in range(begin, end):
             q0, q1 = share_of(layer.in_panels, r, t.shards), share_of(layer.in_panels, r + 1, t.shards)
             for p in range(0, P, 2):
-                for i in range((size + S - 1) // S):
+                for i in range(tiles_in(size)):
                     out = two(rows(layer.Z) + (r * P * T + i) * S, p, P, T * S)
                     for q in range(q0, q1):
                         a, units = (q * T + i) * S, least(below_row, layer.in_units - q * below_row)
@@ -186,7 +187,7 @@ def make_update(kind, below_row, row, optimizer):
         t, layer = run_table(run), layer_table(address)
         below = layer_table(layer.below)
         T, size, P, rate = t.tiles, t.size, layer.panels, rate_of(t)
-        tiles, G = (size + S - 1) // S, two(rows(t.G), 0, 2, CHUNK)
+        tiles, G = tiles_in(size), two(rows(t.G), 0, 2, CHUNK)
         begin, end = owned(below.panels, t)
         for q in range(begin, end):
             samples = integers(below.C) + q * T * S
@@ -217,7 +218,7 @@ def make_update_biases(kind, row, optimizer):
         begin, end = owned(layer.panels, t)
         for p in range(begin, end):
             g = splat(deltas, 0)
-            for i in range((t.size + S - 1) // S):
+            for i in range(tiles_in(t.size)):
                 g = add_rows(tile_size(t.size, i), deltas + (p * t.tiles + i) * S, g)
             step(rows(layer.b), p, g, layer.state, rate, 0.0)
 
