@@ -52,6 +52,10 @@ def add_panels(Z, start):
     return start + np.sum(Z, axis=0)
 
 
+def add_halves(lower, upper, start):
+    return start + (np.sum(lower, axis=0) + np.sum(upper, axis=0))
+
+
 def sample_masks(M, count):
     """The masks (k, i) of `count` samples by unit: (i, k)."""
     return (M & (np.arange(len(M)) < count)[:, None]).T

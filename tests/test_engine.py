@@ -281,7 +281,8 @@ def test_padding_stays_zero(case):
     workspace = engine._workspace
     plans = plan_layers(problem.architecture.widths, workspace.plan.row, workspace.plan.out)
     padded = 0
-    for layer, plan in zip(workspace._layers, plans, strict=True):
+    layers = [layer for layers in workspace._layers for layer in layers]
+    for layer, plan in zip(layers, plans * len(workspace._layers), strict=True):
         W, b = layer["W"], layer["b"]
         panels, rows, lanes = W.shape
         wide = W.transpose(1, 0, 2).reshape(rows, panels * lanes)

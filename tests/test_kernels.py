@@ -72,12 +72,6 @@ def even(count):
 # ---- hidden layers
 
 
-@pytest.fixture(params=[True, False], ids=["two panels", "one panel twice"])
-def panels(request):
-    """How many panels a kernel that goes two at a time is given."""
-    return 2 if request.param else 1
-
-
 @inline
 def two(rows, distance, panels):
     """Panels `distance` rows apart as the kernels take them."""
@@ -92,13 +86,26 @@ def run_dense_product(count, units, mask, A, W, start, out, first, R, panels):
     hidden.dense_product(count, units, mask, A, two(W, R, panels), two(start, 1, panels), two(out, S, panels), first)
 
 
+def run_single_product(count, units, mask, A, W, start, out, first, R, panels):
+    hidden.single_product(count, units, A, W, start, out, first)
+
+
 def up_to(multiple, count):
     return -(-count // multiple) * multiple
 
 
-@pytest.mark.parametrize(("body", "rows_at_once"), [(run_masked_product, 2), (run_dense_product, 4)])
+@pytest.mark.parametrize(
+    ("body", "panels", "rows_at_once"),
+    [
+        (run_masked_product, 2, 2),
+        (run_masked_product, 1, 2),
+        (run_dense_product, 2, 4),
+        (run_dense_product, 1, 4),
+        (run_single_product, 1, 8),
+    ],
+)
 @pytest.mark.parametrize("first", [True, False])
-def test_product(panel, rng, first, panels, body, rows_at_once):
+def test_product(panel, rng, first, body, panels, rows_at_once):
     A, W, start = (random(rng, shape, panel.dtype) for shape in ((S, panel.R), (2, panel.R, panel.R), (2, panel.R)))
     mask, rows = masks(rng, (S, panel.R)), panel.row
     for count, units in zip(COUNTS, np.resize([panel.R, 1, panel.R - 1], len(COUNTS)).tolist(), strict=True):
@@ -135,11 +142,26 @@ def run_dense_gradient(units, count, mask, A, D, W, G, first, last, state, rate,
     )  # fmt: skip
 
 
-GRADIENTS = pytest.mark.parametrize(("body", "units_at_once"), [(run_masked_gradient, 2), (run_dense_gradient, 4)])
+def run_single_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
+    hidden.single_gradient(units, count, A, D, W, G, first, last, optimizers.sgd, state, rate, decay)
+
+
+GRADIENTS = pytest.mark.parametrize(
+    ("body", "panels", "units_at_once"),
+    [
+        (run_masked_gradient, 2, 2),
+        (run_masked_gradient, 1, 2),
+        (run_dense_gradient, 2, 4),
+        (run_dense_gradient, 1, 4),
+        (run_single_gradient, 1, 8),
+    ],
+)
 
 
 @GRADIENTS
-def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels, body, units_at_once):
+def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, body, panels, units_at_once):
+    if units_at_once > panel.R:
+        pytest.skip("a panel of fewer units")
     A, D = random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)
     A[:, panel.R - 1] = 0  # not a unit
     for units, count in ((1, 64), (2, 7), (panel.R - 1, 64), (panel.R, 1)):
@@ -162,7 +184,9 @@ def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, panels, b
 
 
 @GRADIENTS
-def test_gradient_adds_tiles_up(panel, rng, panels, body, units_at_once):
+def test_gradient_adds_tiles_up(panel, rng, body, panels, units_at_once):
+    if units_at_once > panel.R:
+        pytest.skip("a panel of fewer units")
     assert panel.R % units_at_once == 0
     tiles = [(random(rng, (S, panel.R), panel.dtype), random(rng, (2, S, panel.R), panel.dtype)) for _ in range(3)]
     mask, rows = masks(rng, (panel.R, S)).T, panel.row
@@ -265,6 +289,22 @@ def test_add_panels(panel, rng):
             out = aligned((S, panel.R), panel.dtype, UNTOUCHED)
             call(run_add_panels, count, panels, 2 * S, (rows, Z), (rows, start), (rows, out))
             assert_close(out[:count], twins.add_panels(Z[:panels, 0, :count].astype(float), start), panel.dtype)
+            assert np.all(out[count:] == UNTOUCHED)
+
+
+def run_add_halves(count, lower, upper, stride, Z, Z_upper, start, out):
+    hidden.add_halves(count, lower, upper, stride, Z, Z_upper, start, out)
+
+
+def test_add_halves(panel, rng):
+    Z, start = random(rng, (5, 2, S, panel.R), panel.dtype), random(rng, (1, panel.R), panel.dtype)
+    rows = panel.row
+    for count in COUNTS:
+        for lower, upper in ((0, 1), (1, 1), (2, 3)):
+            out = aligned((S, panel.R), panel.dtype, UNTOUCHED)
+            call(run_add_halves, count, lower, upper, 2 * S, (rows, Z), (rows, Z[2:]), (rows, start), (rows, out))
+            halves = Z[:lower, 0, :count], Z[2 : 2 + upper, 0, :count]
+            assert_close(out[:count], twins.add_halves(*(half.astype(float) for half in halves), start), panel.dtype)
             assert np.all(out[count:] == UNTOUCHED)
 
 

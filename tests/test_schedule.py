@@ -1,16 +1,20 @@
 """Schedules as data: what they hold for every network, and two of them word for word."""
 
+import ast
 import itertools
+import os
 
 import numpy as np
 import pytest
 from networks import CODES, fit
+from processes import PACKAGE, TESTS, run_python
 
 from fastmlp.engine.plan import make_plan
 from fastmlp.engine.schedule import describe, make_schedule, stages_of
-from fastmlp.engine.tables import LAYER, OWN, READER, RUN, SHARED
+from fastmlp.engine.tables import HEAD, LAYER, OWN, READER, RUN, SHARED
 from fastmlp.problem import Architecture
 
+BENCH = TESTS.parent / "bench"
 WIDTHS = [(784, 256, 128, 10), (784, 256, 10), (784, 10), (784, 8, 16, 10), (20, 64, 32, 16, 8, 3), (20, 3), (800, 5)]
 EVERY = [
     make_plan(Architecture(widths, "relu", "cross_entropy"), form, "uint8", np.dtype(dtype), optimizer, transposed)
@@ -68,6 +72,12 @@ def test_what_crosses_between_threads_waits_at_a_barrier():
     assert (steps(by_feature, "backward", 2), steps(by_feature, "backward", 3)) == ([2, 1], [])
 
 
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if plan.optimizer], ids=str)
+def test_a_replicated_schedule_has_one_barrier_and_the_same_steps(plan):
+    schedule, replicated = make_schedule(plan), make_schedule(plan, replicated=True)
+    assert replicated == [*schedule[:2], schedule[2] + schedule[3]]
+
+
 def test_depth_compiles_nothing():
     three, nine = (stages_of(make_schedule(plan_of((20, *[64] * depth, 3)))) for depth in (3, 9))
     assert three == nine
@@ -97,7 +107,7 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
     fit(CODES, backend=backend, verbose=2)
     detailed = capsys.readouterr().out
     fit(CODES, backend=backend, verbose=True)
-    assert ("phase 3:" in detailed) == (backend == "jit")
+    assert ("phase 2:" in detailed) == (backend == "jit")
     assert "phase" not in capsys.readouterr().out
     with pytest.raises(TypeError, match="verbose must be True, False or 2, got 3"):
         fit(CODES, verbose=3)
@@ -115,4 +125,14 @@ def test_fields_are_numbers_or_arrays(fields):
 
 
 def test_no_field_is_declared_twice():
-    assert len(RUN) == len(SHARED) + len(READER) + len(OWN)
+    assert len(RUN) == len(SHARED) + len(READER) + len(HEAD) + len(OWN)
+
+
+@pytest.mark.parametrize(("hidden", "sums"), [((20, 9), "layer 1: Z"), ((150, 9), "layer 2: Z")])
+def test_only_sums_cross_between_replicated_threads(hidden, sums):
+    """Of what one thread writes in a batch another one reads the sums of shards, and little else: counted in Python."""
+    code = f"import crossings; print(crossings.count_crossings({hidden}, 17, 2))"
+    crossed = ast.literal_eval(run_python(code, PYTHONPATH=os.pathsep.join(map(str, (PACKAGE.parent, BENCH)))))
+    assert crossed.pop(sums) >= 17
+    assert crossed.keys() <= {"arrived", "powers"}
+    assert sum(crossed.values()) < 4

@@ -123,8 +123,8 @@ def test_an_error_of_a_kernel_in_python_reaches_the_caller():
         engine.run_epoch(orders[0])
 
 
-@pytest.mark.parametrize("available", [0, 1, 2])
-def test_without_threads_a_call_runs_on_fewer(monkeypatch, available):
+@pytest.mark.parametrize(("threads", "available"), [(3, 0), (3, 1), (3, 2), (2, 0), (2, 1)])
+def test_without_threads_a_call_runs_on_fewer(monkeypatch, threads, available):
     started = []
 
     def start(*args):
@@ -134,12 +134,16 @@ def test_without_threads_a_call_runs_on_fewer(monkeypatch, available):
         return real(*args)
 
     real = team._start
-    problem, first, orders = make_problem(SPARSE._replace(threads=3, hidden=(140,)))
+    problem, first, orders = make_problem(SPARSE._replace(threads=threads, hidden=(140,)))
     wanted = train(Engine(problem, first), orders)
     monkeypatch.setattr(team, "_team", None)
     monkeypatch.setattr(team, "_start", start)
-    same_bits(train(Engine(problem, first), orders), wanted)
+    engine = Engine(problem, first)
+    losses = [engine.run_epoch(orders[0])]
     assert len(started) == available
+    monkeypatch.setattr(team, "_start", real)  # threads again: what they had for themselves is older now
+    losses.append(engine.run_epoch(orders[1]))
+    same_bits((engine.params, np.array(losses)), wanted)
 
 
 # ---- calls of a bounded length

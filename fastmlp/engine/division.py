@@ -55,9 +55,9 @@ def first_units(t, panels):
 
 @inline
 def own_samples(size, t):
-    """(begin, end) of the samples of a batch that this thread owns, in fours, as kernels may write them."""
-    fours = (size + 3) // 4
-    return 4 * share_of(fours, t.thread, t.threads), least(size, 4 * share_of(fours, t.thread + 1, t.threads))
+    """(begin, end) of the samples of a batch that this thread owns, in eights, as kernels may write them."""
+    eights = (size + 7) // 8
+    return 8 * share_of(eights, t.thread, t.threads), least(size, 8 * share_of(eights, t.thread + 1, t.threads))
 
 
 @inline
@@ -67,15 +67,45 @@ def read_samples(size, t):
 
 
 @inline
+def whole_samples(layer, t):
+    """(begin, end) of the samples of which this thread computes all units of a layer."""
+    return (0, t.size) if layer.replicated else own_samples(t.size, t)
+
+
+@inline
 def layer_samples(layer, t):
-    """(begin, end) of the samples that this thread takes through a layer."""
-    return (0, t.size) if layer.by_unit else own_samples(t.size, t)
+    """(begin, end) of the samples that this thread takes through a layer, all or some of its units."""
+    return (0, t.size) if layer.by_unit else whole_samples(layer, t)
 
 
 @inline
 def layer_panels(layer, t):
     """(begin, end) of the panels that this thread takes some samples through."""
     return owned(layer.panels, t) if layer.by_unit else (0, layer.panels)
+
+
+@inline
+def updated_panels(layer, t):
+    """(begin, end) of the panels of a layer whose biases, and whose weights to the layer above, this thread updates."""
+    return (0, layer.panels) if layer.replicated else owned(layer.panels, t)
+
+
+@inline
+def half_of_shards(t, r):
+    """(begin, end) of the shards in half r of them: the sums of both halves are added, whoever computed them."""
+    return share_of(t.shards, r, 2), share_of(t.shards, r + 1, 2)
+
+
+@inline
+def shard_sums(t, layer, Z, r):
+    """What shard r adds to a layer, of the present batch."""
+    return Z + (t.turn % layer.turns * t.shards + r) * layer.panels * t.tiles * S
+
+
+@inline
+def has_halves(t):
+    """Whether each half of the shards is one thread's."""
+    return t.threads <= 2
 
 
 @inline

@@ -66,6 +66,30 @@ def dense_product(count, units, mask, A, W, start, out, first):
 
 
 @kernel
+def single_product(count, units, A, W, start, out, first):
+    """`dense_product` of a panel without another beside it; the count is made a multiple of eight."""
+    for k in range(0, count, 8):
+        if first:
+            z0 = start[0]
+            z1, z2, z3, z4, z5, z6, z7 = z0, z0, z0, z0, z0, z0, z0
+        else:
+            z0, z1, z2, z3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+            z4, z5, z6, z7 = out[k + 4], out[k + 5], out[k + 6], out[k + 7]
+        for i in range(units):
+            w = W[i]
+            z0 += A[k, i] * w
+            z1 += A[k + 1, i] * w
+            z2 += A[k + 2, i] * w
+            z3 += A[k + 3, i] * w
+            z4 += A[k + 4, i] * w
+            z5 += A[k + 5, i] * w
+            z6 += A[k + 6, i] * w
+            z7 += A[k + 7, i] * w
+        out[k], out[k + 1], out[k + 2], out[k + 3] = z0, z1, z2, z3
+        out[k + 4], out[k + 5], out[k + 6], out[k + 7] = z4, z5, z6, z7
+
+
+@kernel
 def masked_gradient(units, count, mask, A, D, W, G, first, last, step, state, rate, decay):
     """G[i] = Σ_k A[k, i] D[k] over the bits k of mask[i], i < units (made even); at the last tile W takes its step.
 
@@ -116,6 +140,40 @@ def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rat
 
 
 @kernel
+def single_gradient(units, count, A, D, W, G, first, last, step, state, rate, decay):
+    """`dense_gradient` of a panel without another beside it; the units are made a multiple of eight."""
+    for i in range(0, units, 8):
+        if first:
+            g0 = splat(D, 0)
+            g1, g2, g3, g4, g5, g6, g7 = g0, g0, g0, g0, g0, g0, g0
+        else:
+            g0, g1, g2, g3 = G[i], G[i + 1], G[i + 2], G[i + 3]
+            g4, g5, g6, g7 = G[i + 4], G[i + 5], G[i + 6], G[i + 7]
+        for k in range(count):
+            d = D[k]
+            g0 += A[k, i] * d
+            g1 += A[k, i + 1] * d
+            g2 += A[k, i + 2] * d
+            g3 += A[k, i + 3] * d
+            g4 += A[k, i + 4] * d
+            g5 += A[k, i + 5] * d
+            g6 += A[k, i + 6] * d
+            g7 += A[k, i + 7] * d
+        if last:
+            step(W, i, g0, state, rate, decay)
+            step(W, i + 1, g1, state, rate, decay)
+            step(W, i + 2, g2, state, rate, decay)
+            step(W, i + 3, g3, state, rate, decay)
+            step(W, i + 4, g4, state, rate, decay)
+            step(W, i + 5, g5, state, rate, decay)
+            step(W, i + 6, g6, state, rate, decay)
+            step(W, i + 7, g7, state, rate, decay)
+        else:
+            G[i], G[i + 1], G[i + 2], G[i + 3] = g0, g1, g2, g3
+            G[i + 4], G[i + 5], G[i + 6], G[i + 7] = g4, g5, g6, g7
+
+
+@kernel
 def activate(count, units, A, mask, function, active):
     """A[k] = function(A[k]), 0 from the number of units (≤ R) on; mask[k] = the bits of those that are active."""
     for k in range(count):
@@ -139,6 +197,21 @@ def add_panels(count, panels, stride, Z, start, out):
         for q in range(panels):
             z = z + Z[q * stride + k]
         out[k] = z
+
+
+@kernel
+def add_halves(count, lower, upper, stride, Z, Z_upper, start, out):
+    """out[k] = start[0] + Σ_q Z[q·stride + k] + Σ_q Z_upper[q·stride + k], q < lower and q < upper; k < count.
+
+    Each sum is made before it is added.
+    """
+    for k in range(count):
+        z0, z1 = splat(Z, 0), splat(Z, 0)
+        for q in range(lower):
+            z0 = z0 + Z[q * stride + k]
+        for q in range(upper):
+            z1 = z1 + Z_upper[q * stride + k]
+        out[k] = start[0] + z0 + z1
 
 
 @kernel

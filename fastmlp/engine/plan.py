@@ -32,6 +32,11 @@ def is_wide(row, kind):
     return row == most * register
 
 
+def is_narrow(row, kind):
+    """Whether a panel of `row` units is one register, of which eight rows go together where it stands alone."""
+    return row == registers(kind)[0]
+
+
 def is_divided_by_feature(widths, kind, form):
     """Whether threads divide the features of the first layer among them: many, for units that fill no two panels."""
     register, most = registers(kind)

@@ -1,15 +1,17 @@
 """What one thread does in a batch, as data: phases between barriers, each a list of stages and their layers.
 
-A batch of a training has three phases:
+Threads own shards of the first layer: some of its units, with the weights on both sides of them, or where a narrow
+layer reads many features some of these, with their weights. What a thread owns never leaves its cache. Only what its
+shards add to the layer above, or to the narrow layer itself, crosses to others. A batch of a training has three phases:
 
-1. Each thread computes its shard of the first layer, all samples, and what that adds to the second layer.
-2. Each thread takes some samples through the other layers and the loss and back, and reads its part of the next batch.
+1. Each thread computes its shards, all samples, and what they add.
+2. Each thread takes some samples through the layers that follow and the loss and back, and reads its part of the next
+   batch.
 3. Each thread computes the gradients of the weights it owns and updates them, and goes on with phase 1.
 
-A thread's shard is some of the first layer's units: the weights on both sides of them, their activations and their
-deltas never leave their owner's cache. Where a narrow layer reads many features, a shard is some of the features
-instead. Phase 1 then ends with what they add to all units, and phase 2 with the deltas of these: the features and
-their weights never leave their owner's cache.
+Where little work follows the sums, two threads do all of it twice: these layers are replicated, each thread takes all
+samples through its own copy and updates that, to the same bits. Phases 2 and 3 then are one, with one barrier in a
+batch, and neither deltas nor activations cross.
 
 Every sum is made in one fixed order, and the result is the same to the bit for any number of threads.
 """
@@ -35,17 +37,21 @@ class Step(NamedTuple):
 Phase = list[Step]
 
 
-def make_schedule(plan):
+def make_schedule(plan, replicated=False):
     """Return the phases of a plan's batches, after the one that reads the first batch.
 
-    Predictions have the first two; after them, threads wait for each other once more.
+    Predictions have the first two; after them, threads wait for each other once more. `replicated` says whether each
+    thread has its own copy of the layers that follow the sums of shards.
     """
     read, through = _read(plan), _forward(plan)
     if plan.optimizer:
         through += [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *_backward(plan)]
     else:
         through += [Step(Stage("write_scores", (plan.kind, plan.out)), plan.depth)]
-    return [read, _enter(plan), through + read, _update(plan) if plan.optimizer else []]
+    update = _update(plan) if plan.optimizer else []
+    if replicated:
+        return [read, _enter(plan), through + read + update]
+    return [read, _enter(plan), through + read, update]
 
 
 def stages_of(schedule):
@@ -65,9 +71,9 @@ def _row(plan, layer):
     return plan.out if layer == plan.depth else plan.row
 
 
-def _above(plan):
-    """The layer to which every shard of the first layer adds: itself where shards are of features."""
-    return 0 if plan.by_feature or not plan.depth else 1
+def layer_of_sums(plan):
+    """The layer to which every shard of the first layer adds, itself where shards are of features; None without."""
+    return 0 if plan.by_feature else 1 if plan.depth else None
 
 
 def _activate(plan, layer):
@@ -87,9 +93,11 @@ def _read(plan):
 def _enter(plan):
     """Phase 1: the first layer."""
     options = (plan.kind, plan.raw, plan.first) if plan.form == "csr" else (plan.kind, plan.first)
-    steps = [Step(Stage(f"{plan.form}_product", options), 0)]
-    if _above(plan):
+    steps, summed = [Step(Stage(f"{plan.form}_product", options), 0)], layer_of_sums(plan)
+    if summed == 1:
         steps += [_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1))), 1)]
+    if summed is not None:
+        steps.append(Step(Stage("sum_shards", (plan.kind, _row(plan, summed))), summed))
     if plan.form == "sparse" and plan.optimizer:
         steps.append(Step(Stage("mask_features"), 0))
     return steps
@@ -97,12 +105,10 @@ def _enter(plan):
 
 def _forward(plan):
     """From the sum of the shards to the outputs."""
-    above = _above(plan)
-    steps = []
-    if above or plan.by_feature:
-        steps.append(Step(Stage("gather", (plan.kind, _row(plan, above))), above))
-    for layer in range(above, plan.depth + 1):
-        if layer > above:
+    summed = layer_of_sums(plan)
+    steps = [] if summed is None else [Step(Stage("gather", (plan.kind, _row(plan, summed))), summed)]
+    for layer in range(summed or 0, plan.depth + 1):
+        if layer > (summed or 0):
             steps.append(Step(Stage("product", (plan.kind, plan.row, _row(plan, layer))), layer))
         if layer < plan.depth:
             steps.append(_activate(plan, layer))
@@ -111,7 +117,7 @@ def _forward(plan):
 
 def _backward(plan):
     """The deltas of the layers below the last one, down to the one to which shards add."""
-    return [step for layer in range(plan.depth, _above(plan), -1) for step in _delta(plan, layer)]
+    return [step for layer in range(plan.depth, layer_of_sums(plan) or 0, -1) for step in _delta(plan, layer)]
 
 
 def _delta(plan, layer):
@@ -125,7 +131,7 @@ def _delta(plan, layer):
 def _update(plan):
     """Phase 3: gradients and steps."""
     steps = [Step(Stage("total"), plan.depth)]
-    if _above(plan):
+    if layer_of_sums(plan) == 1:
         steps += _delta(plan, 1)
     for layer in range(plan.depth, 0, -1):
         row = _row(plan, layer)

@@ -12,6 +12,7 @@ D  features, padded to whole words and one more
 O  outputs, padded            W  units in the widest panel
 L  listed features of a batch at most, and a word more
 K  blocks of features at most, and one more
+B  batches of which sums of shards are kept at a time: 2 where a thread may be one phase ahead of another
 """
 
 from typing import NamedTuple
@@ -45,13 +46,15 @@ def _numbers(*names, **options):
 
 LAYER = {
     **_numbers("units", "panels", "in_units", "in_panels", "in_rows"),
-    **_numbers("by_unit"),  # whether each thread has some of its units, or some of the samples
+    **_numbers("by_unit"),  # whether each thread has some of its units
+    **_numbers("replicated"),  # whether each thread has all of it for itself; else it has some of the samples
     **_numbers("state"),  # rows from a weight to its optimizer's state
     **_numbers("below"),  # the address of the table of the layer below, 0 of the first
     "W": Field("number", "P I R"),
     "WT": Field("number", "Q P R V"),
     "b": Field("number", "P R"),
-    "Z": Field("number", "N P T S R"),  # what each shard of the first layer adds to this, the first or the second
+    **_numbers("turns"),  # B
+    "Z": Field("number", "B N P T S R"),  # what each shard of the first layer adds to this, the first or the second
     "A": Field("number", "P T S R"),  # activations
     "D": Field("number", "P T S R", "learn"),  # deltas
     "M": Field("i64", "P T S"),  # the active units of each sample
@@ -91,7 +94,6 @@ SHARED = {
     **{name: Field("float", only="learn", later=True) for name in ("lr", "momentum", "decay")},
     "share": Field("f64", only="learn", later=True),
     "batch_loss": Field("f64", only="learn", later=True),
-    "loss": Field("f64", "T S", "learn"),
     "target_units": Field("number", "O", "learn"),  # the unit in which the loss counts each of O outputs
     "powers": Field("f64", "2"),  # β1 and β2 of Adam to the number of steps so far
     "scores": Field("number", only="predict", later=True),
@@ -109,7 +111,11 @@ OWN = {
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, while a batch's tiles are added up
     "whole": Field("number", "2 I R", "csr"),  # the gradient of two panels of the first layer; 0 between batches
 }
-RUN = SHARED | READER | OWN
+HEAD = {
+    # of those who compute the loss, each of all samples or all together
+    "loss": Field("f64", "T S", "learn"),
+}
+RUN = SHARED | READER | HEAD | OWN
 SCHEDULE = {
     **_numbers("phases"),
     "ends": Field("i64"),  # where the steps of each phase begin, and where those of the last one end

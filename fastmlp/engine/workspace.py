@@ -1,6 +1,7 @@
 """The memory of an engine: parameters in panels, scratch, and the tables through which stages see them."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -8,8 +9,8 @@ from fastmlp.engine.arena import Arena
 from fastmlp.engine.features import Rows
 from fastmlp.engine.library import find_stages, make_callable
 from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, shards_of_units, unpack_weights
-from fastmlp.engine.schedule import EPOCH, make_schedule, stages_of
-from fastmlp.engine.tables import FEATURE_SHARDS, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, S
+from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of
+from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, S
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.parameters import flatten, layer_views
 
@@ -19,6 +20,10 @@ BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
 READERS = 4
 """Threads up to which each reads all samples for itself: what another one read would have to cross to its core."""
+COPIED_BYTES = 1 << 20
+"""A batch's panels of features up to which each thread copies them for itself."""
+REPLICATED_MADDS = 16
+"""Multiply-adds for each unit to which shards add, up to which two threads repeat all that follows it: less crosses."""
 CALL_SECONDS = 0.05
 """What a call into compiled code takes, unless a single batch takes longer: Python sees an interrupt between two."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
@@ -42,7 +47,6 @@ class Workspace:
 
     def __init__(self, plan, widths, split, batch, threads, before_compiling=None):
         self.plan = plan
-        self.schedule = make_schedule(plan)
         self._widths = widths
         self._split = split
         self._dtype = np.dtype(DTYPES[plan.kind])
@@ -57,16 +61,20 @@ class Workspace:
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
         self._sizes = self._count_sizes(batch)
-        self._weights = self._allocate_parameters()
+        is_large = plan.form == "dense" and self._size_of(READER["panels"]) > COPIED_BYTES
+        self._all_read = threads <= READERS and not is_large
+        self._replicated = self._is_worth_replicating(threads)
+        self._sizes["B"] = threads if self._replicated else 1
+        self.schedule = make_schedule(plan, self._replicated)
         # The tables hold addresses: what they point to lives as long as they do.
-        self._layers, self._layer_table = self._make_layers()
+        self._layers, self._layer_tables = self._make_layers(threads if self._replicated else 1)
         self.shared, self._own, self._tables = self._make_run(batch, threads)
         self._set: dict = {}
         self._is_complete = False
         self._call = None
         self._batches_a_call = 1
         addresses = find_stages(stages_of(self.schedule), before_compiling)
-        self._steps, self._ends, self._schedule_table = self._make_schedule_table(addresses)
+        self._schedule_tables = [self._make_schedule_table(addresses, table) for table in self._layer_tables]
         self._epoch = make_callable(addresses[EPOCH])
 
     def _count_sizes(self, batch):
@@ -107,41 +115,64 @@ class Workspace:
             weights.append(tuple(views))
         return weights
 
-    def _make_layers(self):
-        """What the table of each layer holds, and the tables."""
-        layers = []
-        tables = self._arena.zeros((len(self._plans), len(LAYER)), np.int64)
-        by_feature = self.plan.by_feature
-        for i, (plan, (W, b)) in enumerate(zip(self._plans, self._weights, strict=True)):
-            given = {
-                "units": plan.units,
-                "panels": plan.panels,
-                "in_units": plan.in_units,
-                "in_panels": plan.in_panels,
-                "in_rows": plan.in_rows,
-                "by_unit": int(i == 0 and not by_feature),
-                "state": self._count // plan.lanes,
-                "below": tables[i - 1] if i else 0,
-                "b": b,
-            }
-            if i == 0 and self.plan.transposed:
-                given["WT"] = W
-            else:
-                given["W"] = W
-                if i == 0:
-                    given["WT"] = 0  # nothing goes back to the features
-            adds = self._shards if i == (0 if by_feature else 1) else 0
-            layer = self._allocate(LAYER, given, _letters(plan, adds))
-            if i == len(self._plans) - 1:
-                layer["M"][...] = _real_units(plan.units, plan.panels, plan.lanes)[:, None, None]
-            layers.append(layer)
-            tables[i] = _slots(LAYER, layer)
+    def _is_worth_replicating(self, threads):
+        """Whether two threads each take all samples through what follows the sums of shards, which then alone cross."""
+        if not self._all_read or layer_of_sums(self.plan) is None or threads > 2:
+            return False
+        units, *outputs = self._widths[1 + layer_of_sums(self.plan) :]
+        madds = sum(m * p for m, p in pairwise([units, *outputs]))
+        return madds <= REPLICATED_MADDS * units
+
+    def _make_layers(self, copies):
+        """What the tables of the layers hold, for each thread that has layers of its own, and the tables."""
+        layers, tables = [], self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
+        for copy, table in enumerate(tables):
+            weights = self._allocate_parameters()
+            layers.append([])
+            for i in range(len(self._plans)):
+                shared = self._shared_by_threads(layers[0][i], i) if copy else {}
+                layer = self._make_layer(i, *weights[i], table[i - 1] if i else 0, shared)
+                layers[copy].append(layer)
+                table[i] = _slots(LAYER, layer)
         return layers, tables
+
+    def _shared_by_threads(self, layer, i):
+        """What replicated threads share of layer i, each thread's part written by nobody else."""
+        summed = layer_of_sums(self.plan)
+        if i < summed:
+            return layer
+        return {name: layer[name] for name in ("W", "WT", "Z")} if i == summed else {}
+
+    def _make_layer(self, i, W, b, below, shared):
+        """What the table of layer i holds, besides what it shares with another's."""
+        plan, summed = self._plans[i], layer_of_sums(self.plan)
+        given = {
+            "units": plan.units,
+            "panels": plan.panels,
+            "in_units": plan.in_units,
+            "in_panels": plan.in_panels,
+            "in_rows": plan.in_rows,
+            "by_unit": int(i == 0 and not self.plan.by_feature),
+            "replicated": int(self._replicated and i >= summed),
+            "turns": self._sizes["B"],
+            "state": self._count // plan.lanes,
+            "below": below,
+            "b": b,
+        }
+        if i == 0 and self.plan.transposed:
+            given["WT"] = W
+        else:
+            given["W"] = W
+            if i == 0:
+                given["WT"] = 0  # nothing goes back to the features
+        layer = self._allocate(LAYER, given | shared, _letters(plan, self._shards if i == summed else 0))
+        if i == len(self._plans) - 1:
+            layer["M"][...] = _real_units(plan.units, plan.panels, plan.lanes)[:, None, None]
+        return layer
 
     def _make_run(self, batch, threads):
         """What the tables of all threads hold, what each holds besides, and the tables."""
         plan, sizes = self.plan, self._sizes
-        all_read = plan.form != "dense" and not plan.by_feature and threads <= READERS
         shared = self._allocate(
             SHARED,
             {
@@ -155,7 +186,7 @@ class Workspace:
                 "by_feature": int(plan.by_feature),
                 "portions": self._portions,
                 "threads": threads,
-                "all_read": int(all_read),
+                "all_read": int(self._all_read),
             },
         )
         shared["powers"][...] = 1
@@ -165,11 +196,13 @@ class Workspace:
             shared[name][: self._widths[0]] = values
         if plan.form == "dense":
             shared["features"][...] = _real_units(self._widths[0], self._portions, self._portion)[:, None]
-        readers = [self._allocate(READER, {}) for _ in range(threads if all_read else 1)]
+        readers = [self._allocate(READER, {}) for _ in range(threads if self._all_read else 1)]
+        heads = [self._allocate(HEAD, {}) for _ in self._layers]
         own = []
         for thread in range(threads):
             numbers = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
-            own.append(self._allocate(OWN, {"thread": thread, **numbers}) | readers[thread % len(readers)])
+            numbers["thread"] = thread
+            own.append(self._allocate(OWN, numbers) | readers[thread % len(readers)] | heads[thread % len(heads)])
         # Threads write to their tables: none shares a cache line with another's.
         return shared, own, [self._arena.like(_slots(RUN, shared | each)) for each in own]
 
@@ -187,20 +220,23 @@ class Workspace:
             elif field.shape is None:
                 raise KeyError(f"a field without a value: {name}")
             else:
-                shape = [int(n) if n.isdigit() else sizes[n] for n in field.shape.split()]
-                values[name] = self._arena.zeros(shape, self._dtype_of(field.kind))
+                values[name] = self._arena.zeros(_shape(field, sizes), self._dtype_of(field.kind))
         return values
+
+    def _size_of(self, field):
+        """Bytes of the array of a field."""
+        return int(np.prod(_shape(field, self._sizes))) * np.dtype(self._dtype_of(field.kind)).itemsize
 
     def _dtype_of(self, kind):
         if kind == "wide":
             return np.promote_types(self._dtype, DTYPES.get(self.plan.raw, self._dtype))
         return self._dtype if kind == "number" else DTYPES[kind]
 
-    def _make_schedule_table(self, addresses):
-        """The steps of all phases, where each begins, and the table that tells both."""
+    def _make_schedule_table(self, addresses, layers):
+        """The steps of all phases on these tables of layers, where each begins, and the table that tells both."""
         steps = np.array(
             [
-                _slots(STEP, {"stage": addresses[step.stage], "layer": self._layer_table[step.layer]})
+                _slots(STEP, {"stage": addresses[step.stage], "layer": layers[step.layer]})
                 for phase in self.schedule
                 for step in phase
             ]
@@ -210,25 +246,25 @@ class Workspace:
 
     def scratch(self):
         """Return the arrays that a run need not find as the last one left them."""
-        arrays = [own[name] for own in self._own for name in (*READER, "valid", "G")]
-        arrays += [self.shared["loss"]]
-        for layer in self._layers:
-            arrays += [layer[name] for name in ("Z", "A", "D", "C")]
-        arrays += [layer["M"] for layer in self._layers[:-1]]
+        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
+        for layers in self._layers:
+            arrays += [layer[name] for layer in layers for name in ("Z", "A", "D", "C")]
+            arrays += [layer["M"] for layer in layers[:-1]]
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
     def load(self, params):
         """Pack a flat parameter vector."""
         self._settle()
-        layers = layer_views(np.asarray(params, self._dtype), self._widths)
-        for (W, b), plan, layer in zip(layers, self._plans, self._layers, strict=True):
-            packed = pack_weights(W, plan)
-            layer["W"][...] = packed
-            layer["b"][...] = pack_biases(b, plan)
-            if isinstance(layer["WT"], np.ndarray):
-                P, _, R = packed.shape
-                layer["WT"][...] = packed.reshape(P, plan.in_panels, plan.in_lanes, R).transpose(1, 0, 3, 2)
-        W, b = layers[0]
+        views = layer_views(np.asarray(params, self._dtype), self._widths)
+        for i, ((W, b), plan) in enumerate(zip(views, self._plans, strict=True)):
+            packed, P = pack_weights(W, plan), plan.panels
+            transposed = packed.reshape(P, plan.in_panels, plan.in_lanes, plan.lanes).transpose(1, 0, 3, 2)
+            for layers in self._layers:
+                layers[i]["W"][...] = packed
+                layers[i]["b"][...] = pack_biases(b, plan)
+                if isinstance(layers[i]["WT"], np.ndarray):
+                    layers[i]["WT"][...] = transposed
+        W, b = views[0]
         start = np.zeros_like(b) if self.plan.by_feature else b
         for r in range(self._parts):
             features = slice(*(64 * (self._words * end // self._parts) for end in (r, r + 1)))
@@ -243,7 +279,7 @@ class Workspace:
         self._settle()
         return flatten(
             (unpack_weights(layer["W"], plan), layer["b"].ravel()[: plan.units])
-            for layer, plan in zip(self._layers, self._plans, strict=True)
+            for layer, plan in zip(self._layers[0], self._plans, strict=True)
         )
 
     def set(self, **values):
@@ -287,15 +323,15 @@ class Workspace:
     def _make_call(self):
         """Play the schedule over the samples that are set; one thread plays in the caller's."""
         self.shared["arrived"][0] = 0
-        schedule = self._schedule_table.ctypes.data
+        schedules = [table.ctypes.data for _, _, table in self._schedule_tables]
         if len(self._tables) == 1:
-            self._epoch(self._tables[0].ctypes.data, schedule)
+            self._epoch(self._tables[0].ctypes.data, schedules[0])
             return
 
         def run_thread(thread, threads):
             table = self._tables[thread]
             table[_SLOTS["threads"]] = threads
-            self._epoch(table.ctypes.data, schedule)
+            self._epoch(table.ctypes.data, schedules[thread % len(schedules)])
 
         call = self._call = Call(run_thread, len(self._tables))
         try:
@@ -309,7 +345,14 @@ class Workspace:
         """Wait until no thread works here any more: an interrupt may have ended the wait for a call before."""
         if self._call is not None:
             complete(self._call)
+            # Where the system had no more threads, what the others have for themselves was left behind.
+            del self._tables[self._call.threads :]
             self._call = None
+
+
+def _shape(field, sizes):
+    """The shape of a field's array, of which letters stand for these sizes."""
+    return [int(n) if n.isdigit() else sizes[n] for n in field.shape.split()]
 
 
 def _letters(plan, adds):

@@ -23,6 +23,7 @@ HOMES = {
     "product": "upper",
     "activate": "upper",
     "spread": "upper",
+    "sum_shards": "upper",
     "gather": "upper",
     "backward": "upper",
     "chain": "upper",

@@ -10,6 +10,7 @@ from fastmlp.engine.division import (
     first_units,
     own_features,
     shard_of_features,
+    shard_sums,
     tile_size,
     tiles_in,
     two,
@@ -36,7 +37,7 @@ def make_sparse_product(kind, row):
         begin, end = shard_of_features(t, r)
         blocks = (end - begin + t.block - 1) // t.block
         start = rows(t.h) + r * P
-        out = rows(layer.Z) + r * P * T * S if t.by_feature else rows(layer.A)
+        out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
         p0, p1 = first_units(t, P)
         for p in range(p0, p1, 2):
             W, h = two(rows(layer.W) + begin * 64, p, p1, layer.in_rows), two(start, p, p1, 1)
@@ -87,7 +88,7 @@ def make_dense_product(kind, row):
         T, P = t.tiles, layer.panels
         begin, end = shard_of_features(t, r)
         start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
-        out = rows(layer.Z) + r * P * T * S if t.by_feature else rows(layer.A)
+        out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
         panels = rows(t.panels) + t.turn * layer.in_panels * T * S
         p0, p1 = first_units(t, P)
         for p in range(p0, p1, 2):

@@ -1,6 +1,6 @@
 """The last layer's outputs: what the loss makes of them, or the scores that are written out."""
 
-from fastmlp.engine.division import own_samples, tiles_of, within
+from fastmlp.engine.division import own_samples, tiles_of, whole_samples, within
 from fastmlp.engine.head import make_head
 from fastmlp.engine.simd import pointer
 from fastmlp.engine.tables import S
@@ -17,7 +17,7 @@ def make_loss(kind, row, loss):
     def loss_of_batch(run, address):
         t, layer = run_table(run), layer_table(address)
         T = t.tiles
-        begin, end = own_samples(t.size, t)
+        begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
             first, count = within(i, begin, end)

@@ -4,7 +4,6 @@ from fastmlp.engine import first_layer
 from fastmlp.engine.division import (
     feature_shards,
     own_features,
-    own_samples,
     read_samples,
     shard_of_features,
     share_of,
@@ -165,7 +164,7 @@ def make_copy_features(kind, raw_kind, row):
     @kernel
     def read(t, in_panels, size, r):
         T, at = t.tiles, t.next_at
-        k0, k1 = (0, size) if t.by_feature else own_samples(size, t)
+        k0, k1 = (0, size) if t.by_feature else read_samples(size, t)
         begin, end = shard_of_features(t, r)
         j0, j1 = begin * row, least(end * row, t.d)
         base, scale = wide_panel(t.base) + begin, wide_panel(t.scale) + begin

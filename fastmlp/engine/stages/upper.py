@@ -4,31 +4,37 @@ p counts the panels of a layer, q those of the layer below.
 """
 
 from fastmlp.engine.division import (
+    half_of_shards,
+    has_halves,
     layer_panels,
     layer_samples,
-    own_samples,
     own_shards,
-    owned,
+    shard_sums,
     share_of,
     tile_size,
     tiles_in,
     tiles_of,
     two,
+    updated_panels,
+    whole_samples,
     within,
 )
 from fastmlp.engine.hidden import (
     ACTIVATIONS,
+    add_halves,
     add_panels,
     add_rows,
     dense_gradient,
     dense_product,
     masked_gradient,
     masked_product,
+    single_gradient,
+    single_product,
 )
 from fastmlp.engine.hidden import activate as activate_tile
 from fastmlp.engine.hidden import chain as chain_tile
 from fastmlp.engine.optimizers import STEPS, rate_of
-from fastmlp.engine.plan import is_wide
+from fastmlp.engine.plan import is_narrow, is_wide
 from fastmlp.engine.simd import kernel, least, low_bits, pair, pointer, splat, transpose, transpose_bits
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
@@ -39,25 +45,28 @@ integers, words = pointer("i64"), pointer("i64", 64)
 def make_product(kind, below_row, row):
     """Return the stage A = b + A_below W for this thread's samples."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
-    multiply = masked_product if is_wide(row, kind) else dense_product
+    multiply, narrow = masked_product if is_wide(row, kind) else dense_product, is_narrow(row, kind)
 
     def product(run, address):
         t, layer = run_table(run), layer_table(address)
         below = layer_table(layer.below)
         T, P = t.tiles, layer.panels
-        begin, end = own_samples(t.size, t)
+        begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
             first, count = within(i, begin, end)
             k = i * S + first
-            for p in range(0, P, 2):
-                out, b = two(rows(layer.A) + k, p, P, T * S), two(rows(layer.b), p, P, 1)
-                for q in range(layer.in_panels):
-                    a = q * T * S + k
-                    W, units = two(rows(layer.W) + q * below_row, p, P, layer.in_rows), layer.in_units - q * below_row
-                    multiply(
-                        count, least(below_row, units), integers(below.M) + a, inputs(below.A) + a, W, b, out, q == 0
-                    )
+            for q in range(layer.in_panels):
+                a, units = q * T * S + k, least(below_row, layer.in_units - q * below_row)
+                M, A, W = integers(below.M) + a, inputs(below.A) + a, rows(layer.W) + q * below_row
+                if narrow and P == 1:
+                    single_product(count, units, A, W, rows(layer.b), rows(layer.A) + k, q == 0)
+                else:
+                    for p in range(0, P, 2):
+                        multiply(
+                            count, units, M, A, two(W, p, P, layer.in_rows), two(rows(layer.b), p, P, 1),
+                            two(rows(layer.A) + k, p, P, T * S), q == 0,
+                        )  # fmt: skip
 
     return product
 
@@ -96,7 +105,7 @@ def make_spread(kind, below_row, row):
             q0, q1 = share_of(layer.in_panels, r, t.shards), share_of(layer.in_panels, r + 1, t.shards)
             for p in range(0, P, 2):
                 for i in range(tiles_in(size)):
-                    out = two(rows(layer.Z) + (r * P * T + i) * S, p, P, T * S)
+                    out = two(shard_sums(t, layer, rows(layer.Z), r) + i * S, p, P, T * S)
                     for q in range(q0, q1):
                         a, units = (q * T + i) * S, least(below_row, layer.in_units - q * below_row)
                         W = two(rows(layer.W) + q * below_row, p, P, layer.in_rows)
@@ -107,6 +116,26 @@ def make_spread(kind, below_row, row):
     return spread
 
 
+def make_sum_shards(kind, row):
+    """Return the stage that sums this thread's shards before they cross to another, where it owns whole halves."""
+    rows = pointer(kind, row)
+
+    def sum_shards(run, address):
+        t, layer = run_table(run), layer_table(address)
+        T, P = t.tiles, layer.panels
+        if has_halves(t):
+            for half in range(share_of(2, t.thread, t.threads), share_of(2, t.thread + 1, t.threads)):
+                begin, end = half_of_shards(t, half)
+                Z = shard_sums(t, layer, rows(layer.Z), begin)
+                if end - begin > 1:
+                    for p in range(P):
+                        for i in range(tiles_in(t.size)):
+                            z = Z + (p * T + i) * S
+                            add_panels(tile_size(t.size, i), end - begin, P * T * S, z, rows(t.zero), z)
+
+    return sum_shards
+
+
 def make_gather(kind, row):
     """Return the stage that sums what the shards added to a layer, and its biases, for this thread's samples."""
     rows = pointer(kind, row)
@@ -114,13 +143,19 @@ def make_gather(kind, row):
     def gather(run, address):
         t, layer = run_table(run), layer_table(address)
         T, P = t.tiles, layer.panels
-        begin, end = own_samples(t.size, t)
+        (r0, r1), (r2, r3) = half_of_shards(t, 0), half_of_shards(t, 1)
+        most = 1 if has_halves(t) else t.shards
+        Z0, Z1 = shard_sums(t, layer, rows(layer.Z), r0), shard_sums(t, layer, rows(layer.Z), r2)
+        begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
             first, count = within(i, begin, end)
             for p in range(P):
                 k = (p * T + i) * S + first
-                add_panels(count, t.shards, P * T * S, rows(layer.Z) + k, rows(layer.b) + p, rows(layer.A) + k)
+                add_halves(
+                    count, least(r1 - r0, most), least(r3 - r2, most), P * T * S, Z0 + k, Z1 + k, rows(layer.b) + p,
+                    rows(layer.A) + k,
+                )  # fmt: skip
 
     return gather
 
@@ -182,25 +217,32 @@ def make_update(kind, below_row, row, optimizer):
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
     step = STEPS[optimizer]
     gradient = masked_gradient if is_wide(row, kind) else dense_gradient
+    narrow = is_narrow(row, kind) and below_row >= 8  # eight units of one panel
 
     def update(run, address):
         t, layer = run_table(run), layer_table(address)
         below = layer_table(layer.below)
         T, size, P, rate = t.tiles, t.size, layer.panels, rate_of(t)
         tiles, G = tiles_in(size), two(rows(t.G), 0, 2, CHUNK)
-        begin, end = owned(below.panels, t)
+        begin, end = updated_panels(below, t)
         for q in range(begin, end):
             samples = integers(below.C) + q * T * S
             sample_masks(size, tiles, integers(below.M) + q * T * S, samples)
-            units = least(below_row, layer.in_units - q * below_row)
-            for p in range(0, P, 2):
-                W = two(rows(layer.W) + q * below_row, p, P, layer.in_rows)
+            units, A = least(below_row, layer.in_units - q * below_row), inputs(below.A) + q * T * S
+            W, D = rows(layer.W) + q * below_row, rows(layer.D)
+            if narrow and P == 1:
                 for i in range(tiles):
-                    gradient(
-                        units, tile_size(size, i), samples + i * S, inputs(below.A) + (q * T + i) * S,
-                        two(rows(layer.D) + i * S, p, P, T * S), W, G, i == 0, i == tiles - 1, step, layer.state,
-                        rate, t.decay,
+                    single_gradient(
+                        units, tile_size(size, i), A + i * S, D + i * S, W, rows(t.G), i == 0, i == tiles - 1, step,
+                        layer.state, rate, t.decay,
                     )  # fmt: skip
+            else:
+                for p in range(0, P, 2):
+                    for i in range(tiles):
+                        gradient(
+                            units, tile_size(size, i), samples + i * S, A + i * S, two(D + i * S, p, P, T * S),
+                            two(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
+                        )  # fmt: skip
             for p in range(P):
                 W, WT = rows(layer.W) + (p * layer.in_rows + q * below_row), inputs(layer.WT) + (q * P + p) * row
                 transpose(W, below_row, WT, row)
@@ -215,7 +257,7 @@ def make_update_biases(kind, row, optimizer):
     def update_biases(run, address):
         t, layer = run_table(run), layer_table(address)
         rate, deltas = rate_of(t), rows(layer.D)
-        begin, end = owned(layer.panels, t)
+        begin, end = updated_panels(layer, t)
         for p in range(begin, end):
             g = splat(deltas, 0)
             for i in range(tiles_in(t.size)):
