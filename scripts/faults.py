@@ -22,7 +22,7 @@ FLOW, NETWORK, TARGETS = "fastmlp/flow.py", "fastmlp/network.py", "fastmlp/targe
 TRAIN, OPTIONS = "fastmlp/cli/train.py", "fastmlp/cli/options.py"
 TABLES, ENCODER = "fastmlp/tables.py", "fastmlp/table_encoder.py"
 VALIDATION, TRAINING, DATASETS = "fastmlp/validation.py", "fastmlp/training.py", "fastmlp/datasets.py"
-HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/head.py"
+HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
 READING, UPPER, LAST = (f"fastmlp/engine/stages/{name}.py" for name in ("reading", "upper", "output"))
 FIRST_STAGES, LIBRARY = "fastmlp/engine/stages/first.py", "fastmlp/engine/library.py"
@@ -204,8 +204,8 @@ FAULTS = (
           "y = self.scaling.undo(Z)", "y = Z", DEFAULTS),
     Fault("network: the loss of standardised targets", "fastmlp/network.py",
           '"mean_squared_error", weights) * unit**2', '"mean_squared_error", weights)', DEFAULTS),
-    Fault("engine: outputs counted in one unit", "fastmlp/engine/head.py",
-          "in_units = r * units[p]", "in_units = r * units[0]", DEFAULTS),
+    Fault("engine: outputs counted in one unit", HEAD,
+          "(units[p] * units[p])", "(units[0] * units[0])", DEFAULTS),
     Fault("descent: outputs counted in one unit", "fastmlp/descent.py",
           "if np.any(units != 1):", "if False:", DEFAULTS),
     Fault("holdout: a class may lose all its rows", "fastmlp/holdout.py",
@@ -282,7 +282,7 @@ FAULTS = (
           SAME_BITS),
     Fault("engine: a copy that was left behind is used again", "fastmlp/engine/workspace.py",
           "            del self._tables[self._call.threads :]\n", "", "tests/test_team.py"),
-    Fault("engine: a rectifier hides NaN", HIDDEN,
+    Fault("engine: a rectifier hides NaN", "fastmlp/engine/activations.py",
           "return to_bits(~(z <= 0))", "return to_bits(z > 0)",
           "tests/test_kernels.py::test_activate tests/test_engine.py::test_divergence_shows"),
     Fault("engine: blocks of features don't add up", FIRST,

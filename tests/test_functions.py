@@ -102,7 +102,7 @@ def is_told(kind, value, sizes, shapes):
     if "array" not in kind.split(" of ")[0]:
         kinds = {
             "float": float, "int": int, "callable": Callable, "tuple": tuple, "sequence": list, "list": list,
-            "dict": dict, "{": str,
+            "dict": dict, "{": str, "str": str,
         }  # fmt: skip
         return any(kind.startswith(start) and isinstance(value, type_) for start, type_ in kinds.items())
     if match := re.match(r"(?:float or )?array of the shape of (\w+)$", kind):

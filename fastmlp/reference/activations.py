@@ -1,10 +1,12 @@
-"""Activation functions, each with its derivative written in terms of its own output."""
+"""Activation functions, each with its derivative: `ACTIVATIONS` is where everybody finds them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["identity", "relu", "sigmoid", "softmax", "tanh"]
 
 Array = NDArray[np.floating]
 
@@ -112,10 +114,13 @@ def softmax(Z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """A function and its derivative, the latter as a function of the output, so that no Z need be kept."""
+    """An activation of hidden layers, A = function(Z)."""
 
     function: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
+    """dA/dZ as a function of A, so that no Z need be kept; or of Z."""
+    of_input: bool = False
+    """Whether `derivative` is a function of Z."""
 
 
 ACTIVATIONS = {

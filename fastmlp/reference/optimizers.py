@@ -5,12 +5,15 @@ arrays that starts as zeros (`initial_state`). ``weight_decay`` is the factor λ
 the gradient as λ w; it may be a number, or a vector that is 0 where a parameter (a bias) shall not decay.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
+
+__all__ = ["adam", "momentum", "nesterov", "sgd"]
 
 State = tuple[NDArray[Any], ...]
 
@@ -169,15 +172,30 @@ def adam(
     return params - lr * m_hat / (np.sqrt(v_hat) + epsilon), (m, v, steps)
 
 
+class Optimizer(NamedTuple):
+    """An optimizer and what everybody has to know of it."""
+
+    step: Callable[..., tuple[Array, State]]
+    arrays: int
+    """Arrays of the shape of the parameters in its state."""
+    counts_steps: bool = False
+    """Whether its state ends with the number of steps."""
+    settings: tuple[str, ...] = ()
+    """What `step` is told besides the learning rate and the decay."""
+    lr: float | None = None
+    """The learning rate that suits most problems; None if it depends on the problem."""
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(sgd, 0),
+    "momentum": Optimizer(momentum, 1, settings=("momentum",)),
+    "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
+    "adam": Optimizer(adam, 2, counts_steps=True, lr=0.001),
+}
+
+
 def initial_state(name: str, params: Array) -> State:
     """Return the state with which optimizer `name` starts on `params`."""
-    zeros = np.zeros_like(params)
-    return {
-        "sgd": (),
-        "momentum": (zeros,),
-        "nesterov": (zeros,),
-        "adam": (zeros, zeros, np.zeros(1, np.int64)),
-    }[name]
-
-
-OPTIMIZERS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
+    optimizer = OPTIMIZERS[name]
+    arrays = tuple(np.zeros_like(params) for _ in range(optimizer.arrays))
+    return (*arrays, np.zeros(1, np.int64)) if optimizer.counts_steps else arrays

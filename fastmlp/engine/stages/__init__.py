@@ -21,6 +21,7 @@ HOMES = {
     "transposed_update": "first",
     "csr_update": "first",
     "product": "upper",
+    "keep_inputs": "upper",
     "activate": "upper",
     "spread": "upper",
     "sum_shards": "upper",
