@@ -140,6 +140,7 @@ def distance(params, wanted, widths):
 
 def check(case, params, losses, X=None):
     """Assert that the (params, losses) of a case's training are the reference's."""
+    case = case._replace(threads=1)  # small products: BLAS would only wait for its other threads
     problem, start, orders = make_problem(case, X)
     wanted, wanted_losses = train(Descent(problem, start, reference), orders)
     tolerance, widths = TOLERANCE[case.dtype], problem.architecture.widths
