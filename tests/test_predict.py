@@ -23,7 +23,8 @@ OPTIONS = ["--hidden", "16", "--normalize", "zscore", "--backend", "reference"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Run every test in an empty folder of its own and close the figures it opened."""
+    """Run every test in an empty folder of its own; leave figures empty, and close them."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *arguments, **options: None)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     plt.close("all")
