@@ -913,7 +913,7 @@ def test_the_command_works_in_any_thread(monkeypatch):
     check_saved()
 
 
-@pytest.mark.parametrize("delay", np.random.default_rng(5).uniform(0, 1.5, 4).round(2))
+@pytest.mark.parametrize("delay", [0.43, 0.77, 1.21])
 def test_an_interrupt_at_any_moment_leaves_no_traceback(delay):
     process = start(*TRAIN, "--epochs", "400", environment={"PYTHONUNBUFFERED": "1"})
     process.stdout.read(1)  # past the start of the interpreter
