@@ -278,6 +278,9 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
         elif name == "nesterov":
             v = mu * v - lr * g
             w = w + mu * v - lr * g
+        elif name == "rmsprop":
+            v = 0.9 * v + 0.1 * g**2
+            w = w - lr * g / (math.sqrt(v) + 1e-8)
         else:
             m = beta1 * m + (1 - beta1) * g
             v = beta2 * v + (1 - beta2) * g**2

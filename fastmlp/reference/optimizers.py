@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
 
-__all__ = ["adam", "momentum", "nesterov", "sgd"]
+__all__ = ["adam", "momentum", "nesterov", "rmsprop", "sgd"]
 
 State = tuple[NDArray[Any], ...]
 
@@ -172,6 +172,53 @@ def adam(
     return params - lr * m_hat / (np.sqrt(v_hat) + epsilon), (m, v, steps)
 
 
+def rmsprop(
+    params: Array,
+    grads: Array,
+    state: State,
+    *,
+    lr: float,
+    rho: float = 0.9,
+    epsilon: float = 1e-8,
+    weight_decay: float | Array = 0.0,
+) -> tuple[Array, State]:
+    """RMSprop: steps in units of a running root mean square of g; w ← w - lr·g / (√v + ε).
+
+    With λw in g: v ← ρv + (1 - ρ)g².
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of one array
+        (v,), the running mean of g², of the shape of params; zeros in the beginning.
+    lr : float
+        Learning rate.
+    rho : float
+        ρ, how much of the mean is kept.
+    epsilon : float
+        ε.
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of one array
+        (v,), the new mean.
+
+    References
+    ----------
+    Tieleman and Hinton, "Lecture 6.5, RMSProp: Divide the gradient by a running average of its recent magnitude", 2012.
+    """
+    (v,) = state
+    g = grads + weight_decay * params
+    v = rho * v + (1 - rho) * g * g
+    return params - lr * g / (np.sqrt(v) + epsilon), (v,)
+
+
 class Optimizer(NamedTuple):
     """An optimizer and what everybody has to know of it."""
 
@@ -191,6 +238,7 @@ OPTIMIZERS = {
     "momentum": Optimizer(momentum, 1, settings=("momentum",)),
     "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
     "adam": Optimizer(adam, 2, counts_steps=True, lr=0.001),
+    "rmsprop": Optimizer(rmsprop, 1, lr=0.001),
 }
 
 
