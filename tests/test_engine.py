@@ -81,7 +81,9 @@ PLANS = [
     ("float64", "float32", DENSE, "sigmoid", "binary_cross_entropy", "nesterov", NARROW_MANY, 3),
     ("float32", "float32", SPARSE, "relu", "cross_entropy", "sgd", MIDDLE_MANY, 2),
     ("float32", "uint8", DENSE, "relu", "cross_entropy", "adam", MIDDLE_MANY, 1),
-    ("float64", "float32", SPARSE, "tanh", "cross_entropy", "rmsprop", MIXED, 2),
+    ("float64", "float32", SPARSE, "tanh", "cross_entropy", "rmsprop", MIXED, 3),
+    ("float64", "float64", CSR, "relu", "mean_squared_error", "adamw", MIXED, 3),
+    ("float32", "uint8", SPARSE, "sigmoid", "cross_entropy", "adamw", NARROW, 2),
     ("float32", "float32", DENSE, "relu", "mean_squared_error", "rmsprop", WIDE32, 2),
 ]
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}

@@ -269,7 +269,7 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
     lr, mu, beta1, beta2 = 0.1, 0.9, 0.9, 0.999
     v = m = 0.0
     for t, g in enumerate(gradients, 1):
-        g = g + decay * w
+        g, before = g + decay * w * (name != "adamw"), w
         if name == "sgd":
             w = w - lr * g
         elif name == "momentum":
@@ -285,6 +285,7 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
             m = beta1 * m + (1 - beta1) * g
             v = beta2 * v + (1 - beta2) * g**2
             w = w - lr * (m / (1 - beta1**t)) / (math.sqrt(v / (1 - beta2**t)) + 1e-8)
+            w = w - lr * decay * before * (name == "adamw")
     return w
 
 

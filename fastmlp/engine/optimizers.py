@@ -73,6 +73,14 @@ def adam(W, i, g, state, rate, decay):
 
 
 @inline
+def adamw(W, i, g, state, rate, decay):
+    """Adam's means of g alone; w ← w - lr (m̂ / (sqrt(v̂) + ε) + λw)."""
+    w = W[i]
+    adam(W, i, g, state, rate, 0.0)
+    W[i] = W[i] - rate.lr * decay * w
+
+
+@inline
 def rmsprop(W, i, g, state, rate, decay):
     """v ← ρv + (1 - ρ) g²; w ← w - lr g / (sqrt(v) + ε)."""
     V = W + state
@@ -83,4 +91,4 @@ def rmsprop(W, i, g, state, rate, decay):
     W[i] = w - rate.lr * g / (sqrt(v) + EPSILON)
 
 
-STEPS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam, "rmsprop": rmsprop}
+STEPS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam, "adamw": adamw, "rmsprop": rmsprop}

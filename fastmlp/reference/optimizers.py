@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
 
-__all__ = ["adam", "momentum", "nesterov", "rmsprop", "sgd"]
+__all__ = ["adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
 
 State = tuple[NDArray[Any], ...]
 
@@ -172,6 +172,50 @@ def adam(
     return params - lr * m_hat / (np.sqrt(v_hat) + epsilon), (m, v, steps)
 
 
+def adamw(
+    params: Array,
+    grads: Array,
+    state: State,
+    *,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float | Array = 0.0,
+) -> tuple[Array, State]:
+    """Adam with decoupled decay: w ← w - lr·(m̂ / (√v̂ + ε) + λw), where λw does not enter the means.
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of three arrays
+        (m, v, steps), as in `adam`.
+    lr : float
+        Learning rate.
+    beta1, beta2 : float
+        β₁ and β₂, how much of either mean is kept.
+    epsilon : float
+        ε.
+    weight_decay : float or array of the shape of params
+        λ: each step takes lr·λ of w away.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of three arrays
+        (m, v, steps), the new ones.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+    """
+    moved, state = adam(params, grads, state, lr=lr, beta1=beta1, beta2=beta2, epsilon=epsilon)
+    return moved - lr * weight_decay * params, state
+
+
 def rmsprop(
     params: Array,
     grads: Array,
@@ -238,6 +282,7 @@ OPTIMIZERS = {
     "momentum": Optimizer(momentum, 1, settings=("momentum",)),
     "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
     "adam": Optimizer(adam, 2, counts_steps=True, lr=0.001),
+    "adamw": Optimizer(adamw, 2, counts_steps=True, lr=0.001),
     "rmsprop": Optimizer(rmsprop, 1, lr=0.001),
 }
 
