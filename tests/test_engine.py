@@ -82,7 +82,9 @@ PLANS = [
     ("float32", "float32", SPARSE, "relu", "cross_entropy", "sgd", MIDDLE_MANY, 2),
     ("float32", "uint8", DENSE, "relu", "cross_entropy", "adam", MIDDLE_MANY, 1),
     ("float64", "float32", SPARSE, "tanh", "cross_entropy", "rmsprop", MIXED, 3),
-    ("float64", "float64", CSR, "relu", "mean_squared_error", "adamw", MIXED, 3),
+    ("float64", "float64", CSR, "leaky_relu", "mean_squared_error", "adamw", MIXED, 3),
+    ("float64", "uint8", DENSE, "elu", "cross_entropy", "sgd", MIXED, 3),
+    ("float32", "float32", SPARSE, "leaky_relu", "cross_entropy", "sgd", WIDE32, 2),
     ("float32", "uint8", SPARSE, "sigmoid", "cross_entropy", "adamw", NARROW, 2),
     ("float32", "float32", DENSE, "relu", "mean_squared_error", "rmsprop", WIDE32, 2),
 ]

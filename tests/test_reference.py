@@ -57,6 +57,8 @@ def _scalar_softmax(row: list[float]) -> list[float]:
 
 SCALAR = {
     "relu": lambda z: max(0.0, z),
+    "leaky_relu": lambda z: max(z, 0.01 * z),
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
     "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
     "tanh": lambda z: (math.exp(z) - math.exp(-z)) / (math.exp(z) + math.exp(-z)),
     "identity": lambda z: z,

@@ -4,6 +4,7 @@
 """
 
 from fastmlp.engine.simd import inline, maximum, sigmoid, tanh, to_bits, where
+from fastmlp.reference.activations import LEAK
 
 
 @inline
@@ -19,6 +20,27 @@ def positive(z):
 @inline
 def relu_slope(a, d):
     return where(a > 0, d, 0)
+
+
+@inline
+def leaky_relu(z):
+    return where(z > 0, z, LEAK * z)
+
+
+@inline
+def leaky_relu_slope(a, d):
+    return where(a > 0, d, LEAK * d)
+
+
+@inline
+def elu(z):
+    t = tanh(0.5 * where(z > 0, 0, z))
+    return where(z > 0, z, 2 * t / (1 - t))  # e^z - 1, of which a small z loses nothing
+
+
+@inline
+def elu_slope(a, d):
+    return where(a > 0, d, d * (a + 1))
 
 
 @inline
@@ -48,6 +70,8 @@ def identity_slope(a, d):
 
 ACTIVATIONS = {
     "relu": (relu, positive, relu_slope),
+    "leaky_relu": (leaky_relu, all_lanes, leaky_relu_slope),
+    "elu": (elu, all_lanes, elu_slope),
     "sigmoid": (sigmoid, all_lanes, sigmoid_slope),
     "tanh": (tanh, all_lanes, tanh_slope),
     "identity": (identity, all_lanes, identity_slope),

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["identity", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = ["elu", "identity", "leaky_relu", "relu", "sigmoid", "softmax", "tanh"]
 
 Array = NDArray[np.floating]
+
+LEAK = 0.01
+"""What a leaky rectifier lets through of a negative number."""
 
 
 def identity(Z: Array) -> Array:
@@ -46,6 +49,43 @@ def relu(Z: Array) -> Array:
     Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010.
     """
     return np.maximum(Z, 0)
+
+
+def leaky_relu(Z: Array) -> Array:
+    """Return a(z) = z where z > 0, else z / 100, for every element of Z; the derivative counts as 1 / 100 at z = 0.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+
+    References
+    ----------
+    Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
+    """
+    return np.where(Z > 0, Z, LEAK * Z)
+
+
+def elu(Z: Array) -> Array:
+    """Return a(z) = z where z > 0, else e^z - 1, for every element of Z; the derivative there is a + 1.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+        Numbers above -1.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential Linear Units", 2016.
+    """
+    return np.where(Z > 0, Z, np.expm1(np.minimum(Z, 0)))
 
 
 def sigmoid(Z: Array) -> Array:
@@ -125,6 +165,8 @@ class Activation(NamedTuple):
 
 ACTIVATIONS = {
     "relu": Activation(relu, lambda A: (A > 0).astype(A.dtype)),
+    "leaky_relu": Activation(leaky_relu, lambda A: np.where(A > 0, 1, LEAK).astype(A.dtype)),
+    "elu": Activation(elu, lambda A: np.where(A > 0, 1, A + 1)),
     "sigmoid": Activation(sigmoid, lambda A: A * (1 - A)),
     "tanh": Activation(tanh, lambda A: 1 - A * A),
     "identity": Activation(identity, np.ones_like),
