@@ -4,7 +4,7 @@
 """
 
 from fastmlp.engine.simd import inline, maximum, sigmoid, tanh, to_bits, where
-from fastmlp.reference.activations import LEAK
+from fastmlp.reference.activations import GELU_CUBIC, GELU_SCALE, LEAK
 
 
 @inline
@@ -59,6 +59,28 @@ def tanh_slope(a, d):
 
 
 @inline
+def silu(z):
+    return z * sigmoid(z)
+
+
+@inline
+def silu_slope(z, d):
+    s = sigmoid(z)
+    return d * (s + z * s * (1 - s))
+
+
+@inline
+def gelu(z):
+    return z * sigmoid(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
+
+
+@inline
+def gelu_slope(z, d):
+    s = sigmoid(GELU_SCALE * (z + GELU_CUBIC * z * z * z))
+    return d * (s + z * s * (1 - s) * (GELU_SCALE * (1 + 3 * GELU_CUBIC * z * z)))
+
+
+@inline
 def identity(z):
     return z
 
@@ -74,6 +96,8 @@ ACTIVATIONS = {
     "elu": (elu, all_lanes, elu_slope),
     "sigmoid": (sigmoid, all_lanes, sigmoid_slope),
     "tanh": (tanh, all_lanes, tanh_slope),
+    "silu": (silu, all_lanes, silu_slope),
+    "gelu": (gelu, all_lanes, gelu_slope),
     "identity": (identity, all_lanes, identity_slope),
 }
 """(function, active lanes, slope) of each."""
