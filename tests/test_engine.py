@@ -86,6 +86,8 @@ PLANS = [
     ("float64", "float32", DENSE, "gelu", "cross_entropy", "sgd", MIXED, 3),
     ("float32", "uint8", SPARSE, "gelu", "cross_entropy", "adam", WIDE32, 2),
     ("float64", "float64", SPARSE, "silu", "mean_squared_error", "momentum", NARROW_MANY, 2),
+    ("float64", "float32", SPARSE, "relu", "huber", "sgd", MIXED, 3),
+    ("float32", "uint8", DENSE, "tanh", "huber", "adam", NARROW, 2),
     ("float64", "uint8", DENSE, "elu", "cross_entropy", "sgd", MIXED, 3),
     ("float32", "float32", SPARSE, "leaky_relu", "cross_entropy", "sgd", WIDE32, 2),
     ("float32", "uint8", SPARSE, "sigmoid", "cross_entropy", "adamw", NARROW, 2),

@@ -104,6 +104,10 @@ def test_losses_of_predictions_element_by_element():
     (A, y), _ = arguments("cross_entropy", CASES[4], np.float64)
     pairs = list(zip(A.ravel().tolist(), y.ravel().tolist(), strict=True))
     assert_close(reference.mse_loss(A, y), sum((a - t) ** 2 for a, t in pairs) / len(pairs))
+    huber = [(a - t) ** 2 / 2 if abs(a - t) <= 1 else abs(a - t) - 0.5 for a, t in pairs]
+    assert_close(reference.huber_loss(A, y), sum(huber) / len(pairs))
+    huber = [(3 * a - t) ** 2 / 2 if abs(3 * a - t) <= 1 else abs(3 * a - t) - 0.5 for a, t in pairs]
+    assert_close(reference.huber_loss(3 * A, y), sum(huber) / len(pairs))
     binary = [t * math.log(a + 1e-15) + (1 - t) * math.log(1 - a + 1e-15) for a, t in pairs]
     assert_close(reference.binary_cross_entropy(A, y), -sum(binary) / len(pairs))
     assert_close(reference.cross_entropy(A, y), -sum(t * math.log(a + 1e-15) for a, t in pairs) / len(A))
@@ -125,6 +129,7 @@ def test_losses_of_logits_are_losses_of_outputs(loss):
         "cross_entropy": reference.cross_entropy,
         "binary_cross_entropy": reference.binary_cross_entropy,
         "mean_squared_error": reference.mse_loss,
+        "huber": reference.huber_loss,
     }[loss]
     value, _ = reference.loss_and_gradients(X, y, params, loss=loss)
     assert value > 0.1

@@ -134,9 +134,21 @@ def squared_slope(r):
     return 2 * r
 
 
+@inline
+def huber(r):
+    inside = huber_slope(r)
+    return inside * (r - 0.5 * inside)
+
+
+@inline
+def huber_slope(r):
+    return where(r > 1, 1, where(r < -1, -1, r))
+
+
 HEADS = {
     "cross_entropy": make_cross_entropy,
     "binary_cross_entropy": make_binary_cross_entropy,
     "mean_squared_error": make_mean_of_errors(squared, squared_slope),
+    "huber": make_mean_of_errors(huber, huber_slope),
 }
 """For each loss, the function of (kind, lanes) that makes its kernel."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastmlp.reference.activations import Array, identity, sigmoid, softmax
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "mse_loss"]
+__all__ = ["binary_cross_entropy", "cross_entropy", "huber_loss", "mse_loss"]
 
 EPSILON = 1e-15
 
@@ -31,6 +31,34 @@ def mse_loss(y_pred: Array, y: Array) -> float:
     Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.1.4.
     """
     return float(np.mean((y_pred - y) ** 2))
+
+
+def huber_loss(y_pred: Array, y: Array) -> float:
+    """Return the mean of h(ŷ - y) over all elements: h(r) = ½r² where |r| ≤ 1, else |r| - ½.
+
+    Training measures r in standard deviations of the targets where it standardises them.
+
+    Parameters
+    ----------
+    y_pred : (n, k) array
+        Predictions ŷ.
+    y : (n, k) array
+        Targets.
+
+    Returns
+    -------
+    L : float
+
+    References
+    ----------
+    Huber, "Robust Estimation of a Location Parameter", 1964.
+    """
+    return float(np.mean(_huber(y_pred - y)))
+
+
+def _huber(r: Array) -> Array:
+    inside = np.clip(r, -1, 1)
+    return inside * (r - 0.5 * inside)
 
 
 def binary_cross_entropy(A: Array, y: Array) -> float:
@@ -94,6 +122,10 @@ def _squared_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
     return np.mean((units * (Z - y)) ** 2, axis=1)
 
 
+def _huber_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    return np.mean(units * units * _huber(Z - y), axis=1)
+
+
 class Loss(NamedTuple):
     """A loss as training sees it."""
 
@@ -113,4 +145,5 @@ LOSSES = {
     "cross_entropy": Loss("classes", softmax, _softmax_loss, lambda A, y: A - y),
     "binary_cross_entropy": Loss("binary", sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
     "mean_squared_error": Loss("numbers", identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
+    "huber": Loss("numbers", identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
 }
