@@ -34,7 +34,21 @@ from fastmlp import jit, reference
 from fastmlp.jit import elementwise, reductions, steps
 from fastmlp.reference.optimizers import initial_state
 
-SHARED = ("adamw", "elu", "gelu", "gradient_descent", "huber_loss", "identity", "leaky_relu", "matrix_multiply", "numerical_gradient", "relu", "rmsprop", "silu", "tanh")
+SHARED = (
+    "adamw",
+    "elu",
+    "gelu",
+    "gradient_descent",
+    "huber_loss",
+    "identity",
+    "leaky_relu",
+    "matrix_multiply",
+    "numerical_gradient",
+    "relu",
+    "rmsprop",
+    "silu",
+    "tanh",
+)
 COMPILED = tuple(sorted(set(reference.__all__) - set(SHARED)))
 
 

@@ -67,6 +67,36 @@ SCALAR = {
 }
 
 
+def _sigma(z: float) -> float:
+    return 1 / (1 + math.exp(-z))
+
+
+def _phi(z: float) -> tuple[float, float]:
+    """The factor of z in GELU, and its derivative."""
+    t, scale = math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)), math.sqrt(2 / math.pi)
+    return (1 + t) / 2, (1 - t * t) / 2 * scale * (1 + 3 * 0.044715 * z**2)
+
+
+SCALAR_SLOPES = {
+    "relu": lambda z: 1.0 if z > 0 else 0.0,
+    "leaky_relu": lambda z: 1.0 if z > 0 else 0.01,
+    "elu": lambda z: 1.0 if z > 0 else math.exp(z),
+    "sigmoid": lambda z: _sigma(z) * (1 - _sigma(z)),
+    "tanh": lambda z: 1 - math.tanh(z) ** 2,
+    "silu": lambda z: _sigma(z) + z * _sigma(z) * (1 - _sigma(z)),
+    "gelu": lambda z: _phi(z)[0] + z * _phi(z)[1],
+    "identity": lambda z: 1.0,
+}
+"""Derivatives by the input."""
+SCALAR_DELTAS = {
+    "cross_entropy": lambda z, y: [p - t for p, t in zip(_scalar_softmax(z), y, strict=True)],
+    "binary_cross_entropy": lambda z, y: [(_sigma(v) - t) / 2 for v, t in zip(z, y, strict=True)],
+    "mean_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
+    "huber": lambda z, y: [max(-1, min(1, v - t)) / 2 for v, t in zip(z, y, strict=True)],
+}
+"""Derivatives of a row's loss by its two logits."""
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activations_element_by_element(name, dtype):
@@ -198,24 +228,13 @@ def test_backward_element_by_element(activation, loss):
     X, y, params = network(SEED, Case(2, (2, 3, 2)), np.float64, loss)
     (W1, b1), (W2, b2) = params
     weight = np.array([1.0, 3.0])
-    slopes = {
-        "relu": lambda a: 1.0 if a > 0 else 0.0,
-        "sigmoid": lambda a: a * (1 - a),
-        "tanh": lambda a: 1 - a * a,
-        "identity": lambda a: 1.0,
-    }
     expected = [(np.zeros_like(W), np.zeros_like(b)) for W, b in params]
     for row in range(2):
-        A1 = [SCALAR[activation](sum(X[row, i] * W1[i, j] for i in range(2)) + b1[j]) for j in range(3)]
+        Z1 = [sum(X[row, i] * W1[i, j] for i in range(2)) + b1[j] for j in range(3)]
+        A1 = [SCALAR[activation](z) for z in Z1]
         Z2 = [sum(A1[j] * W2[j, o] for j in range(3)) + b2[o] for o in range(2)]
-        output = {
-            "cross_entropy": _scalar_softmax(Z2),
-            "binary_cross_entropy": [SCALAR["sigmoid"](z) for z in Z2],
-            "mean_squared_error": Z2,
-        }[loss]
-        factor = {"cross_entropy": 1.0, "binary_cross_entropy": 0.5, "mean_squared_error": 1.0}[loss] * weight[row] / 4
-        delta2 = [(output[o] - y[row, o]) * factor for o in range(2)]
-        delta1 = [sum(delta2[o] * W2[j, o] for o in range(2)) * slopes[activation](A1[j]) for j in range(3)]
+        delta2 = [weight[row] / 4 * d for d in SCALAR_DELTAS[loss](Z2, y[row].tolist())]
+        delta1 = [sum(delta2[o] * W2[j, o] for o in range(2)) * SCALAR_SLOPES[activation](Z1[j]) for j in range(3)]
         for j, o in itertools.product(range(3), range(2)):
             expected[1][0][j, o] += A1[j] * delta2[o]
         for i, j in itertools.product(range(2), range(3)):
