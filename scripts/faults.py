@@ -25,7 +25,8 @@ VALIDATION, TRAINING, DATASETS = "fastmlp/validation.py", "fastmlp/training.py",
 HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
 READING, UPPER, LAST = (f"fastmlp/engine/stages/{name}.py" for name in ("reading", "upper", "output"))
-FIRST_STAGES, LIBRARY = "fastmlp/engine/stages/first.py", "fastmlp/engine/library.py"
+SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.py"
+LIBRARY = "fastmlp/engine/library.py"
 DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
 
@@ -319,7 +320,7 @@ FAULTS = (
     Fault("engine: a short batch's rows count as a full one's", TRAINER,
           "np.divide(1.0, np.repeat(counts, counts), out=self._share[:n])", "self._share[:n] = 1.0 / size",
           TEST_ENGINE),
-    Fault("engine: lists of a batch before last in the mask", READING,
+    Fault("engine: lists of a batch before last in the mask", SPARSE,
           "for k in range(size, (size + S - 1) // S * S):", "for k in range(size, size):",
           "tests/test_engine.py::test_nothing_is_read_from_scratch_memory_before_it_is_written"),
     Fault("engine: a barrier is waited for by too many", EPOCH,
@@ -337,7 +338,7 @@ FAULTS = (
     Fault("engine: the loss of the next batch's samples", LAST,
           "floats(t.share) + t.at, floats(t.loss), 0.0", "floats(t.share) + t.next_at, floats(t.loss), 0.0",
           TEST_ENGINE),
-    Fault("engine: the first features of every shard", FIRST_STAGES,
+    Fault("engine: the first features of every shard", SPARSE,
           "two(rows(layer.W) + begin * 64, p, p1, layer.in_rows)", "two(rows(layer.W), p, p1, layer.in_rows)",
           TEST_ENGINE),
     Fault("engine: a share leaves out what is left over", DIVISION,
@@ -380,7 +381,7 @@ FAULTS = (
           "        G[j] = splat(G, 0)\n", "", "tests/test_kernels.py::test_csr"),
     Fault("engine: W transposed of the first panel alone", UPPER,
           "for p in range(P):\n                W, WT", "for p in range(1):\n                W, WT", TEST_ENGINE),
-    Fault("engine: W of every other panel", FIRST_STAGES,
+    Fault("engine: W of every other panel", DENSE,
           "            for q in range(Q):\n                transpose(",
           "            for q in range(0, Q, 2):\n                transpose(", TEST_ENGINE),
     Fault("engine: units that are none take part", UPPER,
