@@ -34,8 +34,9 @@ def is_wide(row, kind):
 
 
 def is_narrow(row, kind):
-    """Whether a panel of `row` units is one register, of which eight rows go together where it stands alone."""
-    return row == registers(kind)[0]
+    """Whether eight rows of a panel of `row` units fit half of the registers: they go together where it stands alone."""
+    register, most = registers(kind)
+    return 2 * row <= most * register
 
 
 def is_divided_by_feature(widths, kind, form):

@@ -20,10 +20,12 @@ BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
 READERS = 4
 """Threads up to which each reads all samples for itself: what another one read would have to cross to its core."""
-COPIED_BYTES = 1 << 20
+COPIED_BYTES = 1 << 18
 """A batch's panels of features up to which each thread copies them for itself."""
-REPLICATED_MADDS = 16
-"""Multiply-adds for each unit to which shards add, up to which two threads repeat all that follows it: less crosses."""
+REPLICATED_MADDS = 1 << 13
+"""Multiply-adds a sample up to which two threads repeat all that follows the sums of shards: less crosses."""
+MADDS_PER_UNIT = 32
+"""How many of them an activation or an output takes, besides its products."""
 CALL_SECONDS = 0.05
 """What a call into compiled code takes, unless a single batch takes longer: Python sees an interrupt between two."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
@@ -120,9 +122,9 @@ class Workspace:
         """Whether two threads each take all samples through what follows the sums of shards, which then alone cross."""
         if not self._all_read or layer_of_sums(self.plan) is None or threads > 2:
             return False
-        units, *outputs = self._widths[1 + layer_of_sums(self.plan) :]
-        madds = sum(m * p for m, p in pairwise([units, *outputs]))
-        return madds <= REPLICATED_MADDS * units
+        widths = self._widths[1 + layer_of_sums(self.plan) :]
+        madds = sum(m * p for m, p in pairwise(widths)) + MADDS_PER_UNIT * sum(widths)
+        return madds <= REPLICATED_MADDS
 
     def _make_layers(self, copies):
         """What the tables of the layers hold, for each thread that has layers of its own, and the tables."""

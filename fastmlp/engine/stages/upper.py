@@ -57,17 +57,15 @@ def make_product(kind, below_row, row):
         for i in range(i0, i1):
             k0, count = within(i, begin, end)
             k = i * S + k0
-            for q in range(layer.in_panels):
-                a, units = q * T * S + k, least(below_row, layer.in_units - q * below_row)
-                M, A, W = integers(below.M) + a, inputs(below.A) + a, rows(layer.W) + q * below_row
-                if narrow and P == 1:
-                    single_product(count, units, A, W, rows(layer.b), rows(layer.A) + k, q == 0)
-                else:
-                    for p in range(0, P, 2):
-                        multiply(
-                            count, units, M, A, two(W, p, P, layer.in_rows), two(rows(layer.b), p, P, 1),
-                            two(rows(layer.A) + k, p, P, T * S), q == 0,
-                        )  # fmt: skip
+            for p in range(0, P, 2):
+                out, b = two(rows(layer.A) + k, p, P, T * S), two(rows(layer.b), p, P, 1)
+                for q in range(layer.in_panels):
+                    a, units = q * T * S + k, least(below_row, layer.in_units - q * below_row)
+                    M, A, W = integers(below.M) + a, inputs(below.A) + a, rows(layer.W) + q * below_row
+                    if narrow and P == 1:
+                        single_product(count, units, A, W, rows(layer.b), rows(layer.A) + k, q == 0)
+                    else:
+                        multiply(count, units, M, A, two(W, p, P, layer.in_rows), b, out, q == 0)
 
     return product
 
