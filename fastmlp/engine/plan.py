@@ -34,7 +34,7 @@ def is_wide(row, kind):
 
 
 def is_narrow(row, kind):
-    """Whether eight rows of a panel of `row` units fit half of the registers: they go together where it stands alone."""
+    """Whether eight rows of a panel of `row` units fit half of the registers; they go together where it is alone."""
     register, most = registers(kind)
     return 2 * row <= most * register
 
