@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastmlp.callbacks import Training
+from fastmlp.checks import check_choice, check_init, check_integer
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.training import train
-from fastmlp.validation import check_choice, check_init, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -228,7 +228,7 @@ def gradient_flow(
     """
     chosen_depths = [check_integer("depths", depth) for depth in _listed("depths", depths)]
     names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
-    chosen_inits = [check_init(init, "inits") for init in _listed("inits", inits)]
+    chosen_inits = [check_init("inits", init) for init in _listed("inits", inits)]
     width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
     callbacks = options.get("callbacks", ())
     if options.get("validation_data") is None and options.get("validation_split") is None:

@@ -25,6 +25,22 @@ class Architecture(NamedTuple):
         return f"{'-'.join(map(str, self.widths))}, {self.activation}, {self.loss}"
 
 
+class Samples(NamedTuple):
+    """Rows of features and what is known of them, checked and encoded."""
+
+    X: Features
+    targets: NDArray[Any]
+    """y as it came, (n,) or (n, k)."""
+    codes: NDArray[Any]
+    """Class numbers (n,) int64 for cross-entropy, otherwise float64 targets (n, k)."""
+    sample_weight: NDArray[np.float64] | None
+
+    def select(self, rows: NDArray[np.int64]) -> "Samples":
+        """Return some of the samples."""
+        weights = self.sample_weight
+        return Samples(self.X[rows], self.targets[rows], self.codes[rows], None if weights is None else weights[rows])
+
+
 class Optimizer(NamedTuple):
     """Which update rule, with its settings."""
 

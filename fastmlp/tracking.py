@@ -13,7 +13,6 @@ from fastmlp.problem import Problem, Trainer
 from fastmlp.reference.backpropagation import deltas, forward, row_shares
 from fastmlp.reference.parameters import layer_views
 
-FIRST_EPOCH = "first_epoch"
 _SMALLEST_SQUARE = 1e-25
 """Below it, what underflows in a sum of squares in float32 may count."""
 

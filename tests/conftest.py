@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.preparation import BACKENDS
+from fastmlp.options import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background, and then in children, too

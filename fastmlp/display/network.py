@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.checks import check_integer
 from fastmlp.display.style import COLORS, make_axes
 from fastmlp.network import MLP
-from fastmlp.validation import check_features, check_integer
+from fastmlp.validation import check_features, check_targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,6 +189,7 @@ def plot_confusion_matrix(model: MLP, X: ArrayLike, y: ArrayLike, ax: Any = None
 
     ax = make_axes(size=(5.5, 5.0)) if ax is None else ax
     predictions = model.predict(X)
-    labels = model.classes_[np.ravel(model._coding.encode(y, len(predictions))).astype(int)]
+    codes = model._coding.encode(check_targets(y, len(predictions)))
+    labels = model.classes_[np.ravel(codes).astype(int)]
     options = {"labels": model.classes_, "colorbar": False, "cmap": "Blues"} | options
     return ConfusionMatrixDisplay.from_predictions(labels, predictions, ax=ax, **options)
