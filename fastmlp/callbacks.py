@@ -1,4 +1,4 @@
-"""What `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning-rate schedules, a log.
+"""Callbacks, which `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning rates, a log.
 
 A callback is anything callable as ``callback(model, history)``; `model` is the network as the epoch left it, with
 parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True,

@@ -48,12 +48,12 @@ class Difference(NamedTuple):
     absolute: float
     """The largest |jit - reference|."""
     relative: float
-    """The same over the largest |reference| of that array."""
+    """The absolute difference divided by the largest |reference| of that array."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found; prints as a table.
+    """The result of `compare`; it prints as a table.
 
     Attributes
     ----------

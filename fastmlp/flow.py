@@ -28,9 +28,9 @@ class Row(NamedTuple):
     depth: int
     """Hidden layers."""
     layer: int
-    """From 1, the first, to depth + 1."""
+    """The number of the layer, from 1, the first, to depth + 1."""
     epoch: int
-    """From 1; there the network is as it was initialised."""
+    """The number of the epoch, from 1; at its beginning the network is as it was initialised."""
     gradient_magnitude: float
     """Mean |∂loss/∂W| on the epoch's first batch."""
     loss: float
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 class GradientFlow:
-    """What `gradient_flow` measured.
+    """The result of `gradient_flow`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""From checked features to logits: in compiled code where that trained the network, else in NumPy."""
+"""The forward pass of a trained network: in compiled code if that trained it, else in NumPy."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ _ROWS_AT_ONCE = 4096
 
 
 class Inference:
-    """What networks of one architecture and one normalization make of features, whatever their parameters.
+    """The forward pass of all networks with one architecture and one normalization; parameters are arguments.
 
     Parameters
     ----------

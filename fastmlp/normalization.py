@@ -25,7 +25,7 @@ class Normalization(NamedTuple):
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
     description: str = ""
-    """What is done to features and why, in a few words for the user."""
+    """A few words that tell the user how numbers are scaled, and why."""
 
     def apply(self, X: Features, dtype: DTypeLike) -> NDArray[Any]:
         """Return the normalised rows as a dense array of `dtype`, never X itself when anything changes.

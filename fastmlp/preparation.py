@@ -1,4 +1,4 @@
-"""From what a user passes to a problem and its start: the same for training and for comparing the two paths."""
+"""Turns what a user passes into a training problem and its start, for training and for comparing backends alike."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -43,9 +43,9 @@ class Preparation(NamedTuple):
     start: NDArray[Any]
     """The flat parameter vector to start from."""
     orders: np.random.Generator
-    """Of the rows' permutations."""
+    """The generator that permutes the rows before each epoch."""
     validation: Samples | None
-    """By which every epoch is judged."""
+    """The samples on which the loss and the score of every epoch are taken."""
     feature_names: NDArray[Any] | None
 
 

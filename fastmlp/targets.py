@@ -24,7 +24,7 @@ class Coding(NamedTuple):
     flat: bool
     """Whether targets without classes came as (n,) and predictions are to have that shape."""
     scaling: Normalization = IDENTITY
-    """Of the targets of a regression, column by column: codes and logits are what it makes of y."""
+    """The scaling of a regression's targets, column by column: codes and logits are scaled, predictions are not."""
 
     @property
     def is_regression(self) -> bool:

@@ -13,7 +13,7 @@ from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 
 STAGES_AT_A_TIME = 32
-"""Between two moves of the bar."""
+"""The number of stages that are compiled between two steps of the progress bar."""
 
 
 def warmup(

@@ -15,7 +15,7 @@ from fastmlp.validation import check_features, check_targets
 
 
 class Data(NamedTuple):
-    """What a network is to learn."""
+    """The data of a training."""
 
     name: str
     y: Any

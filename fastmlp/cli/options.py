@@ -1,4 +1,4 @@
-"""What the texts of options stand for."""
+"""Turns the texts of options into the values that functions take."""
 
 import argparse
 from typing import Any

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.checks import check_integer
 from fastmlp.display.style import COLORS, make_axes
-from fastmlp.network import MLP
 from fastmlp.validation import check_features, check_targets
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ class WeightHistogramDisplay(_HistogramDisplay):
     _xlabel = "weight"
 
     @classmethod
-    def from_estimator(cls, model: MLP) -> "WeightHistogramDisplay":
-        """Return the display of a trained network."""
+    def from_estimator(cls, model: Any) -> "WeightHistogramDisplay":
+        """Return the display of a trained network, an `MLP`."""
         weights = [W for W, _ in model.layers]
         titles = [f"layer {i}: {W.shape[0]} → {W.shape[1]}" for i, W in enumerate(weights, 1)]
         return cls(weights, titles)
@@ -87,8 +86,8 @@ class ActivationHistogramDisplay(_HistogramDisplay):
     _xlabel = "activation"
 
     @classmethod
-    def from_estimator(cls, model: MLP, X: ArrayLike) -> "ActivationHistogramDisplay":
-        """Return the display of what a trained network makes of the first 2,000 rows of X (n, d).
+    def from_estimator(cls, model: Any, X: ArrayLike) -> "ActivationHistogramDisplay":
+        """Return the display of what a trained network, an `MLP`, makes of the first 2,000 rows of X (n, d).
 
         Raises
         ------
@@ -123,7 +122,7 @@ class FiltersDisplay:
 
     @classmethod
     def from_estimator(
-        cls, model: MLP, *, image_shape: tuple[int, int] | None = None, count: int = 32
+        cls, model: Any, *, image_shape: tuple[int, int] | None = None, count: int = 32
     ) -> "FiltersDisplay":
         """Return the display of a network's strongest filters.
 
@@ -165,7 +164,7 @@ class FiltersDisplay:
         return self
 
 
-def plot_confusion_matrix(model: MLP, X: ArrayLike, y: ArrayLike, ax: Any = None, **options: Any) -> Any:
+def plot_confusion_matrix(model: Any, X: ArrayLike, y: ArrayLike, ax: Any = None, **options: Any) -> Any:
     """Draw which classes a network takes for which, as scikit-learn's `ConfusionMatrixDisplay`, which is returned.
 
     Parameters

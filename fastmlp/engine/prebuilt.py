@@ -5,34 +5,19 @@
 fills an archive for the processor in FASTMLP_TARGET. The same sources and compilers give the same bytes.
 """
 
-import functools
 import itertools
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fastmlp.engine.library import name_of
 from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
-from fastmlp.engine.processor import served_by
 from fastmlp.engine.schedule import make_schedule, stages_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-
-FOLDER = Path(__file__).parents[1] / "compiled"
-
-
-def read(names: Sequence[str]) -> dict[str, bytes]:
-    """Return the object code under those of these names that this machine's archive has."""
-    archive = _archive()
-    return {name: archive.read(name) for name in names if name in archive.NameToInfo} if archive else {}
-
-
-@functools.cache
-def _archive() -> zipfile.ZipFile | None:
-    path = FOLDER / f"{served_by()}.zip"
-    return zipfile.ZipFile(path) if path.is_file() else None
 
 
 def every_stage() -> list[Stage]:
@@ -59,7 +44,6 @@ def _plans() -> Iterator[Plan]:
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:
     """Compile stages for the processor in FASTMLP_TARGET into an archive."""
-    from fastmlp.engine.library import name_of
     from fastmlp.engine.workshop import compile_stages
 
     codes = {name_of(stage): code for stage, code in compile_stages(stages).items()}
