@@ -16,8 +16,8 @@ from aligned_arrays import aligned
 from kernel_calls import pointer, prepare_call
 from tolerances import assert_close
 
-from fastmlp.engine import first_layer, hidden, optimizers
-from fastmlp.engine.head import make_head
+from fastmlp.engine import activations, first_layer, hidden, optimizers
+from fastmlp.engine.losses import make_head
 from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.simd import lanes, pair
 from fastmlp.engine.tables import CHUNK, S
@@ -212,7 +212,7 @@ def sparse_gradient(rng, d, p):
 
 def run_activate(P, Z, mask):
     for p in range(P):
-        hidden.activate(S, R, Z + p * S, mask + p * S, hidden.relu, hidden.positive)
+        hidden.activate(S, R, Z + p * S, mask + p * S, activations.relu, activations.positive)
 
 
 def activate(rng, _, p):

@@ -45,5 +45,5 @@ def _call_alone(model: Any, row: Any) -> Call:
     reader = model._inference._predictor._memory.readers[row.dtype]
     [(workspace, _)] = reader._workspaces.values()
     workspace.run(len(row))
-    epoch, table, schedule = workspace._epoch, workspace._tables[0].ctypes.data, workspace._schedule_table.ctypes.data
-    return lambda: epoch(table, schedule)
+    (_, _, schedule), table = workspace._schedule_tables[0], workspace._tables[0]
+    return lambda: workspace._epoch(table.ctypes.data, schedule.ctypes.data)

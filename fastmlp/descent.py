@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastmlp.problem import Problem
 from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
-from fastmlp.reference.optimizers import initial_state
+from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
@@ -39,7 +39,7 @@ def batch_gradients(
     units, unit = problem.target_units
     if np.any(units != 1):
         Z = logits(X, layers, architecture.activation)[1]
-        loss = mean_loss(Z * units.astype(Z.dtype), y * units.astype(y.dtype), architecture.loss, weights)
+        loss = mean_loss(Z, y, architecture.loss, weights, units.astype(Z.dtype))
     return loss * unit**2, gradients
 
 
@@ -69,7 +69,7 @@ class Descent:
         self._step = getattr(functions, optimizer.name)
         self.lr = optimizer.lr
         self._settings: dict[str, Any] = {}
-        if optimizer.name in ("momentum", "nesterov"):
+        if "momentum" in OPTIMIZERS[optimizer.name].settings:
             self._settings["momentum"] = optimizer.momentum
         if optimizer.weight_decay:
             decayed = weight_mask(problem.architecture.widths)

@@ -92,7 +92,7 @@ def _look(problem: Problem, rows: NDArray[np.int64], before: NDArray[Any], after
     X, y, weights = batch_of(problem, rows)
     with _blas().limit(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore", under="ignore"):
         activations = forward(X, layers, activation, loss)
-        δ = deltas(activations, y, layers, activation, loss, weights)
+        δ = deltas(X, activations, y, layers, activation, loss, weights)
         hidden = activations[:-1]
         gradients = [A.T @ d for A, d in zip([X, *hidden], δ, strict=True)]
         gradient_rms = [_rms(gradient) for gradient in gradients]

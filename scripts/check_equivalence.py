@@ -16,17 +16,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from engine_cases import LR, Case, compare, make_problem, same_bits, train
+from engine_cases import Case, compare, make_problem, rate_of, same_bits, train
 
-from fastmlp.engine.hidden import ACTIVATIONS
 from fastmlp.engine.plan import MANY_FEATURES
 from fastmlp.engine.trainer import Engine
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
 
 STEPS = 100
 CROSS = {
     "activation": tuple(ACTIVATIONS),
-    "loss": ("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
-    "optimizer": tuple(LR),
+    "loss": tuple(LOSSES),
+    "optimizer": tuple(OPTIMIZERS),
     "depth": range(6),
     "batch": (1, 7, 64, 200),
     "data": ("dense", "sparse", "standardised", "csr"),
@@ -54,7 +56,7 @@ def draw(rng):
         threads=int(rng.choice((2, 3, 8))),
         weighted=bool(rng.integers(2)),
         decay=float(rng.choice((0.0, 0.01))),
-        lr=LR[chosen["optimizer"]] / 10,
+        lr=rate_of(chosen["optimizer"]) / 10,
         epochs=-(-STEPS // -(-n // batch)),
         seed=int(rng.integers(1 << 30)),
     )

@@ -23,10 +23,11 @@ TRAIN, OPTIONS = "fastmlp/cli/train.py", "fastmlp/cli/options.py"
 TABLES, ENCODER = "fastmlp/tables.py", "fastmlp/table_encoder.py"
 VALIDATION, CHECKS, DATASETS = "fastmlp/validation.py", "fastmlp/checks.py", "fastmlp/datasets.py"
 EPOCHS = "fastmlp/epochs.py"
-HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/head.py"
+HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
 READING, UPPER, LAST = (f"fastmlp/engine/stages/{name}.py" for name in ("reading", "upper", "output"))
-FIRST_STAGES, LIBRARY = "fastmlp/engine/stages/first.py", "fastmlp/engine/library.py"
+SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.py"
+LIBRARY = "fastmlp/engine/library.py"
 DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
 
@@ -207,8 +208,8 @@ FAULTS = (
           "y = self.scaling.undo(Z)", "y = Z", DEFAULTS),
     Fault("network: the loss of standardised targets", "fastmlp/scoring.py",
           "coding.loss, sample_weight) * unit**2", "coding.loss, sample_weight)", DEFAULTS),
-    Fault("engine: outputs counted in one unit", "fastmlp/engine/head.py",
-          "in_units = r * units[p]", "in_units = r * units[0]", DEFAULTS),
+    Fault("engine: outputs counted in one unit", HEAD,
+          "(units[p] * units[p])", "(units[0] * units[0])", DEFAULTS),
     Fault("descent: outputs counted in one unit", "fastmlp/descent.py",
           "if np.any(units != 1):", "if False:", DEFAULTS),
     Fault("holdout: a class may lose all its rows", "fastmlp/holdout.py",
@@ -285,7 +286,7 @@ FAULTS = (
           SAME_BITS),
     Fault("engine: a copy that was left behind is used again", "fastmlp/engine/workspace.py",
           "            del self._tables[self._call.threads :]\n", "", "tests/test_team.py"),
-    Fault("engine: a rectifier hides NaN", HIDDEN,
+    Fault("engine: a rectifier hides NaN", "fastmlp/engine/activations.py",
           "return to_bits(~(z <= 0))", "return to_bits(z > 0)",
           "tests/test_kernels.py::test_activate tests/test_engine.py::test_divergence_shows"),
     Fault("engine: blocks of features don't add up", FIRST,
@@ -322,7 +323,7 @@ FAULTS = (
     Fault("engine: a short batch's rows count as a full one's", TRAINER,
           "np.divide(1.0, np.repeat(counts, counts), out=self._share[:n])", "self._share[:n] = 1.0 / size",
           TEST_ENGINE),
-    Fault("engine: lists of a batch before last in the mask", READING,
+    Fault("engine: lists of a batch before last in the mask", SPARSE,
           "for k in range(size, (size + S - 1) // S * S):", "for k in range(size, size):",
           "tests/test_engine.py::test_nothing_is_read_from_scratch_memory_before_it_is_written"),
     Fault("engine: a barrier is waited for by too many", EPOCH,
@@ -340,7 +341,7 @@ FAULTS = (
     Fault("engine: the loss of the next batch's samples", LAST,
           "floats(t.share) + t.at, floats(t.loss), 0.0", "floats(t.share) + t.next_at, floats(t.loss), 0.0",
           TEST_ENGINE),
-    Fault("engine: the first features of every shard", FIRST_STAGES,
+    Fault("engine: the first features of every shard", SPARSE,
           "two(rows(layer.W) + begin * 64, p, p1, layer.in_rows)", "two(rows(layer.W), p, p1, layer.in_rows)",
           TEST_ENGINE),
     Fault("engine: a share leaves out what is left over", DIVISION,
@@ -383,7 +384,7 @@ FAULTS = (
           "        G[j] = splat(G, 0)\n", "", "tests/test_kernels.py::test_csr"),
     Fault("engine: W transposed of the first panel alone", UPPER,
           "for p in range(P):\n                W, WT", "for p in range(1):\n                W, WT", TEST_ENGINE),
-    Fault("engine: W of every other panel", FIRST_STAGES,
+    Fault("engine: W of every other panel", DENSE,
           "            for q in range(Q):\n                transpose(",
           "            for q in range(0, Q, 2):\n                transpose(", TEST_ENGINE),
     Fault("engine: units that are none take part", UPPER,

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp.reference import activations, losses, optimizers
 from fastmlp.reference.parameters import flatten, initialize, layer_views
 
 DTYPES = (np.float32, np.float64)
-ACTIVATIONS = ("relu", "sigmoid", "tanh", "identity")
-LOSSES = ("cross_entropy", "binary_cross_entropy", "mean_squared_error")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam")
-STATE_SIZES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
+ACTIVATIONS, LOSSES, OPTIMIZERS = (
+    tuple(names) for names in (activations.ACTIVATIONS, losses.LOSSES, optimizers.OPTIMIZERS)
+)
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,10 @@ def features(rng: np.random.Generator, case: Case, dtype: Any) -> np.ndarray:
 def targets(rng: np.random.Generator, case: Case, dtype: Any, loss: str = "cross_entropy") -> np.ndarray:
     """y (n, k): one-hot rows, 0/1 labels with several ones a row, or numbers."""
     n, k = case.n, case.widths[-1]
-    if loss == "cross_entropy":
+    kind = losses.LOSSES[loss].targets
+    if kind == "classes":
         return np.eye(k, dtype=dtype)[rng.integers(k, size=n)]
-    if loss == "binary_cross_entropy":
+    if kind == "binary":
         return rng.integers(2, size=(n, k)).astype(dtype)
     return rng.standard_normal((n, k)).astype(dtype)
 
@@ -139,9 +140,9 @@ def optimizer_arguments(
     params = flatten(parameters(rng, case, dtype))
     grads = rng.standard_normal(len(params)).astype(dtype)
     state: tuple[np.ndarray, ...] = tuple(
-        np.abs(0.1 * rng.standard_normal(len(params))).astype(dtype) for _ in range(STATE_SIZES[name])
+        np.abs(0.1 * rng.standard_normal(len(params))).astype(dtype) for _ in range(optimizers.OPTIMIZERS[name].arrays)
     )
-    return params, grads, (*state, np.array([3])) if name == "adam" else state
+    return params, grads, (*state, np.array([3])) if optimizers.OPTIMIZERS[name].counts_steps else state
 
 
 def arguments(name: str, case: Case, dtype: Any, seed: int = SEED) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -153,9 +154,9 @@ def arguments(name: str, case: Case, dtype: Any, seed: int = SEED) -> tuple[tupl
 
     if name in OPTIMIZERS:
         return optimizer_arguments(rng, case, dtype, name), {"lr": 0.1, "weight_decay": 0.01}
-    if name in ("normalize", "sigmoid", "softmax", "relu", "tanh", "identity"):
+    if name in ("normalize", "softmax", *ACTIVATIONS):
         return (3 * X + 1,), {}
-    if name == "mse_loss":
+    if name.endswith("_loss"):
         return (rng.standard_normal((n, k)).astype(dtype), y), {}
     if name in ("binary_cross_entropy", "cross_entropy"):
         return (probabilities(rng, case, dtype), y), {}

@@ -3,13 +3,19 @@
 import os
 import signal
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are other workers'
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy loads it
+
 import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.engine import workshop
 from fastmlp.options import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    workshop.usable_cores = lambda: 1
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background, and then in children, too
 
 

@@ -15,13 +15,14 @@ pointer = functools.cache(simd.pointer)
 def _compiled(body, casts):
     names = [f"a{i}" for i in range(len(casts))]
     passed = [f"c{i}({name})" if cast else name for i, (name, cast) in enumerate(zip(names, casts, strict=True))]
-    scope = {"body": kernel(body), "njit": njit} | {f"c{i}": cast for i, cast in enumerate(casts) if cast}
+    body = body if hasattr(body, "py_func") else kernel(body)
+    scope = {"body": body, "njit": njit} | {f"c{i}": cast for i, cast in enumerate(casts) if cast}
     exec(f"@njit\ndef run({', '.join(names)}): return body({', '.join(passed)})", scope)
     return scope["run"]
 
 
 def prepare_call(body, *arguments):
-    """Return a function without arguments that runs a body which calls kernels.
+    """Return a function without arguments that runs a kernel, or a body which calls kernels.
 
     arguments: numbers, and (pointer, array) pairs; the function keeps the arrays.
     """

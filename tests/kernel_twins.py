@@ -100,12 +100,11 @@ def constant_part(b, shift, W):
 def head(Z, targets, loss, share, units=1):
     """Return (loss of each sample, ∂(Σ share · loss)/∂Z); of numbers the loss is counted in units (k,)."""
     kind = LOSSES[loss]
-    units = units if loss == "mean_squared_error" else 1
-    D = (kind.output(Z) - targets) * kind.slope(Z.shape[1]) * share[:, None]
-    return kind.of_logits(Z * units, targets * units), D
+    D = kind.delta(kind.output(Z), targets) * share[:, None]
+    return kind.of_logits(Z, targets, units), D
 
 
 def step(optimizer, W, g, state, **settings):
     """Return the new (W, *state), where state has the arrays that the optimizer keeps."""
-    W, state = OPTIMIZERS[optimizer](W, g, state, **settings)
+    W, state = OPTIMIZERS[optimizer].step(W, g, state, **settings)
     return W, *state

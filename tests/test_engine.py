@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
-from fastmlp.engine import trainer
+from fastmlp.engine import trainer, workspace
 from fastmlp.engine.features import MOST_SPARSE_FEATURES
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.stages.reading import CACHED
@@ -81,6 +81,17 @@ PLANS = [
     ("float64", "float32", DENSE, "sigmoid", "binary_cross_entropy", "nesterov", NARROW_MANY, 3),
     ("float32", "float32", SPARSE, "relu", "cross_entropy", "sgd", MIDDLE_MANY, 2),
     ("float32", "uint8", DENSE, "relu", "cross_entropy", "adam", MIDDLE_MANY, 1),
+    ("float64", "float32", SPARSE, "tanh", "cross_entropy", "rmsprop", MIXED, 3),
+    ("float64", "float64", CSR, "leaky_relu", "mean_squared_error", "adamw", MIXED, 3),
+    ("float64", "float32", DENSE, "gelu", "cross_entropy", "sgd", MIXED, 3),
+    ("float32", "uint8", SPARSE, "gelu", "cross_entropy", "adam", WIDE32, 2),
+    ("float64", "float64", SPARSE, "silu", "mean_squared_error", "momentum", NARROW_MANY, 2),
+    ("float64", "float32", SPARSE, "relu", "huber", "sgd", MIXED, 3),
+    ("float32", "uint8", DENSE, "tanh", "huber", "adam", NARROW, 2),
+    ("float64", "uint8", DENSE, "elu", "cross_entropy", "sgd", MIXED, 3),
+    ("float32", "float32", SPARSE, "leaky_relu", "cross_entropy", "sgd", WIDE32, 2),
+    ("float32", "uint8", SPARSE, "sigmoid", "cross_entropy", "adamw", NARROW, 2),
+    ("float32", "float32", DENSE, "relu", "mean_squared_error", "rmsprop", WIDE32, 2),
 ]
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
@@ -145,7 +156,8 @@ def test_the_engine_is_the_reference(case):
     assert engine.description.startswith(f"compiled path, {form_of(case)}")
 
 
-def test_the_cases_cover_every_plan():
+def test_the_cases_cover_every_plan(monkeypatch):
+    monkeypatch.setattr(workspace, "find_stages", lambda stages, before_compiling: dict.fromkeys(stages, 0))
     plans = {Engine(*make_problem(case)[:2])._workspace.plan for case in CASES}
     assert {plan.form for plan in plans} == {"dense", "sparse", "csr"}
     by_feature = {(plan.form, min(3, plan.depth)) for plan in plans if plan.by_feature}
@@ -278,11 +290,11 @@ def test_padding_stays_zero(case):
     problem, start, orders = make_problem(case._replace(d=case.d | 1))
     engine = Engine(problem, start)
     train(engine, orders)
-    workspace = engine._workspace
-    plans = plan_layers(problem.architecture.widths, workspace.plan.row, workspace.plan.out)
+    own = engine._workspace
+    plans = plan_layers(problem.architecture.widths, own.plan.row, own.plan.out)
     padded = 0
-    layers = [layer for layers in workspace._layers for layer in layers]
-    for layer, plan in zip(layers, plans * len(workspace._layers), strict=True):
+    layers = [layer for layers in own._layers for layer in layers]
+    for layer, plan in zip(layers, plans * len(own._layers), strict=True):
         W, b = layer["W"], layer["b"]
         panels, rows, lanes = W.shape
         wide = W.transpose(1, 0, 2).reshape(rows, panels * lanes)

@@ -34,7 +34,21 @@ from fastmlp import jit, reference
 from fastmlp.jit import elementwise, reductions, steps
 from fastmlp.reference.optimizers import initial_state
 
-SHARED = ("gradient_descent", "identity", "matrix_multiply", "numerical_gradient", "relu", "tanh")
+SHARED = (
+    "adamw",
+    "elu",
+    "gelu",
+    "gradient_descent",
+    "huber_loss",
+    "identity",
+    "leaky_relu",
+    "matrix_multiply",
+    "numerical_gradient",
+    "relu",
+    "rmsprop",
+    "silu",
+    "tanh",
+)
 COMPILED = tuple(sorted(set(reference.__all__) - set(SHARED)))
 
 
@@ -102,7 +116,7 @@ def is_told(kind, value, sizes, shapes):
     if "array" not in kind.split(" of ")[0]:
         kinds = {
             "float": float, "int": int, "callable": Callable, "tuple": tuple, "sequence": list, "list": list,
-            "dict": dict, "{": str,
+            "dict": dict, "{": str, "str": str,
         }  # fmt: skip
         return any(kind.startswith(start) and isinstance(value, type_) for start, type_ in kinds.items())
     if match := re.match(r"(?:float or )?array of the shape of (\w+)$", kind):

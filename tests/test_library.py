@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -267,11 +268,15 @@ def test_the_folder_of_stages(monkeypatch, tmp_path):
     assert library.cache_folder() == tmp_path / ".cache" / "fastmlp"
 
 
-def test_stages_can_be_read_by_whom_the_umask_allows(tmp_path):
-    code = "import os, fastmlp; os.umask(0o022); fastmlp.warmup(num_features=3, hidden=(), input_dtypes=['u1'])"
-    run_python(code, FASTMLP_CACHE_DIR=str(tmp_path))
-    modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {".o": 0o644}
+@pytest.mark.usefixtures("compiled")
+def test_stages_can_be_read_by_whom_the_umask_allows(cache):
+    shutil.rmtree(cache)
+    before = os.umask(0o022)
+    try:
+        compare(CASE)
+    finally:
+        os.umask(before)
+    assert {(path.suffix, stat.S_IMODE(path.stat().st_mode)) for path in cache.iterdir()} == {(".o", 0o644)}
 
 
 def test_another_stage_is_not_taken_for_this_one(cache, compiled):
@@ -298,6 +303,24 @@ def test_the_stages_of_a_training_serve_others(cache, compiled):
 # ---- crowded, interrupted and forked processes
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A cache folder with the stages of the network that these processes train and predict with."""
+    cache = tmp_path_factory.mktemp("fitted")
+    code = "from networks import CODES, X, fit; fit(CODES, backend='jit').logits(X)"
+    run_python(code, FASTMLP_CACHE_DIR=str(cache))
+    return cache
+
+
+@pytest.fixture
+def incomplete(fitted, tmp_path):
+    """A copy without two of the stages, so that there is something to compile."""
+    copy = tmp_path / "cache"
+    shutil.copytree(fitted, copy, ignore=shutil.ignore_patterns("activate-*", "chain-*"))
+    assert len(list(copy.iterdir())) == len(list(fitted.iterdir())) - 2
+    return copy
+
+
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_stages_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path):
     file = tmp_path / "sparse"
@@ -308,15 +331,15 @@ def test_stages_are_loaded_in_a_crowded_address_space(filled, crowd, tmp_path):
 
 
 @pytest.mark.parametrize("first", [5, 30, 60, 100, 150])
-def test_a_process_interrupted_while_it_imports_the_compiler_trains_later(first, tmp_path):
-    assert run_python(INTERRUPTED.format(first=first), FASTMLP_CACHE_DIR=str(tmp_path)) == "interrupted"
+def test_a_process_interrupted_while_it_imports_the_compiler_trains_later(first, incomplete):
+    assert run_python(INTERRUPTED.format(first=first), FASTMLP_CACHE_DIR=str(incomplete)) == "interrupted"
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_child_forked_during_a_compilation_trains(same, tmp_path):
+def test_a_child_forked_during_a_compilation_trains(same, incomplete):
     options = "" if same else "activation='tanh'"
     code = "import warnings; warnings.simplefilter('ignore')\n" + FORKED.format(options=options)
-    assert run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) == "0"
+    assert run_python(code, FASTMLP_CACHE_DIR=str(incomplete)) == "0"
 
 
 # ---- what a stage depends on
@@ -363,7 +386,7 @@ def test_results_do_not_depend_on_where_a_stage_came_from(filled, cache, compile
 FORKED_WHILE_IMPORTING = """
 import os, signal, sys, threading, time
 from importlib.abc import MetaPathFinder
-import fastmlp
+from networks import CODES, fit
 
 class Slow(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -371,16 +394,15 @@ class Slow(MetaPathFinder):
             importing.set()
             time.sleep(0.5)
 
-importing, X, y = threading.Event(), [[0.0], [1.0], [0.2], [1.3]], [0, 1, 0, 1]
-train = lambda: fastmlp.train(X, y, hidden=(2,), num_epochs=1, verbose=False)
+importing = threading.Event()
 sys.meta_path.insert(0, Slow())
-thread = threading.Thread(target=train)
+thread = threading.Thread(target=fit, args=(CODES,), kwargs={{"backend": "jit"}})
 thread.start()
 importing.wait()
 child = os.fork()
 if not child:
     signal.alarm(60)
-    train()
+    fit(CODES, backend="jit")
     os._exit(0)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 thread.join()
@@ -388,6 +410,6 @@ thread.join()
 
 
 @pytest.mark.parametrize("module", ["fastmlp.preparation", "fastmlp.engine.workspace"])
-def test_a_child_forked_during_an_import_trains(module, tmp_path):
+def test_a_child_forked_during_an_import_trains(module, fitted):
     code = "import warnings; warnings.simplefilter('ignore')\n" + FORKED_WHILE_IMPORTING.format(module=module)
-    assert run_python(code, FASTMLP_CACHE_DIR=str(tmp_path)) == "0"
+    assert run_python(code, FASTMLP_CACHE_DIR=str(fitted)) == "0"

@@ -1,8 +1,11 @@
 """From a table to predictions on the command line: `fastmlp train`, the file it saves, and `fastmlp predict`."""
 
 import builtins
+import contextlib
 import csv
 import re
+import shutil
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +23,8 @@ OPTIONS = ["--hidden", "16", "--normalize", "zscore", "--backend", "reference"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Run every test in an empty folder of its own and close the figures it opened."""
+    """Run every test in an empty folder of its own; leave figures empty, and close them."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *arguments, **options: None)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     plt.close("all")
@@ -246,6 +250,24 @@ def test_mnist_is_predicted_from_its_pixels_after_the_recipe(capsys):
     assert not np.max(np.abs(raw - expected)) > 1e-4 * np.ptp(expected)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with networks trained on a table and on numbers, and with files that don't fit them."""
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    with contextlib.chdir(tmp_path_factory.mktemp("files")):
+        train(SMALL)
+        save(X, X[:, 0])
+        Path("model.npz").rename("numbers.npz")
+        np.savez("X.npz", X=X)
+        np.savez("y.npz", y=X)
+        np.savez("text.npz", X=np.array([["a", "b"]]))
+        write("less.csv", {"X": [1], "x": [2]})
+        write("text.csv", {"x": [1, 2, "three"], "c": ["red"] * 3})
+        write("gaps.csv", {"a": [1, 2], "b": [3, ""]})
+        parquet.write_table(pa.table({"x": pa.array([1]).cast(pa.timestamp("s")), "c": ["red"]}), "dates.parquet")
+        return Path.cwd()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -271,20 +293,9 @@ def test_mnist_is_predicted_from_its_pixels_after_the_recipe(capsys):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_errors_are_one_line_and_status_2(arguments, message, folder, capsys):
-    train(SMALL)
-    X = np.random.default_rng(0).normal(size=(30, 2))
-    save(X, X[:, 0])
-    (folder / "model.npz").rename("numbers.npz")
-    np.savez("X.npz", X=X)
-    np.savez("y.npz", y=X)
-    np.savez("text.npz", X=np.array([["a", "b"]]))
-    write("less.csv", {"X": [1], "x": [2]})
-    write("text.csv", {"x": [1, 2, "three"], "c": ["red"] * 3})
-    write("gaps.csv", {"a": [1, 2], "b": [3, ""]})
-    parquet.write_table(pa.table({"x": pa.array([1]).cast(pa.timestamp("s")), "c": ["red"]}), "dates.parquet")
+def test_errors_are_one_line_and_status_2(arguments, message, files, folder, capsys):
+    shutil.copytree(files, folder, dirs_exist_ok=True)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    capsys.readouterr()
     assert main(["predict", *arguments]) == 2
     out, err = capsys.readouterr()
     assert re.fullmatch(rf"fastmlp: error: {message}\n", err), err

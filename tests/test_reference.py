@@ -57,10 +57,44 @@ def _scalar_softmax(row: list[float]) -> list[float]:
 
 SCALAR = {
     "relu": lambda z: max(0.0, z),
+    "leaky_relu": lambda z: max(z, 0.01 * z),
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
     "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
     "tanh": lambda z: (math.exp(z) - math.exp(-z)) / (math.exp(z) + math.exp(-z)),
+    "silu": lambda z: z / (1 + math.exp(-z)),
+    "gelu": lambda z: 0.5 * z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))),
     "identity": lambda z: z,
 }
+
+
+def _sigma(z: float) -> float:
+    return 1 / (1 + math.exp(-z))
+
+
+def _phi(z: float) -> tuple[float, float]:
+    """The factor of z in GELU, and its derivative."""
+    t, scale = math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)), math.sqrt(2 / math.pi)
+    return (1 + t) / 2, (1 - t * t) / 2 * scale * (1 + 3 * 0.044715 * z**2)
+
+
+SCALAR_SLOPES = {
+    "relu": lambda z: 1.0 if z > 0 else 0.0,
+    "leaky_relu": lambda z: 1.0 if z > 0 else 0.01,
+    "elu": lambda z: 1.0 if z > 0 else math.exp(z),
+    "sigmoid": lambda z: _sigma(z) * (1 - _sigma(z)),
+    "tanh": lambda z: 1 - math.tanh(z) ** 2,
+    "silu": lambda z: _sigma(z) + z * _sigma(z) * (1 - _sigma(z)),
+    "gelu": lambda z: _phi(z)[0] + z * _phi(z)[1],
+    "identity": lambda z: 1.0,
+}
+"""Derivatives by the input."""
+SCALAR_DELTAS = {
+    "cross_entropy": lambda z, y: [p - t for p, t in zip(_scalar_softmax(z), y, strict=True)],
+    "binary_cross_entropy": lambda z, y: [(_sigma(v) - t) / 2 for v, t in zip(z, y, strict=True)],
+    "mean_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
+    "huber": lambda z, y: [max(-1, min(1, v - t)) / 2 for v, t in zip(z, y, strict=True)],
+}
+"""Derivatives of a row's loss by its two logits."""
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -100,6 +134,10 @@ def test_losses_of_predictions_element_by_element():
     (A, y), _ = arguments("cross_entropy", CASES[4], np.float64)
     pairs = list(zip(A.ravel().tolist(), y.ravel().tolist(), strict=True))
     assert_close(reference.mse_loss(A, y), sum((a - t) ** 2 for a, t in pairs) / len(pairs))
+    huber = [(a - t) ** 2 / 2 if abs(a - t) <= 1 else abs(a - t) - 0.5 for a, t in pairs]
+    assert_close(reference.huber_loss(A, y), sum(huber) / len(pairs))
+    huber = [(3 * a - t) ** 2 / 2 if abs(3 * a - t) <= 1 else abs(3 * a - t) - 0.5 for a, t in pairs]
+    assert_close(reference.huber_loss(3 * A, y), sum(huber) / len(pairs))
     binary = [t * math.log(a + 1e-15) + (1 - t) * math.log(1 - a + 1e-15) for a, t in pairs]
     assert_close(reference.binary_cross_entropy(A, y), -sum(binary) / len(pairs))
     assert_close(reference.cross_entropy(A, y), -sum(t * math.log(a + 1e-15) for a, t in pairs) / len(A))
@@ -121,6 +159,7 @@ def test_losses_of_logits_are_losses_of_outputs(loss):
         "cross_entropy": reference.cross_entropy,
         "binary_cross_entropy": reference.binary_cross_entropy,
         "mean_squared_error": reference.mse_loss,
+        "huber": reference.huber_loss,
     }[loss]
     value, _ = reference.loss_and_gradients(X, y, params, loss=loss)
     assert value > 0.1
@@ -189,24 +228,13 @@ def test_backward_element_by_element(activation, loss):
     X, y, params = network(SEED, Case(2, (2, 3, 2)), np.float64, loss)
     (W1, b1), (W2, b2) = params
     weight = np.array([1.0, 3.0])
-    slopes = {
-        "relu": lambda a: 1.0 if a > 0 else 0.0,
-        "sigmoid": lambda a: a * (1 - a),
-        "tanh": lambda a: 1 - a * a,
-        "identity": lambda a: 1.0,
-    }
     expected = [(np.zeros_like(W), np.zeros_like(b)) for W, b in params]
     for row in range(2):
-        A1 = [SCALAR[activation](sum(X[row, i] * W1[i, j] for i in range(2)) + b1[j]) for j in range(3)]
+        Z1 = [sum(X[row, i] * W1[i, j] for i in range(2)) + b1[j] for j in range(3)]
+        A1 = [SCALAR[activation](z) for z in Z1]
         Z2 = [sum(A1[j] * W2[j, o] for j in range(3)) + b2[o] for o in range(2)]
-        output = {
-            "cross_entropy": _scalar_softmax(Z2),
-            "binary_cross_entropy": [SCALAR["sigmoid"](z) for z in Z2],
-            "mean_squared_error": Z2,
-        }[loss]
-        factor = {"cross_entropy": 1.0, "binary_cross_entropy": 0.5, "mean_squared_error": 1.0}[loss] * weight[row] / 4
-        delta2 = [(output[o] - y[row, o]) * factor for o in range(2)]
-        delta1 = [sum(delta2[o] * W2[j, o] for o in range(2)) * slopes[activation](A1[j]) for j in range(3)]
+        delta2 = [weight[row] / 4 * d for d in SCALAR_DELTAS[loss](Z2, y[row].tolist())]
+        delta1 = [sum(delta2[o] * W2[j, o] for o in range(2)) * SCALAR_SLOPES[activation](Z1[j]) for j in range(3)]
         for j, o in itertools.product(range(3), range(2)):
             expected[1][0][j, o] += A1[j] * delta2[o]
         for i, j in itertools.product(range(2), range(3)):
@@ -269,7 +297,7 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
     lr, mu, beta1, beta2 = 0.1, 0.9, 0.9, 0.999
     v = m = 0.0
     for t, g in enumerate(gradients, 1):
-        g = g + decay * w
+        g, before = g + decay * w * (name != "adamw"), w
         if name == "sgd":
             w = w - lr * g
         elif name == "momentum":
@@ -278,10 +306,14 @@ def _scalar_steps(name: str, w: float, gradients: list[float], decay: float) -> 
         elif name == "nesterov":
             v = mu * v - lr * g
             w = w + mu * v - lr * g
+        elif name == "rmsprop":
+            v = 0.9 * v + 0.1 * g**2
+            w = w - lr * g / (math.sqrt(v) + 1e-8)
         else:
             m = beta1 * m + (1 - beta1) * g
             v = beta2 * v + (1 - beta2) * g**2
             w = w - lr * (m / (1 - beta1**t)) / (math.sqrt(v / (1 - beta2**t)) + 1e-8)
+            w = w - lr * decay * before * (name == "adamw")
     return w
 
 

@@ -367,7 +367,7 @@ def test_loading_a_newer_format(saved):
 # --- memory
 
 
-BIG = 1 << 28
+BIG = 1 << 26
 
 
 def compress(path, name, chunks):

@@ -120,7 +120,7 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows"), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "inputs"), name
         assert not (field.shape and field.later), name
 
 

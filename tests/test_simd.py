@@ -1,5 +1,6 @@
 """Every vector operation compiled, against its plain Python twin; the functions of a float against NumPy in float64."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 from aligned_arrays import aligned
+from kernel_calls import call, pointer
 from numba import njit
 from numba.core.errors import TypingError
 from simd_twins import in_python, twin_of, twins
@@ -34,7 +36,6 @@ from fastmlp.engine.simd import (
     minimum,
     number,
     pair,
-    pointer,
     polynomial,
     popcount,
     prefetch,
@@ -68,22 +69,8 @@ third, curve = by_kind(**THIRDS), polynomial(**CURVES)
 OTHER_TWINS = {"third": twins.by_kind(**THIRDS), "curve": twins.polynomial(**CURVES)}
 
 
-def call(body, *arguments):
-    """Run a body compiled, through a small function that Python can call, with addresses cast to pointers.
-
-    arguments: (pointer, array) pairs, and numbers.
-    """
-    casts = [a[0] if isinstance(a, tuple) else None for a in arguments]
-    body = body if hasattr(body, "py_func") else kernel(body)
-    names = [f"a{i}" for i in range(len(arguments))]
-    passed = [f"c{i}({name})" if cast else name for i, (name, cast) in enumerate(zip(names, casts, strict=True))]
-    scope = {"body": body, "njit": njit} | {f"c{i}": cast for i, cast in enumerate(casts) if cast}
-    exec(f"@njit\ndef run({', '.join(names)}): return body({', '.join(passed)})", scope)
-    return scope["run"](*[a[1].ctypes.data if isinstance(a, tuple) else a for a in arguments])
-
-
 def call_twin(body, *arguments):
-    """The same in plain Python."""
+    """What `call` does, in plain Python."""
     function = in_python(getattr(body, "py_func", body), **OTHER_TWINS)
     return function(*[twin_of(a[0])(a[1].ctypes.data) if isinstance(a, tuple) else a for a in arguments])
 
@@ -259,18 +246,22 @@ def test_reductions_have_one_order(kind, n):
 # ---- accuracy
 
 
+@functools.cache
+def row_by_row(function):
+    def body(source, target, rows):
+        for i in range(rows):
+            target[i] = function(source[i])
+
+    return body
+
+
 def apply(function, x):
     """function(x) for an array of floats, 4*LANES at a time."""
     n, kind = 4 * LANES, "f32" if x.dtype == np.float32 else "f64"
     rows = -(-x.size // n)
     source, target = aligned(rows * n, x.dtype), aligned(rows * n, x.dtype)
     source[: x.size] = x
-
-    def body(source, target, rows):
-        for i in range(rows):
-            target[i] = function(source[i])
-
-    call(body, (pointer(kind, n), source), (pointer(kind, n), target), rows)
+    call(row_by_row(function), (pointer(kind, n), source), (pointer(kind, n), target), rows)
     return target[: x.size]
 
 

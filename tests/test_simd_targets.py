@@ -84,7 +84,7 @@ def cross_compile(name, code, optimise=lambda module, machine: module):
         pytest.skip(f"this llvmlite has no {name}: {reason}")
     machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
     # What is bound to this machine: its description, and how a waiting thread pauses.
-    code = re.sub(r"^(target (triple|datalayout) = .*|.*@.?llvm\.x86\.sse2\.pause.*)$", "", code, flags=re.MULTILINE)
+    code = re.sub(r"^(target (triple|datalayout) = .*|.*@.?llvm\.(x86|aarch64)\..*)$", "", code, flags=re.MULTILINE)
     module = binding.parse_assembly(f'target triple = "{triple}"\ntarget datalayout = "{machine.target_data}"\n{code}')
     return machine.emit_assembly(optimise(module, machine))
 
@@ -100,7 +100,8 @@ def inner_loops(assembly, jump):
             yield "\n".join(block)
 
 
-# The stages of 784-256-128-10 for the processor's registers, as LLVM code that is linked but not optimised.
+# The stages of 784-256-128-10, sparse and dense, for the processor's registers, as LLVM code that is linked but not
+# optimised.
 STAGES = """
 import json
 import numpy as np
@@ -110,9 +111,24 @@ from fastmlp.engine.schedule import make_schedule, stages_of
 from fastmlp.problem import Architecture
 
 architecture = Architecture((784, 256, 128, 10), "relu", "cross_entropy")
-plan = make_plan(architecture, form, "float32", np.dtype("f4"), "sgd", transposed=True)
-linked = {str(stage): link(stage.make()) for stage in stages_of(make_schedule(plan))}
-print(json.dumps({stage: (name, str(module)) for stage, (module, name) in linked.items()}))
+linked = {}
+for form in ("sparse", "dense"):
+    plan = make_plan(architecture, form, "float32", np.dtype("f4"), "sgd", transposed=True)
+    for stage in stages_of(make_schedule(plan)):
+        if str(stage) not in linked:
+            module, name = link(stage.make())
+            linked[str(stage)] = name, str(module)
+print(json.dumps(linked))
+"""
+
+
+# The loop over batches, whose threads wait for each other.
+EPOCH = """
+from fastmlp.engine.object_code import link
+from fastmlp.engine.schedule import EPOCH
+
+module, name = link(EPOCH.make())
+print(name, module)
 """
 
 
@@ -137,11 +153,10 @@ def test_assembly_has_vector_fma_only(name, body, kind):
 
 
 @pytest.mark.usefixtures("every_target")
-@pytest.mark.parametrize("form", ["sparse", "dense"])
 @pytest.mark.parametrize("name", TARGETS)
-def test_every_stage_for_another_processor(name, form):
+def test_every_stage_for_another_processor(name):
     *_, register, vector_fma, scalar_fma, stack, jump = TARGETS[name]
-    printed = run_python(f"form = {form!r}\n{STAGES}", FASTMLP_LANES=str(register // 4))
+    printed = run_python(STAGES, FASTMLP_LANES=str(register // 4))
     walks = 0
     for stage, (entry, code) in json.loads(printed).items():
         assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"))  # noqa: B023
@@ -150,4 +165,13 @@ def test_every_stage_for_another_processor(name, form):
         short = [loop for loop in loops if loop.count("\n") < 50]  # longer ones compute exponentials
         assert not [loop for loop in short if re.findall(stack, loop)], stage
         walks += len(short)
-    assert walks >= 8
+    assert walks >= 16
+
+
+@pytest.mark.usefixtures("every_target")
+@pytest.mark.parametrize(("origin", "pause"), [("x86-64-v3", "llvm.x86.sse2.pause"), ("aarch64", "llvm.aarch64.hint")])
+@pytest.mark.parametrize("name", TARGETS)
+def test_code_of_either_processor_is_compiled_for_the_other(name, origin, pause):
+    entry, code = run_python(EPOCH, FASTMLP_TARGET=origin).split(" ", 1)
+    assert pause in code
+    assert "stage:" in cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"))

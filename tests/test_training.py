@@ -1,6 +1,7 @@
 """What every argument of `train` means, on both backends."""
 
 import dataclasses
+import functools
 import linecache
 import re
 import sys
@@ -896,8 +897,17 @@ def test_an_interrupt_names_the_epoch_whose_network_is_kept(blobs, backend, caps
     assert len(model.history) == 4
 
 
-INTERRUPTED = ("training.py", "epochs.py", "tracking.py", "history.py", "callbacks.py", "progress.py", "descent.py")
+INTERRUPTED = [
+    str(Path(fastmlp.__file__).with_name(f"{name}.py"))
+    for name in ("training", "epochs", "tracking", "history", "callbacks", "progress", "descent")
+]
 """Modules whose every line is interrupted once."""
+
+
+@functools.cache
+def looks_for_signals(path, line):
+    """The interpreter looks for signals where something is called and where a loop goes round, not here."""
+    return linecache.getline(path, line).strip() not in ("try:", "while True:")
 
 
 def interrupted_at(number, blobs, epochs, **options):
@@ -909,12 +919,11 @@ def interrupted_at(number, blobs, epochs, **options):
 
     def trace(frame, event, argument):
         nonlocal count, begun
-        path = Path(frame.f_code.co_filename)
-        if path.name not in INTERRUPTED or path.parent.name != "fastmlp":
+        path = frame.f_code.co_filename
+        if path not in INTERRUPTED:
             return None
         begun = begun or frame.f_code.co_name == "run_epoch"
-        # The interpreter looks for signals where something is called and where a loop goes round, not here.
-        if event == "line" and linecache.getline(str(path), frame.f_lineno).strip() not in ("try:", "while True:"):
+        if event == "line" and looks_for_signals(path, frame.f_lineno):
             count += 1
             if count == number:
                 raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Products and gradients of dense layers, with and without skipping the zeros of activations, and the activations.
+"""Products and gradients of dense layers, with and without skipping the zeros of activations.
 
 Letters: a tile holds S = 64 samples k; a panel holds R units, one row of registers. A (S, R) and D (S, R) are a tile's
 activations and deltas in one panel, W (R_in, R) the weights between two panels. Masks are integers: bit i of mask[k]
@@ -8,19 +8,7 @@ Wide panels have registers enough to skip zeros: two rows are walked along their
 of both are set. In narrow panels an addition would wait for the one before it: four rows go together and skip nothing.
 """
 
-from fastmlp.engine.simd import (
-    inline,
-    iota,
-    kernel,
-    low_bits,
-    maximum,
-    setbits,
-    sigmoid,
-    splat,
-    tanh,
-    to_bits,
-    where,
-)
+from fastmlp.engine.simd import iota, kernel, low_bits, setbits, splat, where
 
 
 @kernel
@@ -220,54 +208,3 @@ def add_rows(count, D, g):
     for k in range(count):
         g = g + D[k]
     return g
-
-
-# ---- activations: the function, the lanes that matter afterwards, and the derivative applied to d
-
-
-@inline
-def relu(z):
-    return maximum(z, 0)
-
-
-@inline
-def positive(z):
-    return to_bits(~(z <= 0))  # NaN counts, so that it reaches the loss
-
-
-@inline
-def relu_slope(a, d):
-    return where(a > 0, d, 0)
-
-
-@inline
-def all_lanes(z):
-    return ~(to_bits(z > 0) & 0)
-
-
-@inline
-def sigmoid_slope(a, d):
-    return d * (a - a * a)
-
-
-@inline
-def tanh_slope(a, d):
-    return d * (1 - a * a)
-
-
-@inline
-def identity(z):
-    return z
-
-
-@inline
-def identity_slope(a, d):
-    return d
-
-
-ACTIVATIONS = {
-    "relu": (relu, positive, relu_slope),
-    "sigmoid": (sigmoid, all_lanes, sigmoid_slope),
-    "tanh": (tanh, all_lanes, tanh_slope),
-    "identity": (identity, all_lanes, identity_slope),
-}

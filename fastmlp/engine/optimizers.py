@@ -9,6 +9,9 @@ from typing import NamedTuple
 from fastmlp.engine.simd import inline, sqrt
 from fastmlp.engine.tables import BETA1, BETA2, EPSILON
 
+RHO = 0.9
+"""RMSprop's constant."""
+
 
 class Rate(NamedTuple):
     """The numbers of one step, equal for all weights."""
@@ -69,4 +72,23 @@ def adam(W, i, g, state, rate, decay):
     W[i] = w - rate.correct1 * m / (sqrt(v * rate.correct2) + EPSILON)
 
 
-STEPS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
+@inline
+def adamw(W, i, g, state, rate, decay):
+    """Adam's means of g alone; w ← w - lr (m̂ / (sqrt(v̂) + ε) + λw)."""
+    w = W[i]
+    adam(W, i, g, state, rate, 0.0)
+    W[i] = W[i] - rate.lr * decay * w
+
+
+@inline
+def rmsprop(W, i, g, state, rate, decay):
+    """v ← ρv + (1 - ρ) g²; w ← w - lr g / (sqrt(v) + ε)."""
+    V = W + state
+    w = W[i]
+    g = g + decay * w
+    v = RHO * V[i] + (1 - RHO) * g * g
+    V[i] = v
+    W[i] = w - rate.lr * g / (sqrt(v) + EPSILON)
+
+
+STEPS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam, "adamw": adamw, "rmsprop": rmsprop}

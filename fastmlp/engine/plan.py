@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
+from fastmlp.reference.activations import ACTIVATIONS
 
 TYPICAL_DENSITY = 0.2
 """Of sparse features, where a plan has to be the same for all."""
@@ -97,6 +98,11 @@ class Plan(NamedTuple):
     """None of a prediction."""
     transposed: bool = False
     """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
+
+    @property
+    def keeps_inputs(self):
+        """Whether activations' inputs are kept, as their derivatives are functions of these."""
+        return bool(self.optimizer) and ACTIVATIONS[self.activation].of_input
 
     @property
     def first(self):

@@ -77,7 +77,8 @@ def layer_of_sums(plan):
 
 
 def _activate(plan, layer):
-    return Step(Stage("activate", (plan.kind, plan.row, plan.activation)), layer)
+    keep = [Step(Stage("keep_inputs", (plan.kind, plan.row)), layer)] if plan.keeps_inputs else []
+    return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activation)), layer)]
 
 
 def _read(plan):
@@ -95,7 +96,7 @@ def _enter(plan):
     options = (plan.kind, plan.raw, plan.first) if plan.form == "csr" else (plan.kind, plan.first)
     steps, summed = [Step(Stage(f"{plan.form}_product", options), 0)], layer_of_sums(plan)
     if summed == 1:
-        steps += [_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1))), 1)]
+        steps += [*_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1))), 1)]
     if summed is not None:
         steps.append(Step(Stage("sum_shards", (plan.kind, _row(plan, summed))), summed))
     if plan.form == "sparse" and plan.optimizer:
@@ -111,7 +112,7 @@ def _forward(plan):
         if layer > (summed or 0):
             steps.append(Step(Stage("product", (plan.kind, plan.row, _row(plan, layer))), layer))
         if layer < plan.depth:
-            steps.append(_activate(plan, layer))
+            steps += _activate(plan, layer)
     return steps
 
 

@@ -35,7 +35,8 @@ class Field(NamedTuple):
     shape: str | None = None
     """Of an array that is allocated with the table, its letters and numbers."""
     only: str = ""
-    """Where it is needed: "learn", "predict", or a form of the first layer; everywhere by default."""
+    """Where it is needed: "learn", "predict", a form of the first layer, or "inputs", where inputs of activations are
+    kept; everywhere by default."""
     later: bool = False
     """Whether it is set from run to run: a number, or the address of an array that is given."""
 
@@ -56,6 +57,7 @@ LAYER = {
     **_numbers("turns"),  # B
     "Z": Field("number", "B N P T S R"),  # what each shard of the first layer adds to this, the first or the second
     "A": Field("number", "P T S R"),  # activations
+    "kept": Field("number", "P T S R", "inputs"),  # the inputs of its activation
     "D": Field("number", "P T S R", "learn"),  # deltas
     "M": Field("i64", "P T S"),  # the active units of each sample
     "C": Field("i64", "P T S", "learn"),  # the samples in which each unit is active

@@ -12,10 +12,10 @@ from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, shards_o
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of
 from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, S
 from fastmlp.engine.team import Call, complete
+from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import flatten, layer_views
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u16": np.uint16}
-STATES = {"": 0, "sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
 BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
 READERS = 4
@@ -53,6 +53,8 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
+        if plan.keeps_inputs:
+            self._uses.add("inputs")
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (
@@ -104,7 +106,8 @@ class Workspace:
         # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
         widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
-        flat = self._arena.zeros((1 + STATES[self.plan.optimizer], self._count), self._dtype)[0]
+        states = OPTIMIZERS[self.plan.optimizer].arrays if self.plan.optimizer else 0
+        flat = self._arena.zeros((1 + states, self._count), self._dtype)[0]
         weights, start = [], 0
         for pair in shapes:
             views = []

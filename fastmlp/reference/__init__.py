@@ -7,45 +7,19 @@ is changed.
 `fastmlp.jit` has the same names, signatures and return values, compiled.
 """
 
-from fastmlp.reference.activations import identity, relu, sigmoid, softmax, tanh
-from fastmlp.reference.backpropagation import backward, forward, loss_and_gradients
-from fastmlp.reference.functions import (
-    backward_mlp,
-    backward_mlp_3layer,
-    forward_mlp,
-    forward_mlp_3layer,
-    forward_perceptron,
-    gradient_descent,
-    matrix_multiply,
-    normalize,
-    numerical_gradient,
-)
-from fastmlp.reference.losses import binary_cross_entropy, cross_entropy, mse_loss
-from fastmlp.reference.optimizers import adam, momentum, nesterov, sgd
+from fastmlp.reference import activations, backpropagation, functions, losses, optimizers
+from fastmlp.reference.activations import *
+from fastmlp.reference.backpropagation import *
+from fastmlp.reference.functions import *
+from fastmlp.reference.losses import *
+from fastmlp.reference.optimizers import *
 
-__all__ = [
-    "adam",
-    "backward",
-    "backward_mlp",
-    "backward_mlp_3layer",
-    "binary_cross_entropy",
-    "cross_entropy",
-    "forward",
-    "forward_mlp",
-    "forward_mlp_3layer",
-    "forward_perceptron",
-    "gradient_descent",
-    "identity",
-    "loss_and_gradients",
-    "matrix_multiply",
-    "momentum",
-    "mse_loss",
-    "nesterov",
-    "normalize",
-    "numerical_gradient",
-    "relu",
-    "sgd",
-    "sigmoid",
-    "softmax",
-    "tanh",
-]
+__all__ = sorted(
+    [
+        *activations.__all__,
+        *backpropagation.__all__,
+        *functions.__all__,
+        *losses.__all__,
+        *optimizers.__all__,
+    ]
+)

@@ -1,12 +1,19 @@
-"""Activation functions, each with its derivative written in terms of its own output."""
+"""Activation functions, each with its derivative: `ACTIVATIONS` is where everybody finds them."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["elu", "gelu", "identity", "leaky_relu", "relu", "sigmoid", "silu", "softmax", "tanh"]
+
 Array = NDArray[np.floating]
+
+LEAK = 0.01
+"""What a leaky rectifier lets through of a negative number."""
+GELU_SCALE, GELU_CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715
 
 
 def identity(Z: Array) -> Array:
@@ -44,6 +51,43 @@ def relu(Z: Array) -> Array:
     Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010.
     """
     return np.maximum(Z, 0)
+
+
+def leaky_relu(Z: Array) -> Array:
+    """Return a(z) = z where z > 0, else z / 100, for every element of Z; the derivative counts as 1 / 100 at z = 0.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+
+    References
+    ----------
+    Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
+    """
+    return np.where(Z > 0, Z, LEAK * Z)
+
+
+def elu(Z: Array) -> Array:
+    """Return a(z) = z where z > 0, else e^z - 1, for every element of Z; the derivative there is a + 1.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+        Numbers above -1.
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter, "Fast and Accurate Deep Network Learning by Exponential Linear Units", 2016.
+    """
+    return np.where(Z > 0, Z, np.expm1(np.minimum(Z, 0)))
 
 
 def sigmoid(Z: Array) -> Array:
@@ -89,6 +133,55 @@ def tanh(Z: Array) -> Array:
     return np.tanh(Z)
 
 
+def silu(Z: Array) -> Array:
+    """Return a(z) = z·σ(z) for every element of Z, also known as swish; the derivative is σ + z·σ(1 - σ).
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+
+    References
+    ----------
+    Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
+    Learning", 2018.
+    """
+    return Z * sigmoid(Z)
+
+
+def gelu(Z: Array) -> Array:
+    """Return a(z) = z·½(1 + tanh(√(2/π)(z + 0.044715 z³))), near z·Φ(z), for every element of Z.
+
+    ½(1 + tanh u) is σ(2u), by which no digits are lost where z is negative.
+
+    Parameters
+    ----------
+    Z : array of any shape
+
+    Returns
+    -------
+    A : array of the shape of Z
+
+    References
+    ----------
+    Hendrycks and Gimpel, "Gaussian Error Linear Units (GELUs)", 2016, section 2.
+    """
+    return Z * sigmoid(GELU_SCALE * (Z + GELU_CUBIC * Z * Z * Z))
+
+
+def _silu_slope(Z: Array) -> Array:
+    s = sigmoid(Z)
+    return s + Z * s * (1 - s)
+
+
+def _gelu_slope(Z: Array) -> Array:
+    s = sigmoid(GELU_SCALE * (Z + GELU_CUBIC * Z * Z * Z))
+    return s + Z * s * (1 - s) * (GELU_SCALE * (1 + 3 * GELU_CUBIC * Z * Z))
+
+
 def softmax(Z: Array) -> Array:
     """Return row-wise class probabilities p_j = e^z_j / Σ_i e^z_i.
 
@@ -112,15 +205,22 @@ def softmax(Z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """A function and its derivative, the latter as a function of the output, so that no Z need be kept."""
+    """An activation of hidden layers, A = function(Z)."""
 
     function: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
+    """dA/dZ as a function of A, so that no Z need be kept; or of Z."""
+    of_input: bool = False
+    """Whether `derivative` is a function of Z."""
 
 
 ACTIVATIONS = {
     "relu": Activation(relu, lambda A: (A > 0).astype(A.dtype)),
+    "leaky_relu": Activation(leaky_relu, lambda A: np.where(A > 0, 1, LEAK).astype(A.dtype)),
+    "elu": Activation(elu, lambda A: np.where(A > 0, 1, A + 1)),
     "sigmoid": Activation(sigmoid, lambda A: A * (1 - A)),
     "tanh": Activation(tanh, lambda A: 1 - A * A),
+    "silu": Activation(silu, _silu_slope, of_input=True),
+    "gelu": Activation(gelu, _gelu_slope, of_input=True),
     "identity": Activation(identity, np.ones_like),
 }

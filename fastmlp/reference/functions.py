@@ -10,6 +10,18 @@ import numpy as np
 from fastmlp.reference.activations import Array, identity, sigmoid
 from fastmlp.reference.backpropagation import forward
 
+__all__ = [
+    "backward_mlp",
+    "backward_mlp_3layer",
+    "forward_mlp",
+    "forward_mlp_3layer",
+    "forward_perceptron",
+    "gradient_descent",
+    "matrix_multiply",
+    "normalize",
+    "numerical_gradient",
+]
+
 Gradients = tuple[Array, ...]
 
 

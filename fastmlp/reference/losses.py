@@ -7,6 +7,8 @@ import numpy as np
 
 from fastmlp.reference.activations import Array, identity, sigmoid, softmax
 
+__all__ = ["binary_cross_entropy", "cross_entropy", "huber_loss", "mse_loss"]
+
 EPSILON = 1e-15
 
 
@@ -29,6 +31,34 @@ def mse_loss(y_pred: Array, y: Array) -> float:
     Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 5.1.4.
     """
     return float(np.mean((y_pred - y) ** 2))
+
+
+def huber_loss(y_pred: Array, y: Array) -> float:
+    """Return the mean of h(ŷ - y) over all elements: h(r) = ½r² where |r| ≤ 1, else |r| - ½.
+
+    Training measures r in standard deviations of the targets where it standardises them.
+
+    Parameters
+    ----------
+    y_pred : (n, k) array
+        Predictions ŷ.
+    y : (n, k) array
+        Targets.
+
+    Returns
+    -------
+    L : float
+
+    References
+    ----------
+    Huber, "Robust Estimation of a Location Parameter", 1964.
+    """
+    return float(np.mean(_huber(y_pred - y)))
+
+
+def _huber(r: Array) -> Array:
+    inside = np.clip(r, -1, 1)
+    return inside * (r - 0.5 * inside)
 
 
 def binary_cross_entropy(A: Array, y: Array) -> float:
@@ -76,35 +106,44 @@ def cross_entropy(A: Array, y: Array) -> float:
     return float(-np.mean(np.sum(y * np.log(A + EPSILON), axis=1)))
 
 
-def _softmax_loss(Z: Array, y: Array) -> Array:
+def _softmax_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
     """ln Σ e^z - Σ y z for each row: the cross-entropy of the softmax, with no probability ever formed."""
     top = np.max(Z, axis=1)
     of_target = Z[np.arange(len(Z)), y] if y.ndim == 1 else np.sum(y * Z, axis=1)
     return top + np.log(np.sum(np.exp(Z - top[:, None]), axis=1)) - of_target
 
 
-def _sigmoid_loss(Z: Array, y: Array) -> Array:
+def _sigmoid_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
     """ln(1 + e^z) - y z averaged over each row: the binary cross-entropy of the sigmoid."""
     return np.mean(np.maximum(Z, 0) - y * Z + np.log1p(np.exp(-np.abs(Z))), axis=1)
 
 
-def _squared_loss(Z: Array, y: Array) -> Array:
-    return np.mean((Z - y) ** 2, axis=1)
+def _squared_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    return np.mean((units * (Z - y)) ** 2, axis=1)
+
+
+def _huber_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    return np.mean(units * units * _huber(Z - y), axis=1)
 
 
 class Loss(NamedTuple):
-    """One loss as training sees it: every pairing is such that δ = ∂loss/∂Z is a multiple of (output - y)."""
+    """A loss as training sees it."""
 
+    targets: str
+    """What y holds: "classes", "binary" or "numbers"."""
     output: Callable[[Array], Array]
     """Turns logits (n, k) into predictions (n, k)."""
-    of_logits: Callable[[Array, Array], Array]
-    """Loss of each row (n,) from logits (n, k) and targets (n, k), for cross-entropy also class numbers (n,)."""
-    slope: Callable[[int], float]
-    """The factor c(k) in ∂(row's loss)/∂z = c(k) · (output - y), for k outputs."""
+    of_logits: Callable[..., Array]
+    """Loss of each row (n,) from logits (n, k) and targets (n, k), for cross-entropy also class numbers (n,).
+
+    Of numbers, output c may be measured in units[c]: its error then counts units[c]² times."""
+    delta: Callable[[Array, Array], Array]
+    """δ = ∂(row's loss)/∂Z (n, k) from outputs and targets, in units of 1."""
 
 
 LOSSES = {
-    "cross_entropy": Loss(softmax, _softmax_loss, lambda k: 1.0),
-    "binary_cross_entropy": Loss(sigmoid, _sigmoid_loss, lambda k: 1.0 / k),
-    "mean_squared_error": Loss(identity, _squared_loss, lambda k: 2.0 / k),
+    "cross_entropy": Loss("classes", softmax, _softmax_loss, lambda A, y: A - y),
+    "binary_cross_entropy": Loss("binary", sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
+    "mean_squared_error": Loss("numbers", identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
+    "huber": Loss("numbers", identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
 }

@@ -5,12 +5,15 @@ arrays that starts as zeros (`initial_state`). ``weight_decay`` is the factor λ
 the gradient as λ w; it may be a number, or a vector that is 0 where a parameter (a bias) shall not decay.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
+
+__all__ = ["adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
 
 State = tuple[NDArray[Any], ...]
 
@@ -169,15 +172,123 @@ def adam(
     return params - lr * m_hat / (np.sqrt(v_hat) + epsilon), (m, v, steps)
 
 
+def adamw(
+    params: Array,
+    grads: Array,
+    state: State,
+    *,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float | Array = 0.0,
+) -> tuple[Array, State]:
+    """Adam with decoupled decay: w ← w - lr·(m̂ / (√v̂ + ε) + λw), where λw does not enter the means.
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of three arrays
+        (m, v, steps), as in `adam`.
+    lr : float
+        Learning rate.
+    beta1, beta2 : float
+        β₁ and β₂, how much of either mean is kept.
+    epsilon : float
+        ε.
+    weight_decay : float or array of the shape of params
+        λ: each step takes lr·λ of w away.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of three arrays
+        (m, v, steps), the new ones.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+    """
+    moved, state = adam(params, grads, state, lr=lr, beta1=beta1, beta2=beta2, epsilon=epsilon)
+    return moved - lr * weight_decay * params, state
+
+
+def rmsprop(
+    params: Array,
+    grads: Array,
+    state: State,
+    *,
+    lr: float,
+    rho: float = 0.9,
+    epsilon: float = 1e-8,
+    weight_decay: float | Array = 0.0,
+) -> tuple[Array, State]:
+    """RMSprop: steps in units of a running root mean square of g; w ← w - lr·g / (√v + ε).
+
+    With λw in g: v ← ρv + (1 - ρ)g².
+
+    Parameters
+    ----------
+    params : array of any shape
+        The parameters w.
+    grads : array of the shape of params
+        The gradient g of the loss.
+    state : tuple of one array
+        (v,), the running mean of g², of the shape of params; zeros in the beginning.
+    lr : float
+        Learning rate.
+    rho : float
+        ρ, how much of the mean is kept.
+    epsilon : float
+        ε.
+    weight_decay : float or array of the shape of params
+        λ of a penalty λ/2 Σ w²: λ w is added to g.
+
+    Returns
+    -------
+    params : array of the shape of params
+    state : tuple of one array
+        (v,), the new mean.
+
+    References
+    ----------
+    Tieleman and Hinton, "Lecture 6.5, RMSProp: Divide the gradient by a running average of its recent magnitude", 2012.
+    """
+    (v,) = state
+    g = grads + weight_decay * params
+    v = rho * v + (1 - rho) * g * g
+    return params - lr * g / (np.sqrt(v) + epsilon), (v,)
+
+
+class Optimizer(NamedTuple):
+    """An optimizer and what everybody has to know of it."""
+
+    step: Callable[..., tuple[Array, State]]
+    arrays: int
+    """Arrays of the shape of the parameters in its state."""
+    counts_steps: bool = False
+    """Whether its state ends with the number of steps."""
+    settings: tuple[str, ...] = ()
+    """What `step` is told besides the learning rate and the decay."""
+    lr: float | None = None
+    """The learning rate that suits most problems; None if it depends on the problem."""
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(sgd, 0),
+    "momentum": Optimizer(momentum, 1, settings=("momentum",)),
+    "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
+    "adam": Optimizer(adam, 2, counts_steps=True, lr=0.001),
+    "adamw": Optimizer(adamw, 2, counts_steps=True, lr=0.001),
+    "rmsprop": Optimizer(rmsprop, 1, lr=0.001),
+}
+
+
 def initial_state(name: str, params: Array) -> State:
     """Return the state with which optimizer `name` starts on `params`."""
-    zeros = np.zeros_like(params)
-    return {
-        "sgd": (),
-        "momentum": (zeros,),
-        "nesterov": (zeros,),
-        "adam": (zeros, zeros, np.zeros(1, np.int64)),
-    }[name]
-
-
-OPTIMIZERS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
+    optimizer = OPTIMIZERS[name]
+    arrays = tuple(np.zeros_like(params) for _ in range(optimizer.arrays))
+    return (*arrays, np.zeros(1, np.int64)) if optimizer.counts_steps else arrays

@@ -1,7 +1,7 @@
 """The last layer's outputs: what the loss makes of them, or the scores that are written out."""
 
 from fastmlp.engine.division import own_samples, tiles_of, whole_samples, within
-from fastmlp.engine.head import make_head
+from fastmlp.engine.losses import make_head
 from fastmlp.engine.simd import pointer
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import layer_table, run_table

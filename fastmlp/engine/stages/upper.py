@@ -3,6 +3,7 @@
 p counts the panels of a layer, q those of the layer below.
 """
 
+from fastmlp.engine.activations import ACTIVATIONS
 from fastmlp.engine.division import (
     half_of_shards,
     has_halves,
@@ -19,8 +20,8 @@ from fastmlp.engine.division import (
     whole_samples,
     within,
 )
+from fastmlp.engine.hidden import activate as activate_tile
 from fastmlp.engine.hidden import (
-    ACTIVATIONS,
     add_halves,
     add_panels,
     add_rows,
@@ -31,13 +32,13 @@ from fastmlp.engine.hidden import (
     single_gradient,
     single_product,
 )
-from fastmlp.engine.hidden import activate as activate_tile
 from fastmlp.engine.hidden import chain as chain_tile
 from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import is_narrow, is_wide
 from fastmlp.engine.simd import kernel, least, low_bits, pair, pointer, splat, transpose, transpose_bits
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
+from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
 
 integers, words = pointer("i64"), pointer("i64", 64)
 
@@ -69,6 +70,22 @@ def make_product(kind, below_row, row):
                         )  # fmt: skip
 
     return product
+
+
+def make_keep_inputs(kind, row):
+    """Return the stage that keeps Z, of which the activation's derivative is a function, before A takes its place."""
+    rows = pointer(kind, row)
+
+    def keep_inputs(run, address):
+        t, layer = run_table(run), layer_table(address)
+        begin, end = layer_samples(layer, t)
+        p0, p1 = layer_panels(layer, t)
+        for p in range(p0, p1):
+            Z, kept = rows(layer.A) + p * t.tiles * S, rows(layer.kept) + p * t.tiles * S
+            for k in range(begin, end):
+                kept[k] = Z[k]
+
+    return keep_inputs
 
 
 def make_activate(kind, row, activation):
@@ -187,8 +204,8 @@ def make_backward(kind, below_row, row):
 
 
 def make_chain(kind, row, activation):
-    """Return the stage D = D · activation'(A) for this thread's samples, or units."""
-    rows = pointer(kind, row)
+    """Return the stage D = D · activation'(Z), from A or the Z that was kept, for this thread's samples, or units."""
+    rows, of_input = pointer(kind, row), FORMULAS[activation].of_input
     _, _, slope = ACTIVATIONS[activation]
 
     def chain(run, address):
@@ -200,7 +217,7 @@ def make_chain(kind, row, activation):
             first, count = within(i, begin, end)
             for p in range(p0, p1):
                 a = (p * t.tiles + i) * S + first
-                chain_tile(count, rows(layer.A) + a, rows(layer.D) + a, slope)
+                chain_tile(count, rows(layer.kept if of_input else layer.A) + a, rows(layer.D) + a, slope)
 
     return chain
 

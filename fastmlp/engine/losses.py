@@ -31,17 +31,32 @@ def make_head(loss, kind, lanes):
 
     target[k] is the address of the class number, or of a row of K numbers.
     """
-    numbers, labels = pointer(kind), pointer("i64")
+    return HEADS[loss](kind, lanes)
+
+
+def make_is_output(lanes):
+    """Return is_output(A, p, K): which lanes of panel p stand for an output."""
 
     @inline
     def is_output(A, p, K):
         return iota(A, number(A, p * lanes)) < number(A, K)
 
+    return is_output
+
+
+def make_put_targets(lanes):
+    """Return put_targets(k, K, stride, D, y): a sample's numbers into its row of D, where they are read as vectors."""
+
     @inline
     def put_targets(k, K, stride, D, y):
-        """A sample's numbers into its row of D, from where they are read as vectors."""
         for c in range(K):
             (D + c // lanes * stride)[k, c % lanes] = y[c]
+
+    return put_targets
+
+
+def make_cross_entropy(kind, lanes):
+    labels, is_output = pointer("i64"), make_is_output(lanes)
 
     @kernel
     def cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
@@ -64,6 +79,12 @@ def make_head(loss, kind, lanes):
             (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
             loss[k] = log(total) + highest - (A + p * stride)[k, lane]
 
+    return cross_entropy
+
+
+def make_binary_cross_entropy(kind, lanes):
+    numbers, is_output, put_targets = pointer(kind), make_is_output(lanes), make_put_targets(lanes)
+
     @kernel
     def binary_cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
         for k in range(first, last):
@@ -78,20 +99,56 @@ def make_head(loss, kind, lanes):
                 (D + p * stride)[k] = where(outputs, (sigmoid(z) - wanted) * number(A, share[k] / K), 0)
             loss[k] = value / K
 
-    @kernel
-    def mean_squared_error(first, last, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(first, last):
-            put_targets(k, K, stride, D, numbers(target[k]))
-            value = 0.0
-            for p in range(panels):
-                r = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
-                in_units = r * units[p]
-                value += reduce_sum(in_units * in_units)
-                (D + p * stride)[k] = r * number(A, 2 * share[k] / K)
-            loss[k] = value / K
+    return binary_cross_entropy
 
-    return {
-        "cross_entropy": cross_entropy,
-        "binary_cross_entropy": binary_cross_entropy,
-        "mean_squared_error": mean_squared_error,
-    }[loss]
+
+def make_mean_of_errors(loss_of, slope_of):
+    """Return the maker of a head whose loss is the mean of loss_of(output - target), slope_of being its derivative."""
+
+    def make(kind, lanes):
+        numbers, is_output, put_targets = pointer(kind), make_is_output(lanes), make_put_targets(lanes)
+
+        @kernel
+        def mean_of_errors(first, last, K, panels, stride, A, D, target, share, units, loss):
+            for k in range(first, last):
+                put_targets(k, K, stride, D, numbers(target[k]))
+                value = 0.0
+                for p in range(panels):
+                    error = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
+                    value += reduce_sum(loss_of(error) * (units[p] * units[p]))
+                    (D + p * stride)[k] = slope_of(error) * number(A, share[k] / K)
+                loss[k] = value / K
+
+        return mean_of_errors
+
+    return make
+
+
+@inline
+def squared(r):
+    return r * r
+
+
+@inline
+def squared_slope(r):
+    return 2 * r
+
+
+@inline
+def huber(r):
+    inside = huber_slope(r)
+    return inside * (r - 0.5 * inside)
+
+
+@inline
+def huber_slope(r):
+    return where(r > 1, 1, where(r < -1, -1, r))
+
+
+HEADS = {
+    "cross_entropy": make_cross_entropy,
+    "binary_cross_entropy": make_binary_cross_entropy,
+    "mean_squared_error": make_mean_of_errors(squared, squared_slope),
+    "huber": make_mean_of_errors(huber, huber_slope),
+}
+"""For each loss, the function of (kind, lanes) that makes its kernel."""

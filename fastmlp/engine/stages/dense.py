@@ -1,0 +1,147 @@
+"""The first layer on dense rows that are copied into panels: copy, product, and update by feature or by unit."""
+
+from fastmlp.engine import first_layer
+from fastmlp.engine.division import (
+    feature_shards,
+    first_units,
+    own_features,
+    read_samples,
+    shard_of_features,
+    shard_sums,
+    tile_size,
+    tiles_in,
+    two,
+)
+from fastmlp.engine.hidden import dense_gradient, masked_gradient, masked_product
+from fastmlp.engine.hidden import dense_product as whole_product
+from fastmlp.engine.optimizers import STEPS, rate_of
+from fastmlp.engine.plan import is_wide, wider
+from fastmlp.engine.simd import inline, kernel, least, low_bits, pointer, transpose
+from fastmlp.engine.stages.reading import NEAR, fetch_samples, is_cached, place_of
+from fastmlp.engine.tables import CHUNK, S
+from fastmlp.engine.views import layer_table, run_table
+
+integers = pointer("i64")
+
+
+def make_copy_features(kind, raw_kind, row):
+    """Return the stage that copies this thread's samples, or its features of all samples, into panels."""
+    raw = pointer(raw_kind)
+    raw_panel, wide_panel = pointer(raw_kind, row, aligned=False), pointer(wider(kind, raw_kind), row)
+    rows = pointer(kind, row)
+
+    @inline
+    def sample(t, p, j):
+        """The features from j on of the sample at place p of the order."""
+        return raw_panel(raw(place_of(t, integers(t.order)[p])) + j)
+
+    @kernel
+    def read(t, in_panels, size, r):
+        T, at = t.tiles, t.next_at
+        k0, k1 = (0, size) if t.by_feature else read_samples(size, t)
+        begin, end = shard_of_features(t, r)
+        j0, j1 = begin * row, least(end * row, t.d)
+        base, scale = wide_panel(t.base) + begin, wide_panel(t.scale) + begin
+        panels = rows(t.panels) + ((1 - t.turn) * in_panels + begin) * T * S
+        ahead, last = at + (size if is_cached(t, size) else NEAR), at + k1 - 1
+        for k in range(k0, k1, 4):
+            fetch_samples(t, ahead + k, ahead + least(k + 4, k1), j0, j1)
+            p = at + k
+            first_layer.copy_dense(
+                k % S, j1 - j0, row, T * S, sample(t, p, j0), sample(t, least(p + 1, last), j0),
+                sample(t, least(p + 2, last), j0), sample(t, least(p + 3, last), j0),
+                base, scale, panels + k // S * S,
+            )  # fmt: skip
+
+    def copy_features(run, layer):
+        t = run_table(run)
+        begin, end = feature_shards(t)
+        for r in range(begin, end):
+            read(t, t.portions, t.next_size, r)
+
+    return copy_features
+
+
+def make_dense_product(kind, row):
+    """Return the stage A = b + X W from panels of features."""
+    rows = pointer(kind, row)
+    multiply = masked_product if is_wide(row, kind) else whole_product
+
+    @kernel
+    def product(t, layer, size, r):
+        """Shard r of the features, or all."""
+        T, P = t.tiles, layer.panels
+        begin, end = shard_of_features(t, r)
+        start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
+        out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
+        panels = rows(t.panels) + t.turn * layer.in_panels * T * S
+        p0, p1 = first_units(t, P)
+        for p in range(p0, p1, 2):
+            W, h = two(rows(layer.W), p, p1, layer.in_rows), two(start, p, p1, 1)
+            for i in range(tiles_in(size)):
+                Z = two(out + i * S, p, p1, T * S)
+                for q in range(begin, end):
+                    multiply(
+                        tile_size(size, i), least(row, t.d - q * row), integers(t.features) + q * S,
+                        panels + (q * T + i) * S, W + q * row, h, Z, q == begin,
+                    )  # fmt: skip
+
+    def dense_product(run, address):
+        t, layer = run_table(run), layer_table(address)
+        begin, end = feature_shards(t)
+        for r in range(begin, end):
+            product(t, layer, t.size, r)
+
+    return dense_product
+
+
+def make_dense_update(kind, row, optimizer):
+    """Return the stage that updates the weights from panels of features, two panels of units at a time."""
+    rows, step = pointer(kind, row), STEPS[optimizer]
+    gradient = masked_gradient if is_wide(row, kind) else dense_gradient
+
+    def dense_update(run, address):
+        t, layer = run_table(run), layer_table(address)
+        T, size, rate = t.tiles, t.size, rate_of(t)
+        tiles, valid, deltas = tiles_in(size), integers(t.valid), rows(layer.D)
+        X, G = rows(t.panels) + t.turn * layer.in_panels * T * S, two(rows(t.G), 0, 2, CHUNK)
+        for k in range(tiles * S):
+            valid[k] = low_bits(tile_size(size, k // S))
+        begin, end = first_units(t, layer.panels)
+        q0, q1 = own_features(t)
+        for p in range(begin, end, 2):
+            for q in range(q0, q1):
+                W = two(rows(layer.W) + q * row, p, end, layer.in_rows)
+                for i in range(tiles):
+                    gradient(
+                        least(row, t.d - q * row), tile_size(size, i), valid + i * S, X + (q * T + i) * S,
+                        two(deltas + i * S, p, end, T * S), W, G, i == 0, i == tiles - 1, step, layer.state, rate,
+                        t.decay,
+                    )  # fmt: skip
+
+    return dense_update
+
+
+def make_transposed_update(kind, row, optimizer):
+    """Return the stage that updates weights kept by unit, so that inactive units cost no gradient; and W follows."""
+    rows, step = pointer(kind, row), STEPS[optimizer]
+
+    def transposed_update(run, address):
+        t, layer = run_table(run), layer_table(address)
+        T, size, rate = t.tiles, t.size, rate_of(t)
+        tiles, Q, P = tiles_in(size), layer.in_panels, layer.panels
+        X, G = rows(t.panels) + t.turn * Q * T * S, two(rows(t.G), 0, 2, CHUNK)
+        begin, end = first_units(t, P)
+        for p in range(begin, end):
+            for q in range(0, Q, 2):
+                WT = two(rows(layer.WT) + p * row, q, Q, P * row)
+                for i in range(tiles):
+                    d, inputs = (p * T + i) * S, two(X + i * S, q, Q, T * S)
+                    masked_gradient(
+                        row, tile_size(size, i), integers(layer.C) + d, rows(layer.D) + d, inputs, WT, G,
+                        i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
+                    )  # fmt: skip
+            for q in range(Q):
+                transpose(rows(layer.WT) + (q * P + p) * row, row, rows(layer.W) + (p * layer.in_rows + q * row), row)
+
+    return transposed_update
