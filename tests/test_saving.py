@@ -272,7 +272,7 @@ CRAFTED = [
     ({"about": {"widths": [4, 6, -5, 3]}}, "widths are"),
     ({"about": {"widths": [4, True, 5, 3]}}, "widths are"),
     ({"about": {"widths": [4, 10**30, 5, 3]}}, "params have shape"),
-    ({"about": {"activation": "gelu"}}, "activation 'gelu' is unknown"),
+    ({"about": {"activation": "maxout"}}, "activation 'maxout' is unknown"),
     ({"about": {"activation": ["relu"]}}, "activation .* is unknown"),
     ({"about": {"loss": "hinge"}}, "loss 'hinge' is unknown"),
     ({"about": {"loss": "mean_squared_error"}}, "3 classes where its loss and widths ask for 0"),
