@@ -23,6 +23,9 @@ from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.stages.reading import CACHED
 from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.trainer import Engine
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import layer_views
 
 # Hidden widths that share one panel width, and outputs that do.
@@ -165,8 +168,8 @@ def test_the_cases_cover_every_plan(monkeypatch):
     assert {(plan.kind, plan.raw, plan.form) for plan in plans} >= set(
         itertools.product(("f32", "f64"), ("u8", "f32", "f64"), ("dense", "sparse"))
     )
-    for field in ("activation", "loss", "optimizer"):
-        assert len({getattr(plan, field) for plan in plans}) == {"loss": 3}.get(field, 4)
+    for field, registry in (("activation", ACTIVATIONS), ("loss", LOSSES), ("optimizer", OPTIMIZERS)):
+        assert {getattr(plan, field) for plan in plans} == set(registry)
 
 
 @pytest.mark.parametrize("case", FORMS)

@@ -131,20 +131,20 @@ def test_product(panel, rng, first, body, panels, rows_at_once):
 
 def run_masked_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
     hidden.masked_gradient(
-        units, count, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
+        count, units, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
         rate, decay,
     )  # fmt: skip
 
 
 def run_dense_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
     hidden.dense_gradient(
-        units, count, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
+        count, units, mask, A, two(D, S, panels), two(W, R, panels), two(G, 64, 2), first, last, optimizers.sgd, state,
         rate, decay,
     )  # fmt: skip
 
 
 def run_single_gradient(units, count, mask, A, D, W, G, first, last, state, rate, decay, R, panels):
-    hidden.single_gradient(units, count, A, D, W, G, first, last, optimizers.sgd, state, rate, decay)
+    hidden.single_gradient(count, units, A, D, W, G, first, last, optimizers.sgd, state, rate, decay)
 
 
 GRADIENTS = pytest.mark.parametrize(

@@ -75,8 +75,8 @@ def test_weights_and_biases_come_back_from_their_panels(widths, row, out):
 @pytest.mark.parametrize("widths", NETWORKS)
 def test_the_rows_of_a_layer_fill_the_panels_below(widths):
     for below, plan in pairwise(plan_layers(widths, 16, 32)):
-        assert (plan.in_units, plan.in_lanes, plan.in_panels) == (below.units, below.lanes, below.panels)
-        assert plan.in_rows == below.panels * below.lanes
+        assert (plan.in_units, plan.in_row, plan.in_panels) == (below.units, below.row, below.panels)
+        assert plan.in_rows == below.panels * below.row
 
 
 def test_a_tiny_network_runs_on_one_thread():

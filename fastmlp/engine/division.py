@@ -123,8 +123,8 @@ def tiles_in(size):
 @inline
 def within(i, begin, end):
     """(place in the tile, count) of those of samples begin ≤ k < end that lie in tile i."""
-    first = begin - S * i if begin > S * i else 0
-    return first, least(S, end - S * i) - first
+    k0 = begin - S * i if begin > S * i else 0
+    return k0, least(S, end - S * i) - k0
 
 
 @inline

@@ -79,9 +79,9 @@ def make_list_nonzeros(kind, raw_kind):
 
 
 @kernel
-def feature_masks(first, last, nonzero, mask):
-    """mask[j] = the bits of the samples in which feature j is not zero, for words first ≤ g < last of features."""
-    for g in range(first, last):
+def feature_masks(begin, end, nonzero, mask):
+    """mask[j] = the bits of the samples in which feature j is not zero, for words begin ≤ g < end of features."""
+    for g in range(begin, end):
         words(mask)[g] = transpose_bits(words(nonzero)[g])
 
 
@@ -99,7 +99,7 @@ def sparse_product(count, blocks, cut, index, value, W, start, A):
 
 @kernel
 def sparse_gradient(
-    j0, j1, mask, address, raw, base, scale, D, W, sum_D, first, last, G, lazy, shift, h, step, state, rate, decay
+    j0, j1, mask, address, raw, base, scale, D, W, sum_D, is_first, is_last, G, lazy, shift, h, step, state, rate, decay
 ):
     """The gradients of features j0 ≤ j < j1 from one tile; at the last tile their weights take a step.
 
@@ -110,7 +110,7 @@ def sparse_gradient(
     """
     for j in range(j0, j1, 2):
         m0, m1 = mask[j], mask[j + 1]
-        if lazy and first and last and not m0 | m1:
+        if lazy and is_first and is_last and not m0 | m1:
             continue
         g0, g1 = splat(D, 0), splat(D, 0)
         n = least(j + 1, j1 - 1)
@@ -119,9 +119,9 @@ def sparse_gradient(
             g0 += number(D, number(base, x[j]) - base[j]) * d
             g1 += number(D, number(base, x[n]) - base[j + 1]) * d
         g0, g1 = number(D, scale[j]) * g0, number(D, scale[j + 1]) * g1
-        if not first:
+        if not is_first:
             g0, g1 = g0 + G[j - j0], g1 + G[j + 1 - j0]
-        if last:
+        if is_last:
             step(W, j, g0 + shift[j] * sum_D, state, rate, decay)
             step(W, j + 1, g1 + shift[j + 1] * sum_D, state, rate, decay)
             if not lazy:
@@ -162,9 +162,9 @@ def csr_update(d, G, W, step, state, rate, decay):
 
 
 @kernel
-def copy_dense(k, d, lanes, stride, raw0, raw1, raw2, raw3, base, scale, X):
+def copy_dense(k, d, row, stride, raw0, raw1, raw2, raw3, base, scale, X):
     """The features of four samples, normalised, into rows k to k + 3 of the panels X, `stride` rows apart."""
-    for q in range((d + lanes - 1) // lanes):
+    for q in range((d + row - 1) // row):
         panel, b, c = X + q * stride, base[q], scale[q]
         panel[k] = convert(X, (convert(base, raw0[q]) - b) * c)
         panel[k + 1] = convert(X, (convert(base, raw1[q]) - b) * c)

@@ -12,13 +12,13 @@ from fastmlp.engine.simd import iota, kernel, low_bits, setbits, splat, where
 
 
 @kernel
-def masked_product(count, units, mask, A, W, start, out, first):
-    """out[k] = Σ_i A[k, i] W[i] over the bits i of mask[k], plus start[0] if first, else plus out[k]; k < count.
+def masked_product(count, units, mask, A, W, start, out, is_first):
+    """out[k] = Σ_i A[k, i] W[i] over the bits i of mask[k], plus start[0] if is_first, else plus out[k]; k < count.
 
     An odd count also writes row `count`.
     """
     for k in range(0, count, 2):
-        if first:
+        if is_first:
             z0 = start[0]
             z1 = z0
         else:
@@ -36,10 +36,10 @@ def masked_product(count, units, mask, A, W, start, out, first):
 
 
 @kernel
-def dense_product(count, units, mask, A, W, start, out, first):
+def dense_product(count, units, mask, A, W, start, out, is_first):
     """The same from all i < units; the count is made a multiple of four."""
     for k in range(0, count, 4):
-        if first:
+        if is_first:
             z0 = start[0]
             z1, z2, z3 = z0, z0, z0
         else:
@@ -54,10 +54,10 @@ def dense_product(count, units, mask, A, W, start, out, first):
 
 
 @kernel
-def single_product(count, units, A, W, start, out, first):
+def single_product(count, units, A, W, start, out, is_first):
     """`dense_product` of a panel without another beside it; the count is made a multiple of eight."""
     for k in range(0, count, 8):
-        if first:
+        if is_first:
             z0 = start[0]
             z1, z2, z3, z4, z5, z6, z7 = z0, z0, z0, z0, z0, z0, z0
         else:
@@ -78,13 +78,13 @@ def single_product(count, units, A, W, start, out, first):
 
 
 @kernel
-def masked_gradient(units, count, mask, A, D, W, G, first, last, step, state, rate, decay):
+def masked_gradient(count, units, mask, A, D, W, G, is_first, is_last, step, state, rate, decay):
     """G[i] = Σ_k A[k, i] D[k] over the bits k of mask[i], i < units (made even); at the last tile W takes its step.
 
     A batch of several tiles adds them up in G; of one tile, the sum never leaves the registers.
     """
     for i in range(0, units, 2):
-        if first:
+        if is_first:
             g0, g1 = splat(D, 0), splat(D, 0)
         else:
             g0, g1 = G[i], G[i + 1]
@@ -97,7 +97,7 @@ def masked_gradient(units, count, mask, A, D, W, G, first, last, step, state, ra
             g0 += A[k, i] * D[k]
         for k in setbits(m1 & ~m0):
             g1 += A[k, i + 1] * D[k]
-        if last:
+        if is_last:
             step(W, i, g0, state, rate, decay)
             step(W, i + 1, g1, state, rate, decay)
         else:
@@ -105,10 +105,10 @@ def masked_gradient(units, count, mask, A, D, W, G, first, last, step, state, ra
 
 
 @kernel
-def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rate, decay):
+def dense_gradient(count, units, mask, A, D, W, G, is_first, is_last, step, state, rate, decay):
     """The same from all k < count; the units are made a multiple of four."""
     for i in range(0, units, 4):
-        if first:
+        if is_first:
             g0, g1, g2, g3 = splat(D, 0), splat(D, 0), splat(D, 0), splat(D, 0)
         else:
             g0, g1, g2, g3 = G[i], G[i + 1], G[i + 2], G[i + 3]
@@ -118,7 +118,7 @@ def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rat
             g1 += A[k, i + 1] * d
             g2 += A[k, i + 2] * d
             g3 += A[k, i + 3] * d
-        if last:
+        if is_last:
             step(W, i, g0, state, rate, decay)
             step(W, i + 1, g1, state, rate, decay)
             step(W, i + 2, g2, state, rate, decay)
@@ -128,10 +128,10 @@ def dense_gradient(units, count, mask, A, D, W, G, first, last, step, state, rat
 
 
 @kernel
-def single_gradient(units, count, A, D, W, G, first, last, step, state, rate, decay):
+def single_gradient(count, units, A, D, W, G, is_first, is_last, step, state, rate, decay):
     """`dense_gradient` of a panel without another beside it; the units are made a multiple of eight."""
     for i in range(0, units, 8):
-        if first:
+        if is_first:
             g0 = splat(D, 0)
             g1, g2, g3, g4, g5, g6, g7 = g0, g0, g0, g0, g0, g0, g0
         else:
@@ -147,7 +147,7 @@ def single_gradient(units, count, A, D, W, G, first, last, step, state, rate, de
             g5 += A[k, i + 5] * d
             g6 += A[k, i + 6] * d
             g7 += A[k, i + 7] * d
-        if last:
+        if is_last:
             step(W, i, g0, state, rate, decay)
             step(W, i + 1, g1, state, rate, decay)
             step(W, i + 2, g2, state, rate, decay)

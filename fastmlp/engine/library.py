@@ -6,21 +6,19 @@ import functools
 import hashlib
 import os
 import re
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 from llvmlite import binding
 
-from fastmlp.engine.processor import TARGET, served_by
+from fastmlp.engine import archive
+from fastmlp.engine.processor import TARGET
 from fastmlp.files import whole_file
 from fastmlp.forks import held_off
 from fastmlp.interrupts import held_back
 
 # Numba's calling convention: where to put a result and an exception (there are none), then the arguments.
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-_ARCHIVES = Path(__file__).parents[1] / "compiled"
-"""Stages that came with the package, see `fastmlp.engine.prebuilt`."""
 _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
 _addresses: dict = {}
@@ -64,7 +62,7 @@ def _interpret(stages):
 def _load(stages, before_compiling):
     """Return the addresses of stages from the package, from disk, or compiled."""
     names = {name_of(stage): stage for stage in stages}
-    codes = {names[name]: code for name, code in _read_archive(names).items()}
+    codes = {names[name]: code for name, code in archive.read(names).items()}
     codes |= {stage: _read(path_of(stage)) for stage in stages if stage not in codes}
     unknown = [stage for stage, code in codes.items() if code is None]
     if unknown:
@@ -72,18 +70,6 @@ def _load(stages, before_compiling):
             before_compiling()
         codes |= _compile(unknown)
     return {stage: _enter(code, stage.symbol) for stage, code in codes.items()}
-
-
-def _read_archive(names):
-    """Return the object code under those of these names that this machine's archive has."""
-    archive = _archive()
-    return {name: archive.read(name) for name in names if name in archive.NameToInfo} if archive else {}
-
-
-@functools.cache
-def _archive():
-    path = _ARCHIVES / f"{served_by()}.zip"
-    return zipfile.ZipFile(path) if path.is_file() else None
 
 
 def _enter(object_code, name):

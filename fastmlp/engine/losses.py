@@ -26,41 +26,41 @@ from fastmlp.engine.simd import (
 LOWEST = -1e30
 
 
-def make_head(loss, kind, lanes):
-    """Return the kernel head(first, last, K, panels, stride, A, D, target, share, units, loss): first ≤ k < last.
+def make_head(loss, kind, row):
+    """Return the kernel head(begin, end, K, panels, stride, A, D, target, share, units, loss): begin ≤ k < end.
 
     target[k] is the address of the class number, or of a row of K numbers.
     """
-    return HEADS[loss](kind, lanes)
+    return HEADS[loss](kind, row)
 
 
-def make_is_output(lanes):
+def make_is_output(row):
     """Return is_output(A, p, K): which lanes of panel p stand for an output."""
 
     @inline
     def is_output(A, p, K):
-        return iota(A, number(A, p * lanes)) < number(A, K)
+        return iota(A, number(A, p * row)) < number(A, K)
 
     return is_output
 
 
-def make_put_targets(lanes):
+def make_put_targets(row):
     """Return put_targets(k, K, stride, D, y): a sample's numbers into its row of D, where they are read as vectors."""
 
     @inline
     def put_targets(k, K, stride, D, y):
         for c in range(K):
-            (D + c // lanes * stride)[k, c % lanes] = y[c]
+            (D + c // row * stride)[k, c % row] = y[c]
 
     return put_targets
 
 
-def make_cross_entropy(kind, lanes):
-    labels, is_output = pointer("i64"), make_is_output(lanes)
+def make_cross_entropy(kind, row):
+    labels, is_output = pointer("i64"), make_is_output(row)
 
     @kernel
-    def cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(first, last):
+    def cross_entropy(begin, end, K, panels, stride, A, D, target, share, units, loss):
+        for k in range(begin, end):
             top = splat(A, LOWEST)
             for p in range(panels):
                 top = maximum(top, where(is_output(A, p, K), (A + p * stride)[k], LOWEST))
@@ -75,19 +75,19 @@ def make_cross_entropy(kind, lanes):
             for p in range(panels):
                 (D + p * stride)[k] = (D + p * stride)[k] * scale
             label = labels(target[k])[0]
-            p, lane = label // lanes, label % lanes
+            p, lane = label // row, label % row
             (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
             loss[k] = log(total) + highest - (A + p * stride)[k, lane]
 
     return cross_entropy
 
 
-def make_binary_cross_entropy(kind, lanes):
-    numbers, is_output, put_targets = pointer(kind), make_is_output(lanes), make_put_targets(lanes)
+def make_binary_cross_entropy(kind, row):
+    numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
 
     @kernel
-    def binary_cross_entropy(first, last, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(first, last):
+    def binary_cross_entropy(begin, end, K, panels, stride, A, D, target, share, units, loss):
+        for k in range(begin, end):
             put_targets(k, K, stride, D, numbers(target[k]))
             value = 0.0
             for p in range(panels):
@@ -105,12 +105,12 @@ def make_binary_cross_entropy(kind, lanes):
 def make_mean_of_errors(loss_of, slope_of):
     """Return the maker of a head whose loss is the mean of loss_of(output - target), slope_of being its derivative."""
 
-    def make(kind, lanes):
-        numbers, is_output, put_targets = pointer(kind), make_is_output(lanes), make_put_targets(lanes)
+    def make(kind, row):
+        numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
 
         @kernel
-        def mean_of_errors(first, last, K, panels, stride, A, D, target, share, units, loss):
-            for k in range(first, last):
+        def mean_of_errors(begin, end, K, panels, stride, A, D, target, share, units, loss):
+            for k in range(begin, end):
                 put_targets(k, K, stride, D, numbers(target[k]))
                 value = 0.0
                 for p in range(panels):
@@ -151,4 +151,4 @@ HEADS = {
     "mean_squared_error": make_mean_of_errors(squared, squared_slope),
     "huber": make_mean_of_errors(huber, huber_slope),
 }
-"""For each loss, the function of (kind, lanes) that makes its kernel."""
+"""For each loss, the function of (kind, row) that makes its kernel."""

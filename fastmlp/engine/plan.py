@@ -105,7 +105,7 @@ class Plan(NamedTuple):
         return bool(self.optimizer) and ACTIVATIONS[self.activation].of_input
 
     @property
-    def first(self):
+    def first_row(self):
         """Units in a panel of the first layer."""
         return self.row if self.depth else self.out
 
@@ -143,21 +143,21 @@ class LayerPlan(NamedTuple):
 
     in_units: int
     units: int
-    in_lanes: int
-    lanes: int
+    in_row: int
+    row: int
 
     @property
     def panels(self):
-        return -(-self.units // self.lanes)
+        return -(-self.units // self.row)
 
     @property
     def in_panels(self):
-        return -(-self.in_units // self.in_lanes)
+        return -(-self.in_units // self.in_row)
 
     @property
     def in_rows(self):
         """Rows of a panel of W, a whole number of input panels."""
-        return self.in_panels * self.in_lanes
+        return self.in_panels * self.in_row
 
 
 def shards_of_units(panels):
@@ -177,19 +177,19 @@ def plan_layers(widths, row, out):
 
 def pack_weights(W, plan):
     """(in, out) → (P, in_rows, R), padded with zeros."""
-    padded = np.zeros((plan.in_rows, plan.panels * plan.lanes), W.dtype)
+    padded = np.zeros((plan.in_rows, plan.panels * plan.row), W.dtype)
     padded[: plan.in_units, : plan.units] = W
-    return padded.reshape(plan.in_rows, plan.panels, plan.lanes).transpose(1, 0, 2)
+    return padded.reshape(plan.in_rows, plan.panels, plan.row).transpose(1, 0, 2)
 
 
 def unpack_weights(packed, plan):
     """The inverse of `pack_weights`."""
-    wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.lanes)
+    wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.row)
     return wide[: plan.in_units, : plan.units]
 
 
 def pack_biases(b, plan):
     """(out,) → (P, R), padded with zeros."""
-    padded = np.zeros(plan.panels * plan.lanes, b.dtype)
+    padded = np.zeros(plan.panels * plan.row, b.dtype)
     padded[: plan.units] = b
-    return padded.reshape(plan.panels, plan.lanes)
+    return padded.reshape(plan.panels, plan.row)

@@ -5,12 +5,14 @@
 fills an archive for the processor in FASTMLP_TARGET. The same sources and compilers give the same bytes.
 """
 
+import io
 import itertools
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fastmlp.engine.archive import grouped
 from fastmlp.engine.library import name_of
 from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
 from fastmlp.engine.schedule import make_schedule, stages_of
@@ -48,9 +50,17 @@ def fill(path: Path, stages: Sequence[Stage]) -> None:
 
     codes = {name_of(stage): code for stage, code in compile_stages(stages).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, code in sorted(codes.items()):
-            archive.writestr(zipfile.ZipInfo(name), code, zipfile.ZIP_DEFLATED, 9)  # of a fixed date
+    groups = {group: _packed({name: codes[name] for name in names}) for group, names in grouped(sorted(codes)).items()}
+    path.write_bytes(_packed(groups, zipfile.ZIP_DEFLATED))
+
+
+def _packed(contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return an archive; the same contents give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content, compression, 9)  # of a fixed date
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _read(plan):
     """The next batch into this thread's memory."""
     features = {
         "sparse": [Step(Stage("list_features", (plan.kind, plan.raw)), 0)],
-        "dense": [Step(Stage("copy_features", (plan.kind, plan.raw, plan.first)), 0)],
+        "dense": [Step(Stage("copy_features", (plan.kind, plan.raw, plan.first_row)), 0)],
         "csr": [],
     }[plan.form]
     return [Step(Stage("locate_entries" if plan.form == "csr" else "locate_rows"), 0), *features]
@@ -93,7 +93,7 @@ def _read(plan):
 
 def _enter(plan):
     """Phase 1: the first layer."""
-    options = (plan.kind, plan.raw, plan.first) if plan.form == "csr" else (plan.kind, plan.first)
+    options = (plan.kind, plan.raw, plan.first_row) if plan.form == "csr" else (plan.kind, plan.first_row)
     steps, summed = [Step(Stage(f"{plan.form}_product", options), 0)], layer_of_sums(plan)
     if summed == 1:
         steps += [*_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1))), 1)]
@@ -141,8 +141,8 @@ def _update(plan):
     steps.append(_biases(plan, 0))
     if plan.form == "dense":
         name = "transposed_update" if plan.transposed else "dense_update"
-        return [*steps, Step(Stage(name, (plan.kind, plan.first, plan.optimizer)), 0)]
-    return [*steps, Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first, plan.optimizer)), 0)]
+        return [*steps, Step(Stage(name, (plan.kind, plan.first_row, plan.optimizer)), 0)]
+    return [*steps, Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first_row, plan.optimizer)), 0)]
 
 
 def _biases(plan, layer):

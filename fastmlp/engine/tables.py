@@ -67,7 +67,7 @@ READER = {
     "address": Field("i64", "2 T S"),  # where a sample lies; in CSR the number of its first entry
     "end": Field("i64", "2 T S", "csr"),  # the number after its last entry
     "target": Field("i64", "2 T S"),  # the address of its class number, or of a row of numbers
-    "panels": Field("number", "2 Q T S V", "dense"),
+    "copied": Field("number", "2 Q T S V", "dense"),  # the features in panels
     "mask": Field("i64", "2 T G 64", "sparse"),  # the samples in which each feature is not zero
     "nonzero": Field("i64", "T G 64", "sparse"),  # the features that are not zero in each sample
     "index": Field("u16", "L", "sparse"),

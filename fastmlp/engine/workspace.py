@@ -57,13 +57,11 @@ class Workspace:
             self._uses.add("inputs")
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
-        self._portions, self._portion = (
-            (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_lanes)
-        )
+        self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
         self._sizes = self._count_sizes(batch)
-        is_large = plan.form == "dense" and self._size_of(READER["panels"]) > COPIED_BYTES
+        is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
         self._all_read = threads <= READERS and not is_large
         self._replicated = self._is_worth_replicating(threads)
         self._sizes["B"] = threads if self._replicated else 1
@@ -83,7 +81,7 @@ class Workspace:
         """The numbers that letters in tables stand for; those of the first layer, of which a reader's arrays are."""
         first, T, words = self._plans[0], -(-batch // S), self._words
         longest = -(-words // self._parts)
-        block = max(1, BLOCK_BYTES // (64 * self.plan.first * self._dtype.itemsize))
+        block = max(1, BLOCK_BYTES // (64 * self.plan.first_row * self._dtype.itemsize))
         return {
             "T": T,
             "S": S,
@@ -92,17 +90,17 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
-            "O": self._plans[-1].panels * self._plans[-1].lanes,
+            "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
             "block": block,
         } | _letters(first, 0)
 
     def _allocate_parameters(self):
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
-        shapes = [((p.panels, p.in_rows, p.lanes), (p.panels, p.lanes)) for p in self._plans]
+        shapes = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
         first = self._plans[0]
         if self.plan.transposed:
-            shapes[0] = (first.in_panels, first.panels, first.lanes, first.in_lanes), shapes[0][1]
+            shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
         # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
         widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
@@ -158,7 +156,7 @@ class Workspace:
             "by_unit": int(i == 0 and not self.plan.by_feature),
             "replicated": int(self._replicated and i >= summed),
             "turns": self._sizes["B"],
-            "state": self._count // plan.lanes,
+            "state": self._count // plan.row,
             "below": below,
             "b": b,
         }
@@ -170,7 +168,7 @@ class Workspace:
                 given["WT"] = 0  # nothing goes back to the features
         layer = self._allocate(LAYER, given | shared, _letters(plan, self._shards if i == summed else 0))
         if i == len(self._plans) - 1:
-            layer["M"][...] = _real_units(plan.units, plan.panels, plan.lanes)[:, None, None]
+            layer["M"][...] = _real_units(plan.units, plan.panels, plan.row)[:, None, None]
         return layer
 
     def _make_run(self, batch, threads):
@@ -261,7 +259,7 @@ class Workspace:
         views = layer_views(np.asarray(params, self._dtype), self._widths)
         for i, ((W, b), plan) in enumerate(zip(views, self._plans, strict=True)):
             packed, P = pack_weights(W, plan), plan.panels
-            transposed = packed.reshape(P, plan.in_panels, plan.in_lanes, plan.lanes).transpose(1, 0, 3, 2)
+            transposed = packed.reshape(P, plan.in_panels, plan.in_row, plan.row).transpose(1, 0, 3, 2)
             for layers in self._layers:
                 layers[i]["W"][...] = packed
                 layers[i]["b"][...] = pack_biases(b, plan)
@@ -362,17 +360,17 @@ def _letters(plan, adds):
     """The letters that stand for the sizes of a layer to which so many shards add."""
     return {
         "P": plan.panels,
-        "R": plan.lanes,
+        "R": plan.row,
         "Q": plan.in_panels,
-        "V": plan.in_lanes,
+        "V": plan.in_row,
         "I": plan.in_rows,
         "N": adds,
     }
 
 
-def _real_units(units, panels, lanes):
+def _real_units(units, panels, row):
     """For each panel, an integer whose low bits are the lanes that stand for a unit."""
-    return np.array([_low_bits(min(lanes, units - p * lanes)) for p in range(panels)], np.int64)
+    return np.array([_low_bits(min(row, units - p * row)) for p in range(panels)], np.int64)
 
 
 def _low_bits(n):

@@ -16,9 +16,9 @@ def make_locate_entries():
 
     def locate_entries(run, layer):
         t = run_table(run)
-        order, first = integers(t.order) + t.next_at, (1 - t.turn) * t.tiles * S
+        order, place = integers(t.order) + t.next_at, (1 - t.turn) * t.tiles * S
         indptr = integers(t.indptr)
-        entry, after, target = integers(t.address) + first, integers(t.end) + first, integers(t.target) + first
+        entry, after, target = integers(t.address) + place, integers(t.end) + place, integers(t.target) + place
         begin, end = read_samples(t.next_size, t)
         for k in range(begin, end):
             o = order[k]

@@ -42,7 +42,7 @@ def make_copy_features(kind, raw_kind, row):
         begin, end = shard_of_features(t, r)
         j0, j1 = begin * row, least(end * row, t.d)
         base, scale = wide_panel(t.base) + begin, wide_panel(t.scale) + begin
-        panels = rows(t.panels) + ((1 - t.turn) * in_panels + begin) * T * S
+        panels = rows(t.copied) + ((1 - t.turn) * in_panels + begin) * T * S
         ahead, last = at + (size if is_cached(t, size) else NEAR), at + k1 - 1
         for k in range(k0, k1, 4):
             fetch_samples(t, ahead + k, ahead + least(k + 4, k1), j0, j1)
@@ -74,7 +74,7 @@ def make_dense_product(kind, row):
         begin, end = shard_of_features(t, r)
         start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
         out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
-        panels = rows(t.panels) + t.turn * layer.in_panels * T * S
+        panels = rows(t.copied) + t.turn * layer.in_panels * T * S
         p0, p1 = first_units(t, P)
         for p in range(p0, p1, 2):
             W, h = two(rows(layer.W), p, p1, layer.in_rows), two(start, p, p1, 1)
@@ -104,7 +104,7 @@ def make_dense_update(kind, row, optimizer):
         t, layer = run_table(run), layer_table(address)
         T, size, rate = t.tiles, t.size, rate_of(t)
         tiles, valid, deltas = tiles_in(size), integers(t.valid), rows(layer.D)
-        X, G = rows(t.panels) + t.turn * layer.in_panels * T * S, two(rows(t.G), 0, 2, CHUNK)
+        X, G = rows(t.copied) + t.turn * layer.in_panels * T * S, two(rows(t.G), 0, 2, CHUNK)
         for k in range(tiles * S):
             valid[k] = low_bits(tile_size(size, k // S))
         begin, end = first_units(t, layer.panels)
@@ -114,7 +114,7 @@ def make_dense_update(kind, row, optimizer):
                 W = two(rows(layer.W) + q * row, p, end, layer.in_rows)
                 for i in range(tiles):
                     gradient(
-                        least(row, t.d - q * row), tile_size(size, i), valid + i * S, X + (q * T + i) * S,
+                        tile_size(size, i), least(row, t.d - q * row), valid + i * S, X + (q * T + i) * S,
                         two(deltas + i * S, p, end, T * S), W, G, i == 0, i == tiles - 1, step, layer.state, rate,
                         t.decay,
                     )  # fmt: skip
@@ -130,7 +130,7 @@ def make_transposed_update(kind, row, optimizer):
         t, layer = run_table(run), layer_table(address)
         T, size, rate = t.tiles, t.size, rate_of(t)
         tiles, Q, P = tiles_in(size), layer.in_panels, layer.panels
-        X, G = rows(t.panels) + t.turn * Q * T * S, two(rows(t.G), 0, 2, CHUNK)
+        X, G = rows(t.copied) + t.turn * Q * T * S, two(rows(t.G), 0, 2, CHUNK)
         begin, end = first_units(t, P)
         for p in range(begin, end):
             for q in range(0, Q, 2):
@@ -138,7 +138,7 @@ def make_transposed_update(kind, row, optimizer):
                 for i in range(tiles):
                     d, inputs = (p * T + i) * S, two(X + i * S, q, Q, T * S)
                     masked_gradient(
-                        row, tile_size(size, i), integers(layer.C) + d, rows(layer.D) + d, inputs, WT, G,
+                        tile_size(size, i), row, integers(layer.C) + d, rows(layer.D) + d, inputs, WT, G,
                         i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
                     )  # fmt: skip
             for q in range(Q):

@@ -20,10 +20,10 @@ def make_loss(kind, row, loss):
         begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
+            k0, count = within(i, begin, end)
             target, share = integers(t.target) + (t.turn * T + i) * S, floats(t.share) + (t.at + i * S)
             head(
-                first, first + count, layer.units, layer.panels, T * S, rows(layer.A) + i * S, rows(layer.D) + i * S,
+                k0, k0 + count, layer.units, layer.panels, T * S, rows(layer.A) + i * S, rows(layer.D) + i * S,
                 target, share, rows(t.target_units), floats(t.loss) + i * S,
             )  # fmt: skip
 

@@ -34,10 +34,10 @@ def fetch(t, place, j0, j1):
 
 
 @kernel
-def fetch_tile(t, first, count, j0, j1):
-    """Ask for features j0 ≤ j < j1 of samples that were located, from `first` on."""
+def fetch_tile(t, begin, count, j0, j1):
+    """Ask for features j0 ≤ j < j1 of samples that were located, from `begin` on."""
     address = integers(t.address)
-    for k in range(first, first + count):
+    for k in range(begin, begin + count):
         fetch(t, address[k], j0, j1)
 
 
@@ -54,8 +54,8 @@ def make_locate_rows():
 
     def locate_rows(run, layer):
         t = run_table(run)
-        order, first = integers(t.order) + t.next_at, (1 - t.turn) * t.tiles * S
-        address, target = integers(t.address) + first, integers(t.target) + first
+        order, place = integers(t.order) + t.next_at, (1 - t.turn) * t.tiles * S
+        address, target = integers(t.address) + place, integers(t.target) + place
         begin, end = read_samples(t.next_size, t)
         for k in range(begin, end):
             o = order[k]

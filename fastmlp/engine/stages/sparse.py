@@ -145,8 +145,8 @@ def make_sparse_update(kind, raw_kind, row, optimizer):
                     a = (t.turn * T + i) * S
                     if not is_cached(t, size):
                         ahead, j_ahead = (i + 1, j) if i + 1 < tiles else (0, j + CHUNK)
-                        first = (t.turn * T + ahead) * S
-                        fetch_tile(t, first, tile_size(size, ahead), j_ahead, least(j_ahead + CHUNK, d))
+                        begin = (t.turn * T + ahead) * S
+                        fetch_tile(t, begin, tile_size(size, ahead), j_ahead, least(j_ahead + CHUNK, d))
                     h_new = first_layer.sparse_gradient(
                         j, least(j + CHUNK, d), integers(t.mask) + a * t.words, integers(t.address) + a, raw,
                         base, scale, two(deltas + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G,

@@ -55,8 +55,8 @@ def make_product(kind, below_row, row):
         begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
-            k = i * S + first
+            k0, count = within(i, begin, end)
+            k = i * S + k0
             for q in range(layer.in_panels):
                 a, units = q * T * S + k, least(below_row, layer.in_units - q * below_row)
                 M, A, W = integers(below.M) + a, inputs(below.A) + a, rows(layer.W) + q * below_row
@@ -99,9 +99,9 @@ def make_activate(kind, row, activation):
         p0, p1 = layer_panels(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
+            k0, count = within(i, begin, end)
             for p in range(p0, p1):
-                a = (p * t.tiles + i) * S + first
+                a = (p * t.tiles + i) * S + k0
                 units = least(row, layer.units - p * row)
                 activate_tile(count, units, rows(layer.A) + a, integers(layer.M) + a, function, active)
 
@@ -166,9 +166,9 @@ def make_gather(kind, row):
         begin, end = whole_samples(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
+            k0, count = within(i, begin, end)
             for p in range(P):
-                k = (p * T + i) * S + first
+                k = (p * T + i) * S + k0
                 add_halves(
                     count, least(r1 - r0, most), least(r3 - r2, most), P * T * S, Z0 + k, Z1 + k, rows(layer.b) + p,
                     rows(layer.A) + k,
@@ -190,8 +190,8 @@ def make_backward(kind, below_row, row):
         q0, q1 = layer_panels(below, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
-            k = i * S + first
+            k0, count = within(i, begin, end)
+            k = i * S + k0
             for q in range(q0, q1, 2):
                 out = two(outputs(below.D) + k, q, q1, T * S)
                 for p in range(layer.panels):
@@ -214,9 +214,9 @@ def make_chain(kind, row, activation):
         p0, p1 = layer_panels(layer, t)
         i0, i1 = tiles_of(begin, end)
         for i in range(i0, i1):
-            first, count = within(i, begin, end)
+            k0, count = within(i, begin, end)
             for p in range(p0, p1):
-                a = (p * t.tiles + i) * S + first
+                a = (p * t.tiles + i) * S + k0
                 chain_tile(count, rows(layer.kept if of_input else layer.A) + a, rows(layer.D) + a, slope)
 
     return chain
@@ -250,14 +250,14 @@ def make_update(kind, below_row, row, optimizer):
             if narrow and P == 1:
                 for i in range(tiles):
                     single_gradient(
-                        units, tile_size(size, i), A + i * S, D + i * S, W, rows(t.G), i == 0, i == tiles - 1, step,
+                        tile_size(size, i), units, A + i * S, D + i * S, W, rows(t.G), i == 0, i == tiles - 1, step,
                         layer.state, rate, t.decay,
                     )  # fmt: skip
             else:
                 for p in range(0, P, 2):
                     for i in range(tiles):
                         gradient(
-                            units, tile_size(size, i), samples + i * S, A + i * S, two(D + i * S, p, P, T * S),
+                            tile_size(size, i), units, samples + i * S, A + i * S, two(D + i * S, p, P, T * S),
                             two(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
                         )  # fmt: skip
             for p in range(P):
