@@ -10,17 +10,16 @@ import argparse
 import os
 import threading
 from collections import Counter, defaultdict
-from inspect import signature
 
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 import numpy as np
 
-import fastmlp
 from fastmlp.datasets import load_mnist
 from fastmlp.engine.simd import python_memory
 from fastmlp.engine.simd.python_memory import Pointer
 from fastmlp.engine.trainer import Engine
+from fastmlp.options import read_options
 from fastmlp.preparation import prepare
 
 LINE = 64
@@ -97,10 +96,8 @@ def arrays_of(workspace):
 def count_crossings(hidden, batch, threads):
     """Return {array: lines that cross to a thread in a batch, on average over the threads}, after two batches."""
     X, y = load_mnist(3 * batch)
-    defaults = {name: p.default for name, p in signature(fastmlp.train).parameters.items()}
-    names = set(signature(prepare).parameters) - {"X", "y"}
-    options = {name: defaults[name] for name in names} | {"hidden": hidden, "batch_size": batch, "num_threads": threads}
-    problem, _, start, _ = prepare(X, y, **options)
+    options = read_options({"hidden": hidden, "batch_size": batch, "num_threads": threads})
+    problem, _, start, *_ = prepare(X, y, options)
     watch = Watch()
     engine = Engine(problem, start)
     order = np.arange(2 * batch)

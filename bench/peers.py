@@ -101,13 +101,8 @@ class Fastmlp:
         )
         self._trainer = make_trainer(problem, start, backend)
         self.path = self._trainer.description
+        self.threads = self._trainer.num_threads
         self._rng, self._n = np.random.default_rng(0), len(y)
-
-    @property
-    def threads(self) -> int | None:
-        """How many threads the compiled path says it uses."""
-        count, _, what = self.path.rpartition(", ")[2].partition(" ")
-        return int(count) if what.startswith("thread") else None
 
     def order(self) -> NDArray[np.int64]:
         return self._rng.permutation(self._n)

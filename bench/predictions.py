@@ -42,7 +42,7 @@ def prediction_calls(many: int) -> dict[tuple[str, str], Call]:
 def _call_alone(model: Any, row: Any) -> Call:
     """The compiled call that `predict` makes for one row, without what Python does before and after."""
     model.predict(row)  # from now on the row and the parameters lie where the stages read them
-    reader = model._predictor._memory.readers[row.dtype]
+    reader = model._inference._predictor._memory.readers[row.dtype]
     [(workspace, _)] = reader._workspaces.values()
     workspace.run(len(row))
     (_, _, schedule), table = workspace._schedule_tables[0], workspace._tables[0]

@@ -1,4 +1,4 @@
-"""What `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning-rate schedules, a log.
+"""Callbacks, which `fastmlp.train` calls after each epoch: early stopping, checkpoints, learning rates, a log.
 
 A callback is anything callable as ``callback(model, history)``; `model` is the network as the epoch left it, with
 parameters of its own, and `history` the record up to this epoch, the same object throughout. A return value of True,
@@ -35,9 +35,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastmlp.checks import check_choice, check_flag, check_integer, check_number
 from fastmlp.history import History
 from fastmlp.network import MLP
-from fastmlp.validation import check_choice, check_flag, check_integer, check_number
 
 Callback = Callable[[MLP, History], object]
 
@@ -46,7 +46,7 @@ MONITORS = ("loss", "val_loss", "val_accuracy")
 
 
 class Training:
-    """A training, as callbacks steer it.
+    """A training, as callbacks steer it; it owns the learning rate, which the trainer is told before each epoch.
 
     Parameters
     ----------

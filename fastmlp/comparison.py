@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmlp.checks import check_integer
 from fastmlp.names import answers_by_name
-from fastmlp.preparation import BACKENDS, make_trainer, prepare
+from fastmlp.options import BACKENDS, read_options
+from fastmlp.preparation import make_trainer, prepare
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
 from fastmlp.reference.backpropagation import forward
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import flatten, layer_views
-from fastmlp.validation import check_integer
 
 if TYPE_CHECKING:
     from fastmlp.display import ComparisonDisplay
@@ -47,12 +48,12 @@ class Difference(NamedTuple):
     absolute: float
     """The largest |jit - reference|."""
     relative: float
-    """The same over the largest |reference| of that array."""
+    """The absolute difference divided by the largest |reference| of that array."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found; prints as a table.
+    """The result of `compare`; it prints as a table.
 
     Attributes
     ----------
@@ -203,22 +204,17 @@ def compare(
     >>> report.ok
     True
     """
-    problem, _, start, orders = prepare(
-        X, y, hidden=hidden, activation=activation, loss=loss, init=init, optimizer=optimizer, lr=lr,
-        momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, batch_size=batch_size, normalize=normalize,
-        normalize_targets=normalize_targets, sample_weight=sample_weight, dtype=dtype, num_threads=num_threads,
-        seed=seed, params=params,
-    )  # fmt: skip
+    options = read_options(locals())
     counts = _check_steps(steps)
-    num_epochs = check_integer("num_epochs", num_epochs)
+    problem, _, start, orders, *_ = prepare(X, y, options, sample_weight=sample_weight, params=params)
     n = problem.X.shape[0]
     batch = min(problem.batch_size, n)
     rows = batch * (counts[-1] + 1)
-    drawn = [orders.permutation(n) for _ in range(max(num_epochs, -(-rows // n)))]
+    drawn = [orders.permutation(n) for _ in range(max(options.num_epochs, -(-rows // n)))]
     with np.errstate(over="ignore", invalid="ignore"):
         differences = _compare_numbers(problem, start, counts, np.concatenate(drawn)[:rows].reshape(-1, batch))
     trainers = {name: make_trainer(problem, start, name) for name in BACKENDS}
-    losses, seconds = _race(trainers, drawn[:num_epochs])
+    losses, seconds = _race(trainers, drawn[: options.num_epochs])
     return Comparison(
         f"{problem.architecture} in {problem.dtype} on {n:,} samples",
         trainers["jit"].description,

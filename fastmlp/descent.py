@@ -56,6 +56,7 @@ class Descent:
     """
 
     compile_seconds = 0.0
+    num_threads: int | None = None
     schedule = ""
     predictor = None
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastmlp.callbacks import Training
+from fastmlp.checks import check_choice, check_init, check_integer
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.training import train
-from fastmlp.validation import check_choice, check_init, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,9 +28,9 @@ class Row(NamedTuple):
     depth: int
     """Hidden layers."""
     layer: int
-    """From 1, the first, to depth + 1."""
+    """The number of the layer, from 1, the first, to depth + 1."""
     epoch: int
-    """From 1; there the network is as it was initialised."""
+    """The number of the epoch, from 1; at its beginning the network is as it was initialised."""
     gradient_magnitude: float
     """Mean |∂loss/∂W| on the epoch's first batch."""
     loss: float
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 class GradientFlow:
-    """What `gradient_flow` measured.
+    """The result of `gradient_flow`.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ def gradient_flow(
     """
     chosen_depths = [check_integer("depths", depth) for depth in _listed("depths", depths)]
     names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
-    chosen_inits = [check_init(init, "inits") for init in _listed("inits", inits)]
+    chosen_inits = [check_init("inits", init) for init in _listed("inits", inits)]
     width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
     callbacks = options.get("callbacks", ())
     if options.get("validation_data") is None and options.get("validation_split") is None:

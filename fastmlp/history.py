@@ -1,4 +1,4 @@
-"""What happened during a training, epoch by epoch."""
+"""The record of a training, epoch by epoch."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What other libraries call things, and what they are called here."""
+"""The names that other libraries have for arguments and values, for error messages that tell the name here."""
 
 import difflib
 import functools

@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastmlp.validation import Features, check_choice, is_sparse
-
-KINDS = ("auto", "unit", "zscore")
+from fastmlp.validation import Features, is_sparse
 
 BRIGHT, WHITE = 127, 255
 """Pixels are whole numbers up to WHITE, and some of them are above BRIGHT."""
@@ -27,7 +25,7 @@ class Normalization(NamedTuple):
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
     description: str = ""
-    """What is done to features and why, in a few words for the user."""
+    """A few words that tell the user how numbers are scaled, and why."""
 
     def apply(self, X: Features, dtype: DTypeLike) -> NDArray[Any]:
         """Return the normalised rows as a dense array of `dtype`, never X itself when anything changes.
@@ -71,10 +69,9 @@ IDENTITY = Normalization(np.zeros(()), np.ones(()))
 
 
 def learn_normalization(kind: str | None, X: Features) -> Normalization:
-    """Return the normalisation that `train(normalize=kind)` means for training rows X (n, d)."""
+    """Return the normalisation that `train(normalize=kind)`, "auto", "unit" or "zscore", means for rows X (n, d)."""
     if kind is None:
         return IDENTITY
-    check_choice("normalize", kind, KINDS)
     if kind == "unit" or (kind == "auto" and _are_pixels(X)):
         return Normalization(np.zeros(()), np.full((), float(WHITE)), f"features divided by {WHITE}")
     if is_sparse(X):

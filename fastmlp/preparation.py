@@ -1,32 +1,31 @@
-"""From what a user passes to a problem and its start: the same for training and for comparing the two paths."""
+"""Turns what a user passes into a training problem and its start, for training and for comparing backends alike."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.forks import held_off
-from fastmlp.normalization import check_normalization, learn_normalization
-from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
-from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.holdout import hold_out
+from fastmlp.normalization import (
+    Normalization,
+    check_normalization,
+    learn_normalization,
+    standardize_targets,
+)
+from fastmlp.options import Options
+from fastmlp.problem import Architecture, Optimizer, Problem, Samples, Trainer
 from fastmlp.reference.parameters import flatten, initialize
 from fastmlp.targets import Coding, learn_coding
 from fastmlp.validation import (
-    check_choice,
-    check_dtype,
     check_features,
-    check_flag,
-    check_hidden,
-    check_init,
-    check_integer,
-    check_number,
     check_params,
     check_sample_weight,
+    check_targets,
+    get_feature_names,
 )
-
-BACKENDS = ("jit", "reference")
 
 SGD_LR = {"cross_entropy": 0.1, "binary_cross_entropy": 0.1, "mean_squared_error": 0.015}
 ADAM_LR = 0.001
@@ -37,79 +36,107 @@ too noisy for steps of its rate."""
 
 
 class Preparation(NamedTuple):
-    """A problem, ready for either backend."""
+    """A problem, ready for either backend, and what `fastmlp.train` needs besides."""
 
     problem: Problem
     coding: Coding
     start: NDArray[Any]
     """The flat parameter vector to start from."""
     orders: np.random.Generator
-    """Of the rows' permutations."""
+    """The generator that permutes the rows before each epoch."""
+    validation: Samples | None
+    """The samples on which the loss and the score of every epoch are taken."""
+    feature_names: NDArray[Any] | None
 
 
 def prepare(
     X: ArrayLike,
     y: ArrayLike,
+    options: Options,
     *,
-    hidden: int | Sequence[int],
-    activation: str,
-    loss: str,
-    init: str | float,
-    optimizer: str,
-    lr: float | None,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    batch_size: int | None,
-    normalize: str | None,
-    normalize_targets: bool,
-    sample_weight: ArrayLike | None,
-    dtype: DTypeLike,
-    num_threads: int | None,
-    seed: int | None,
-    params: Sequence[tuple[ArrayLike, ArrayLike]] | None,
+    sample_weight: ArrayLike | None = None,
+    params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    validation_data: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Preparation:
-    """Check the arguments that `fastmlp.train` explains, and return what they mean.
+    """Check the arrays that `fastmlp.train` explains, and return what they mean.
+
+    Each is checked and encoded once; rows that are held out for validation are chosen among the codes.
 
     Raises
     ------
     ValueError, TypeError
         If an argument is unfit; the message names it.
     """
+    init_seed, order_seed, holdout_seed = np.random.SeedSequence(options.seed).spawn(3)
+    names = get_feature_names(X)
     features = check_features(X)
     n, d = features.shape
-    coding = learn_coding(y, n, loss, check_flag("normalize_targets", normalize_targets))
-    architecture = Architecture(
-        (d, *check_hidden(hidden), coding.outputs), check_choice("activation", activation, ACTIVATIONS), coding.loss
-    )
-    normalization = learn_normalization(normalize, features)
-    if batch_size is None:
-        batch_size = default_batch_size(n, coding.loss)
-    problem = Problem(
+    targets = check_targets(y, n)
+    coding = learn_coding(targets, options.loss)
+    samples = Samples(features, targets, coding.encode(targets), check_sample_weight(sample_weight, n))
+    validation = None
+    if options.validation_split is not None:
+        if validation_data is not None:
+            raise ValueError("validation_split must be None where validation_data is given, got both")
+        rng = np.random.default_rng(holdout_seed)
+        samples, validation = hold_out(options.validation_split, samples, coding.classes is not None, rng)
+    elif validation_data is not None:
+        validation = _read_validation(validation_data, d, names, coding)
+    if coding.is_regression and options.normalize_targets:
+        coding = coding._replace(scaling=standardize_targets(samples.codes))
+        samples = _scale_codes(samples, coding.scaling)
+        validation = None if validation is None else _scale_codes(validation, coding.scaling)
+    problem = _make_problem(samples, coding, options)
+    if params is None:
+        start = initialize(problem.architecture.widths, options.init, np.random.default_rng(init_seed))
+    else:
+        start = flatten(check_params(params, problem.architecture.widths))
+    _check_size("init must give weights" if params is None else "params must hold numbers", start, problem.dtype)
+    return Preparation(problem, coding, start, np.random.default_rng(order_seed), validation, names)
+
+
+def _read_validation(
+    validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
+) -> Samples:
+    try:
+        X, y = validation_data
+    except (TypeError, ValueError):
+        raise TypeError("validation_data must be a pair (X, y)") from None
+    features = check_features(X, "validation_data: X", d, feature_names)
+    name = "validation_data: y"
+    targets = check_targets(y, features.shape[0], name)
+    return Samples(features, targets, coding.encode(targets, name), None)
+
+
+def _scale_codes(samples: Samples, scaling: Normalization) -> Samples:
+    return samples._replace(codes=scaling.apply(samples.codes, np.float64))
+
+
+def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem:
+    """Return the problem of training on some samples, after a look at whether its dtype can hold their numbers."""
+    features, codes, dtype = samples.X, samples.codes, options.dtype
+    n, d = features.shape
+    normalization = learn_normalization(options.normalize, features)
+    check_normalization(normalization, features, dtype)
+    if codes.ndim == 2:
+        _check_size("y must hold numbers", codes, dtype)
+    rule, lr = options.optimizer, options.lr
+    if lr is None:
+        lr = default_lr(rule, coding.loss, options.momentum, lambda: normalization.squared_length(features))
+    if options.momentum:
+        rule = "nesterov" if options.nesterov else "momentum"
+    return Problem(
         X=features,
-        codes=coding.encode(y, n),
-        sample_weight=check_sample_weight(sample_weight, n),
+        codes=codes,
+        sample_weight=samples.sample_weight,
         normalization=normalization,
-        architecture=architecture,
-        optimizer=_check_optimizer(
-            optimizer, lr, momentum, nesterov, weight_decay, coding.loss, lambda: normalization.squared_length(features)
-        ),
-        batch_size=check_integer("batch_size", batch_size),
-        dtype=check_dtype("dtype", dtype),
-        num_threads=None if num_threads is None else check_integer("num_threads", num_threads),
+        architecture=Architecture((d, *options.hidden, coding.outputs), options.activation, coding.loss),
+        optimizer=Optimizer(rule, lr, options.momentum, options.weight_decay),
+        batch_size=default_batch_size(n, coding.loss) if options.batch_size is None else options.batch_size,
+        dtype=dtype,
+        num_threads=options.num_threads,
         target_scale=coding.scaling.scale,
     )
-    check_normalization(problem.normalization, features, problem.dtype)
-    if problem.codes.ndim == 2:
-        _check_size("y must hold numbers", problem.codes, problem.dtype)
-    init_seed, order_seed, _ = seed_sequences(seed)
-    scale = check_init(init)
-    if params is None:
-        start = initialize(architecture.widths, scale, np.random.default_rng(init_seed))
-    else:
-        start = flatten(check_params(params, architecture.widths))
-    _check_size("init must give weights" if params is None else "params must hold numbers", start, problem.dtype)
-    return Preparation(problem, coding, start, np.random.default_rng(order_seed))
 
 
 def make_trainer(
@@ -144,36 +171,6 @@ def default_lr(optimizer: str, loss: str, momentum: float, squared_length: Calla
     if loss == "mean_squared_error":
         lr = min(lr, 1 / max(1, squared_length()))
     return lr * (1 - momentum)
-
-
-def _check_optimizer(
-    name: str,
-    lr: float | None,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    loss: str,
-    squared_length: Callable[[], float],
-) -> Optimizer:
-    check_choice("optimizer", name, ("sgd", "adam"))
-    momentum = check_number("momentum", momentum, 0.0, 1.0)
-    check_flag("nesterov", nesterov)
-    if name == "adam" and (momentum or nesterov):
-        raise ValueError(f"momentum and nesterov belong to optimizer='sgd', got momentum={momentum:g} with 'adam'")
-    if nesterov and not momentum:
-        raise ValueError("nesterov=True needs a momentum above 0, got 0")
-    lr = default_lr(name, loss, momentum, squared_length) if lr is None else check_number("lr", lr, 0.0, low_open=True)
-    if momentum:
-        name = "nesterov" if nesterov else "momentum"
-    return Optimizer(name, lr, momentum, check_number("weight_decay", weight_decay, 0.0))
-
-
-def seed_sequences(seed: int | None) -> list[np.random.SeedSequence]:
-    """Return the seeds of the initial parameters, the permutations and the choice of validation rows.
-
-    Starting from given parameters, or holding rows out, leaves the others as they were.
-    """
-    return np.random.SeedSequence(None if seed is None else check_integer("seed", seed, minimum=0)).spawn(3)
 
 
 def _check_size(wanted: str, values: NDArray[Any], dtype: np.dtype[Any]) -> None:

@@ -14,7 +14,7 @@ RAW_TYPES = ("uint8", "float32", "float64")
 
 
 class Architecture(NamedTuple):
-    """What a network computes from its parameters."""
+    """The function that a network computes from its parameters."""
 
     widths: tuple[int, ...]
     """(d, h1, ..., k)."""
@@ -25,8 +25,24 @@ class Architecture(NamedTuple):
         return f"{'-'.join(map(str, self.widths))}, {self.activation}, {self.loss}"
 
 
+class Samples(NamedTuple):
+    """Rows of features and what is known of them, checked and encoded."""
+
+    X: Features
+    targets: NDArray[Any]
+    """y as it came, (n,) or (n, k)."""
+    codes: NDArray[Any]
+    """Class numbers (n,) int64 for cross-entropy, otherwise float64 targets (n, k)."""
+    sample_weight: NDArray[np.float64] | None
+
+    def select(self, rows: NDArray[np.int64]) -> "Samples":
+        """Return some of the samples."""
+        weights = self.sample_weight
+        return Samples(self.X[rows], self.targets[rows], self.codes[rows], None if weights is None else weights[rows])
+
+
 class Optimizer(NamedTuple):
-    """Which update rule, with its settings."""
+    """An update rule and its settings; `lr` is the learning rate that a trainer starts with."""
 
     name: str
     """A name of `fastmlp.reference.optimizers.OPTIMIZERS`."""
@@ -36,7 +52,7 @@ class Optimizer(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What training data were like in memory, as far as it decides how the compiled path reads others."""
+    """The form of the training data in memory, by which the compiled path reads other data, too."""
 
     raw: str
     """The type in which features were read, of RAW_TYPES."""
@@ -47,7 +63,7 @@ class Reading(NamedTuple):
 
     @property
     def form(self) -> str:
-        """Of the first layer: "csr", "dense", or "sparse" for dense data that are read for what differs from `base`."""
+        """The form of the first layer: "csr", "dense", or "sparse", which reads only values that differ from `base`."""
         return "csr" if self.is_sparse else "dense" if self.base is None else "sparse"
 
 
@@ -66,7 +82,7 @@ class Problem:
     dtype: np.dtype[Any]
     num_threads: int | None
     target_scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
-    """What 1 stands for among the codes of each output (k,) or of all (); losses are in the units of y."""
+    """The unit of the codes, in units of y, of each output (k,) or of all (); losses are in the units of y."""
 
     @property
     def target_units(self) -> tuple[NDArray[np.float64], float]:
@@ -85,9 +101,11 @@ class Trainer(Protocol):
 
     compile_seconds: float
     description: str
-    """Which path runs and why, in a few words for the user."""
+    """A few words that tell the user which path runs, and why."""
+    num_threads: int | None
+    """How many threads run an epoch, where the trainer decides that; else None."""
     schedule: str
-    """What each thread does in a batch, line by line, where that is known."""
+    """The operations of each thread in a batch, line by line; empty if they are not known."""
     predictor: Any
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float

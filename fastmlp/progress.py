@@ -1,4 +1,4 @@
-"""What a training prints while it runs."""
+"""The output of a training while it runs: a bar, or a line for each epoch."""
 
 import sys
 import warnings

@@ -31,7 +31,7 @@ _MEMBERS = ("about", "params", "shift", "scale", "classes", "base", "target_shif
 
 
 class Parts(NamedTuple):
-    """What a network consists of."""
+    """All parts of a network that a file keeps."""
 
     params: NDArray[Any]
     architecture: Architecture
@@ -39,7 +39,7 @@ class Parts(NamedTuple):
     coding: Coding
     history: History
     reading: Reading | None
-    """What its training data were like, if the compiled path trained it."""
+    """The form of its training data, if the compiled path trained it."""
     feature_names: NDArray[Any] | None
     table: TableEncoder | None
 
@@ -198,7 +198,7 @@ def _check_normalization(shift: NDArray[Any], scale: NDArray[Any], d: int, of: s
 
 
 def _check_scaling(about: dict[str, Any], architecture: Architecture, arrays: dict[str, NDArray[Any]]) -> Normalization:
-    """Of a regression's targets, which older formats leave as they are."""
+    """Return the scaling of a regression's targets; older formats have none."""
     found = [name for name in ("target_shift", "target_scale") if name in arrays]
     if architecture.loss != "mean_squared_error" or about["format_version"] < 3:
         _require(not found, f"it has {' and '.join(found)}, which its loss or its format has no use for")

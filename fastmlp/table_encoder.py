@@ -31,7 +31,7 @@ class Categories(NamedTuple):
 
 
 class TableEncoder(NamedTuple):
-    """What makes features (n, d) of a table whose columns are found by name."""
+    """An encoder that turns a table into features (n, d); it finds the columns by name."""
 
     columns: tuple[Numbers | Categories, ...]
     label: str | None

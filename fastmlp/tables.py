@@ -19,7 +19,7 @@ ENDINGS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
 MISSING = ("", "?", "-", ".", "na", "n/a", "#n/a", "<na>", "nan", "null", "none")
 """Texts that stand for no value, in upper or lower case."""
 FEW = 20
-"""So many different texts in a column are categories, whatever they look like."""
+"""A column with at most so many different texts holds categories, whatever the texts look like."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = r"(?i)^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$|^[+-]?(inf|infinity)$"
 _DECIMAL_COMMA = r"(?i)^[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?$"
@@ -68,7 +68,7 @@ class Table:
     columns: dict[str, Any]
     num_rows: int
     notes: tuple[str, ...] = ()
-    """What was left out, a sentence each."""
+    """A sentence for each column that was left out."""
     text: str | None = None
     """The whole file, unless it is Parquet."""
     delimiter: str = ","

@@ -3,11 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastmlp.normalization import IDENTITY, Normalization, standardize_targets
+from fastmlp.normalization import IDENTITY, Normalization
 from fastmlp.reference.losses import LOSSES
-from fastmlp.validation import check_choice, check_targets
 
 MANY_VALUES, ROWS_A_VALUE = 20, 5
 """More whole numbers than this, with fewer rows each on average, look like quantities, and others like labels."""
@@ -25,14 +24,21 @@ class Coding(NamedTuple):
     flat: bool
     """Whether targets without classes came as (n,) and predictions are to have that shape."""
     scaling: Normalization = IDENTITY
-    """Of the targets of a regression, column by column: codes and logits are what it makes of y."""
+    """The scaling of a regression's targets, column by column: codes and logits are scaled, predictions are not."""
 
-    def encode(self, y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
-        """Return codes of y: class numbers (n,) int64 for cross-entropy, otherwise float64 targets (n, k)."""
-        array = check_targets(y, n, name)
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are numbers to come near to, rather than labels."""
+        return self.loss == "mean_squared_error"
+
+    def encode(self, targets: NDArray[Any], name: str = "y") -> NDArray[Any]:
+        """Return the codes of targets that `check_targets` returned.
+
+        They are class numbers (n,) int64 for cross-entropy, otherwise float64 numbers (n, k).
+        """
         if self.classes is None:
-            return self._encode_numbers(array, name)
-        codes = self._class_numbers(array, name)
+            return self._encode_numbers(targets, name)
+        codes = self._class_numbers(targets, name)
         return codes if self.loss == "cross_entropy" else codes.astype(np.float64)[:, None]
 
     def _encode_numbers(self, y: NDArray[Any], name: str) -> NDArray[Any]:
@@ -70,7 +76,7 @@ class Coding(NamedTuple):
 
     def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
         """Return predictions in the terms of y from logits (n, k)."""
-        if self.loss == "mean_squared_error":
+        if self.is_regression:
             y = self.scaling.undo(Z)
             return y[:, 0] if self.flat else y
         if self.loss == "cross_entropy":
@@ -83,16 +89,18 @@ class Coding(NamedTuple):
 
     def probabilities(self, Z: NDArray[Any]) -> NDArray[Any]:
         """Return probabilities from logits: (n, classes), or (n, k) for multilabel targets."""
-        if self.loss == "mean_squared_error":
+        if self.is_regression:
             raise TypeError("predict_proba needs a classifier, and this network was trained for regression")
         A = LOSSES[self.loss].output(Z)
         return np.hstack([1 - A, A]) if self.loss == "binary_cross_entropy" and self.classes is not None else A
 
 
-def learn_coding(y: ArrayLike, n: int, loss: str, normalize_targets: bool = True) -> Coding:
-    """Return the coding of training targets y under `loss`; "auto" decides between labels and numbers."""
-    check_choice("loss", loss, ("auto", *LOSSES))
-    array = check_targets(y, n)
+def learn_coding(array: NDArray[Any], loss: str) -> Coding:
+    """Return the coding of training targets that `check_targets` returned, those of a regression as they are.
+
+    `loss` is a name of LOSSES, or "auto", which decides between labels and numbers.
+    """
+    n = len(array)
     if loss == "auto":
         is_float = array.dtype.kind == "f"
         looks_one_hot = array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf" and _is_binary(array)
@@ -105,11 +113,7 @@ def learn_coding(y: ArrayLike, n: int, loss: str, normalize_targets: bool = True
         if len(classes) != 2:
             raise ValueError(f"y must hold two classes for loss='binary_cross_entropy', got {len(classes)}")
         return Coding(loss, 1, classes, flat=False)
-    coding = Coding(loss, array.size // n, None, flat=array.ndim == 1)
-    numbers = coding.encode(array, n)
-    if loss == "mean_squared_error" and normalize_targets:
-        return coding._replace(scaling=standardize_targets(numbers))
-    return coding
+    return Coding(loss, array.size // n, None, flat=array.ndim == 1)
 
 
 def _check_unambiguous(y: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What goes on in a network while it trains, layer by layer, seen on chosen batches."""
+"""Gradients, updates and activations of each layer, taken on chosen batches of a training."""
 
 import functools
 import math
@@ -13,9 +13,8 @@ from fastmlp.problem import Problem, Trainer
 from fastmlp.reference.backpropagation import deltas, forward, row_shares
 from fastmlp.reference.parameters import layer_views
 
-FIRST_EPOCH = "first_epoch"
 _SMALLEST_SQUARE = 1e-25
-"""Below it, what underflows in a sum of squares in float32 may count."""
+"""A sum of squares in float32 is exact enough above this; below it, squares that underflowed may matter."""
 
 
 class Tracker:
@@ -75,7 +74,7 @@ class Tracker:
 
 
 class _View(NamedTuple):
-    """What one batch shows: a number for each layer, for `zeros` and `silent` each hidden layer."""
+    """The figures of one batch: a number for each layer; `zeros` and `silent` have one for each hidden layer."""
 
     gradient_mean: list[float]
     gradient_rms: list[float]
@@ -83,7 +82,7 @@ class _View(NamedTuple):
     delta_mean: list[float]
     zeros: list[float]
     silent: list[NDArray[np.bool_]]
-    """Which units are 0 for every sample."""
+    """Of each hidden layer a mask (units,) of the units that are 0 for every sample."""
 
 
 def _look(problem: Problem, rows: NDArray[np.int64], before: NDArray[Any], after: NDArray[Any]) -> _View:

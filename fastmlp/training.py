@@ -1,35 +1,15 @@
 """`train`: check what the user passes, prepare the problem, run the epochs, return the network."""
 
-import time
-import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastmlp.callbacks import Callback, Training
-from fastmlp.history import History
-from fastmlp.holdout import hold_out
+from fastmlp.epochs import run_epochs
 from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
-from fastmlp.preparation import BACKENDS, make_trainer, prepare, seed_sequences
-from fastmlp.problem import Problem
-from fastmlp.progress import Progress
-from fastmlp.targets import Coding
-from fastmlp.tracking import FIRST_EPOCH, Tracker
-from fastmlp.validation import (
-    Features,
-    check_choice,
-    check_features,
-    check_flag,
-    check_integer,
-    check_verbose,
-    get_feature_names,
-)
-
-LARGE = 1e4
-"""Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
+from fastmlp.options import read_options
+from fastmlp.preparation import Preparation, prepare
 
 
 @answers_by_name
@@ -166,174 +146,21 @@ def train(
     >>> model.score(X[800:], y[800:]) > 0.75
     True
     """
-    feature_names = get_feature_names(X)
-    held = None
-    if validation_split is not None:
-        if validation_data is not None:
-            raise ValueError("validation_split must be None where validation_data is given, got both")
-        rng = np.random.default_rng(seed_sequences(seed)[2])
-        (X, y, sample_weight), held = hold_out(validation_split, X, y, sample_weight, loss, rng)
-    problem, coding, start, orders = prepare(
-        X, y, hidden=hidden, activation=activation, loss=loss, init=init, optimizer=optimizer, lr=lr,
-        momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, batch_size=batch_size, normalize=normalize,
-        normalize_targets=normalize_targets, sample_weight=sample_weight, dtype=dtype, num_threads=num_threads,
-        seed=seed, params=params,
-    )  # fmt: skip
-    architecture, features = problem.architecture, problem.X
-    n, d = features.shape
-    num_epochs = check_integer("num_epochs", num_epochs)
-    check_choice("backend", backend, BACKENDS)
-    check_choice("epoch_loss", epoch_loss, ("running", "full"))
-    check_flag("shuffle", shuffle)
-    _check_tracking(track_gradients)
-    check_verbose(verbose)
-    callbacks = _check_callbacks(callbacks)
-    validation: _Validation | None = None
-    if held is not None:
-        validation = _Validation(held.X, held.y, coding.encode(held.y, len(held.y)), held.sample_weight)
-    elif validation_data is not None:
-        validation = _check_validation(validation_data, d, feature_names, coding)
-
-    training = Training(num_epochs, problem.optimizer.lr, _monitors(validation is not None, coding))
-    for callback in callbacks:
+    options = read_options(locals())
+    listed = _check_callbacks(callbacks)
+    preparation = prepare(X, y, options, sample_weight=sample_weight, params=params, validation_data=validation_data)
+    training = Training(options.num_epochs, preparation.problem.optimizer.lr, _monitors(preparation))
+    for callback in listed:
         if hasattr(callback, "begin"):
             callback.begin(training)
-    tracker = Tracker(problem, track_gradients == FIRST_EPOCH) if track_gradients else None
-
-    # The network of the last whole epoch and the number of that epoch, in one name: a tuple is bound in one go, and
-    # an interrupt may come between any two calls. What else an unfinished epoch left behind is cut off at the end.
-    whole: tuple[MLP, int] | None = None
-    try:
-        with Progress(num_epochs, verbose) as progress:
-            trainer = make_trainer(problem, start, backend, progress.compiling)
-            history = History(compile_seconds=trainer.compile_seconds)
-            progress.begin(architecture, n, trainer, _notes(problem, coding))
-
-            def network(params: NDArray[Any]) -> MLP:
-                return MLP(
-                    params,
-                    architecture,
-                    problem.normalization,
-                    coding,
-                    history,
-                    trainer.predictor,
-                    feature_names=feature_names,
-                )
-
-            whole = network(trainer.params), 0
-            diverged = False
-            try:
-                for epoch in range(num_epochs):
-                    order = orders.permutation(n) if shuffle else np.arange(n)
-                    rate = trainer.lr = training.lr
-                    started = time.perf_counter()
-                    if tracker is None:
-                        value = trainer.run_epoch(order)
-                    else:
-                        value = tracker.run_epoch(trainer, order, epoch, whole[0].params)
-                    seconds = time.perf_counter() - started
-                    model = network(trainer.params)
-                    if epoch_loss == "full" and np.isfinite(value):
-                        value = _loss(model, features, problem)
-                    diverged = not (np.isfinite(value) and bool(np.all(np.isfinite(model.params))))
-                    if diverged:
-                        break
-                    results = () if validation is None else _evaluate(model, validation)
-                    history.loss.append(value)
-                    history.seconds.append(seconds)
-                    history.lr.append(rate)
-                    if tracker is not None:
-                        tracker.record(history)
-                    if results:
-                        history.val_loss.append(results[0])
-                        history.val_accuracy.extend(results[1:])
-                    whole = model, epoch + 1
-                    progress.epoch(history)
-                    stops = [_is_true(callback(model, history)) for callback in callbacks]
-                    if any(stops):
-                        progress.stopped(len(history), training.kept_epoch or len(history))
-                        break
-            except KeyboardInterrupt:
-                training.interrupted = True
-                progress.interrupted(training.kept_epoch or whole[1])
-        if diverged:
-            warnings.warn(
-                f"training diverged in epoch {whole[1] + 1}; the network of epoch "
-                f"{training.kept_epoch or whole[1]} is kept ({_cause(problem, start, rate)})",
-                RuntimeWarning,
-                stacklevel=3,  # of who called the decorated function
-            )
-    except KeyboardInterrupt:  # a second one, or one while the bar was closed
-        if whole is None:
-            raise
-        training.interrupted = True
-    while True:
-        try:
-            history._cut(whole[1])
-            return training.kept or whole[0]
-        except KeyboardInterrupt:  # what is left to do takes no time
-            continue
+    return run_epochs(preparation, options, training, listed)
 
 
-def _notes(problem: Problem, coding: Coding) -> list[str]:
-    """Say what is done to features and targets, where anything was to be decided."""
-    return [note for note in (problem.normalization.description, coding.scaling.description) if note]
-
-
-def _is_true(value: object) -> bool:
-    return isinstance(value, (bool, np.bool_)) and bool(value)
-
-
-def _cause(problem: Problem, start: NDArray[Any], lr: float) -> str:
-    """Say what most likely made a training diverge: the largest numbers it began with, or else its learning rate."""
-    targets = problem.codes if problem.codes.ndim == 2 else np.zeros(1)
-    sizes = {
-        "features": np.max(problem.normalization.largest(problem.X)),
-        "targets": np.max(np.abs(targets)),
-        "initial weights": np.max(np.abs(start)),
-    }
-    largest = max(sizes, key=lambda name: sizes[name])
-    if sizes[largest] > max(LARGE, lr):
-        return f"{largest} as large as {sizes[largest]:.3g} are the likely cause; a smaller scale may help"
-    return f"a smaller lr than {lr:g} may help"
-
-
-def _monitors(validates: bool, coding: Coding) -> tuple[str, ...]:
+def _monitors(preparation: Preparation) -> tuple[str, ...]:
     """Return by which figures of an epoch this training can be judged."""
-    if not validates:
+    if preparation.validation is None:
         return ("loss",)
-    return ("loss", "val_loss") if coding.loss == "mean_squared_error" else ("loss", "val_loss", "val_accuracy")
-
-
-def _loss(model: MLP, features: Features, problem: Problem) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return model._loss(model._logits(features), problem.codes, problem.sample_weight)
-
-
-class _Validation(NamedTuple):
-    """Rows by which every epoch is judged, checked and encoded."""
-
-    X: Features
-    y: ArrayLike
-    codes: NDArray[Any]
-    sample_weight: NDArray[np.float64] | None = None
-
-
-def _evaluate(model: MLP, rows: _Validation) -> tuple[float, ...]:
-    """Return the loss and, for classification, the accuracy."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        Z = model._logits(rows.X)
-        loss = model._loss(Z, rows.codes, rows.sample_weight)
-    if model._coding.loss == "mean_squared_error":
-        return (loss,)
-    return loss, model._score(Z, rows.y, rows.codes)
-
-
-def _check_tracking(track_gradients: bool | str) -> None:
-    if not isinstance(track_gradients, str):
-        check_flag("track_gradients", track_gradients)
-    elif track_gradients != FIRST_EPOCH:
-        raise ValueError(f"track_gradients must be True, False or {FIRST_EPOCH!r}, got {track_gradients!r}")
+    return ("loss", "val_loss") if preparation.coding.is_regression else ("loss", "val_loss", "val_accuracy")
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
@@ -344,14 +171,3 @@ def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
         if not callable(callback):
             raise TypeError(f"callbacks[{i}] must be callable as callback(model, history), got {callback!r}")
     return listed
-
-
-def _check_validation(
-    validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
-) -> _Validation:
-    try:
-        X, y = validation_data
-    except (TypeError, ValueError):
-        raise TypeError("validation_data must be a pair (X, y)") from None
-    features = check_features(X, "validation_data: X", d, feature_names)
-    return _Validation(features, y, coding.encode(y, features.shape[0], "validation_data: y"))

@@ -1,98 +1,15 @@
-"""Every check of what a user passes: one clear sentence that names the argument, what was expected and what came."""
+"""Checks of the arrays that a user passes: one sentence that names the argument, what was expected and what came."""
 
-import math
-import operator
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.ma import MaskedArray
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-from fastmlp.names import CHOICES, known_as
+from numpy.typing import ArrayLike, NDArray
 
 Features = Any
 """A checked feature matrix: a two-dimensional ndarray of a numeric dtype, or a scipy.sparse CSR array or matrix."""
-
-
-def check_choice(name: str, value: object, choices: Collection[str]) -> str:
-    """Return `value` if it is one of `choices`."""
-    if not isinstance(value, str) or value not in choices:
-        here = known_as(value.lower(), CHOICES) if isinstance(value, str) else None
-        answer = f"; here it is {here!r}" if here in choices else ""
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{answer}")
-    return value
-
-
-def check_dtype(name: str, value: DTypeLike, choices: Collection[str] = ("float32", "float64")) -> np.dtype[Any]:
-    """Return the NumPy dtype that `value` stands for, by name, type or dtype, if it is one of `choices`."""
-    try:
-        dtype = None if value is None else np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):
-        dtype = None
-    if dtype is None or dtype not in map(np.dtype, choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return dtype
-
-
-def check_integer(name: str, value: Any, minimum: int = 1) -> int:
-    """Return `value` as an int of at least `minimum`; Booleans and floats are refused."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {number}")
-    return number
-
-
-def check_number(name: str, value: Any, low: float, high: float = math.inf, *, low_open: bool = False) -> float:
-    """Return `value` as a finite float in [low, high), or in (low, high) with `low_open`."""
-    if not isinstance(value, (Real, np.number)) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or number < low or number >= high or (low_open and number == low):
-        bound = f"greater than {low:g}" if low_open else f"at least {low:g}"
-        below = "" if high == math.inf else f" and below {high:g}"
-        raise ValueError(f"{name} must be a finite number {bound}{below}, got {value!r}")
-    return number
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """Return `value` if it is a Boolean."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def check_verbose(value: Any) -> int:
-    """Return how much is printed: 0, 1, or 2 for details."""
-    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value == 2):
-        return int(value)
-    raise TypeError(f"verbose must be True, False or 2, got {value!r}")
-
-
-def check_hidden(hidden: Any) -> tuple[int, ...]:
-    """Return the hidden widths as a tuple of positive ints; a bare int is one layer."""
-    if isinstance(hidden, (int, np.integer)) and not isinstance(hidden, bool):
-        hidden = (hidden,)
-    is_sequence = isinstance(hidden, Sequence) or (isinstance(hidden, np.ndarray) and hidden.ndim > 0)
-    if isinstance(hidden, str) or not is_sequence:
-        raise TypeError(f"hidden must be a sequence of layer widths such as (256, 128), got {hidden!r}")
-    return tuple(check_integer(f"hidden[{i}]", width) for i, width in enumerate(hidden))
-
-
-def check_init(init: Any, name: str = "init") -> str | float:
-    """Return the initialisation: "he", "xavier", or a standard deviation."""
-    if isinstance(init, str):
-        return check_choice(name, init, ("he", "xavier"))
-    return check_number(name, init, 0.0, low_open=True)
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:

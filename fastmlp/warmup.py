@@ -6,14 +6,14 @@ from itertools import product
 
 from numpy.typing import DTypeLike
 
+from fastmlp.checks import check_choice, check_dtype, check_flag, check_hidden, check_integer
 from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-from fastmlp.validation import check_choice, check_dtype, check_flag, check_hidden, check_integer
 
 STAGES_AT_A_TIME = 32
-"""Between two moves of the bar."""
+"""The number of stages that are compiled between two steps of the progress bar."""
 
 
 def warmup(
@@ -61,7 +61,7 @@ def warmup(
 
     widths = (
         check_integer("num_features", num_features),
-        *check_hidden(hidden),
+        *check_hidden("hidden", hidden),
         check_integer("num_outputs", num_outputs),
     )
     architecture = Architecture(

@@ -11,7 +11,7 @@ import pytest
 
 import fastmlp
 from fastmlp.engine import workshop
-from fastmlp.preparation import BACKENDS
+from fastmlp.options import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
 if "PYTEST_XDIST_WORKER" in os.environ:

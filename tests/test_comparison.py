@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 import fastmlp
 from fastmlp import comparison, reference
 from fastmlp.descent import batch_gradients
+from fastmlp.options import read_options
 from fastmlp.preparation import make_trainer, prepare
 from fastmlp.reference.parameters import flatten, layer_views
 
@@ -36,13 +37,8 @@ def _wrong(monkeypatch):
 
 
 def problem_of(X, y, **options):
-    arguments = {
-        "hidden": (60, 40), "activation": "relu", "loss": "auto", "init": "he", "optimizer": "sgd", "lr": 0.1,
-        "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "batch_size": 64, "normalize": "auto",
-        "normalize_targets": True, "sample_weight": None, "dtype": "float32", "num_threads": None, "seed": 0,
-        "params": None,
-    }  # fmt: skip
-    return prepare(X, y, **arguments | options)
+    hyperparameters = read_options({"hidden": (60, 40), "lr": 0.1, "batch_size": 64, "seed": 0} | options)
+    return prepare(X, y, hyperparameters, sample_weight=options.get("sample_weight"))
 
 
 @pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-5), ("float64", 1e-13)])
@@ -75,7 +71,7 @@ def test_the_loss_curves_are_those_of_a_training(digits):
 def test_a_long_step_shows_the_gradient(digits, backend, optimizer):
     X, y = digits
     weights = np.random.default_rng(0).random(200)
-    problem, _, start, _ = problem_of(X, y, optimizer=optimizer, weight_decay=0.5, sample_weight=weights)
+    problem, _, start, *_ = problem_of(X, y, optimizer=optimizer, weight_decay=0.5, sample_weight=weights)
     rows = np.arange(40)
     _, wanted = batch_gradients(problem, start, rows, reference)
     found = comparison._gradients(backend, comparison._select(problem, rows), start.astype(np.float32))
@@ -86,7 +82,7 @@ def test_a_long_step_shows_the_gradient(digits, backend, optimizer):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_activations_of_the_compiled_path_are_read_off_its_stages(digits, monkeypatch, activation):
-    problem, _, start, _ = problem_of(*digits, activation=activation)
+    problem, _, start, *_ = problem_of(*digits, activation=activation)
     probe, params = comparison._select(problem, np.arange(40)), start.astype(np.float32)
     wanted = comparison._activations(make_trainer(problem, start, "reference"), probe, params)
     monkeypatch.setattr(comparison, "forward", None)

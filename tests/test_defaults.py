@@ -16,6 +16,7 @@ from fastmlp.callbacks import CosineDecay, EarlyStopping
 from fastmlp.holdout import hold_out
 from fastmlp.normalization import IDENTITY, learn_normalization, standardize_targets
 from fastmlp.preparation import default_batch_size, default_lr
+from fastmlp.problem import Samples
 from fastmlp.targets import learn_coding
 
 RNG = np.random.default_rng(0)
@@ -147,7 +148,7 @@ def test_both_backends_scale_alike(kind):
     X = csr_array(X) if kind == "csr" else X.astype(np.float32) if kind == "float32" else X
     y = (N[:, 0] + N[:, 3] > 0).astype(int)
     ours, wanted = (train(X, y, backend=backend, num_epochs=5) for backend in ("jit", "reference"))
-    assert np.any(wanted._normalization.scale != 1)
+    assert np.any(wanted._inference.normalization.scale != 1)
     assert_allclose(ours.params, wanted.params, rtol=1e-8, atol=1e-9)
     assert_allclose(ours.logits(X), wanted.logits(X), rtol=1e-8, atol=1e-9)
     assert ours.history.loss[-1] < ours.history.loss[0]
@@ -315,14 +316,14 @@ def test_small_tables_have_small_batches():
 def test_few_whole_floats_have_to_be_told_by_a_loss(values, repeats):
     y = np.repeat(np.arange(float(values)), repeats)
     with pytest.raises(ValueError, match=rf"got {values} different whole numbers as float64 .* pass loss='cross_ent"):
-        learn_coding(y, len(y), "auto")
-    assert len(learn_coding(y, len(y), "cross_entropy").classes) == values
-    assert learn_coding(y, len(y), "mean_squared_error").classes is None
+        learn_coding(y, "auto")
+    assert len(learn_coding(y, "cross_entropy").classes) == values
+    assert learn_coding(y, "mean_squared_error").classes is None
 
 
 @pytest.mark.parametrize("y", [np.arange(50.0), 1000.0 * np.arange(8), np.repeat([0.0, 0.5, 1.0], 30)], ids=str)
 def test_other_floats_are_quantities(y):
-    assert learn_coding(y, len(y), "auto").classes is None
+    assert learn_coding(y, "auto").classes is None
 
 
 def test_nan_among_targets_is_named_by_row():
@@ -383,15 +384,17 @@ def test_held_out_rows_are_seeded_stratified_and_disjoint():
     y = np.repeat(["a", "b", "c"], [200, 150, 50])
     X = np.arange(400.0)[:, None]
     weights = np.arange(400.0) + 1
-    halves = [hold_out(0.1, X, y, weights, "auto", np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    samples = Samples(X, y, np.unique(y, return_inverse=True)[1], weights)
+    halves = [hold_out(0.1, samples, True, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     for train_part, held in halves:
         assert_array_equal(np.sort(np.concatenate([train_part.X, held.X]), axis=0), X)
         for part in (train_part, held):
             rows = part.X[:, 0].astype(int)
             assert np.all(np.diff(rows) > 0)
-            assert_array_equal(part.y, y[rows])
+            assert_array_equal(part.targets, y[rows])
+            assert_array_equal(part.codes, samples.codes[rows])
             assert_array_equal(part.sample_weight, weights[rows])
-        counts = np.unique(held.y, return_counts=True)[1]
+        counts = np.unique(held.targets, return_counts=True)[1]
         assert np.all(np.abs(counts - [20, 15, 5]) <= 1)
         assert counts.sum() == 40
     assert_array_equal(halves[0][1].X, halves[1][1].X)
@@ -401,11 +404,20 @@ def test_held_out_rows_are_seeded_stratified_and_disjoint():
 def test_each_class_keeps_a_row_to_train_on():
     y = np.array([0, 0, 0, 1])
     for seed in range(20):
-        part, held = hold_out(0.9, np.arange(4.0)[:, None], y, None, "auto", np.random.default_rng(seed))
-        assert set(part.y) == {0, 1}
-        assert len(held.y) == 2
+        part, held = hold_out(0.9, Samples(np.arange(4.0)[:, None], y, y, None), True, np.random.default_rng(seed))
+        assert set(part.codes) == {0, 1}
+        assert len(held.codes) == 2
     with pytest.raises(ValueError, match=r"^validation_split must leave each class a row to train on, .* only 2 rows"):
-        hold_out(0.5, np.eye(2), [0, 1], None, "auto", np.random.default_rng(0))
+        hold_out(0.5, Samples(np.eye(2), np.arange(2), np.arange(2), None), True, np.random.default_rng(0))
+
+
+def test_a_row_with_a_weight_is_left_to_train_on():
+    weights = np.zeros(4)
+    samples = Samples(np.eye(4), np.arange(4.0), np.arange(4.0)[:, None], weights)
+    _, held = hold_out(0.2, samples._replace(sample_weight=None), False, np.random.default_rng(0))
+    weights[int(held.targets[0])] = 1
+    with pytest.raises(ValueError, match=r"^validation_split must leave a row to train on whose sample_weight is pos"):
+        hold_out(0.2, samples, False, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", ["labels", "one-hot", "regression", "multilabel"])
@@ -418,11 +430,12 @@ def test_a_training_on_some_rows_is_judged_by_the_others(kind, sparse, backend):
     weights = RNG.random(400)
     ours = train(X, y, validation_split=0.2, sample_weight=weights, backend=backend, **options)
     rng = np.random.default_rng(np.random.SeedSequence(5).spawn(3)[2])
-    part, held = hold_out(0.2, X, y, weights, options.get("loss", "auto"), rng)
+    coding = learn_coding(y, options.get("loss", "auto"))
+    part, held = hold_out(0.2, Samples(X, y, coding.encode(y), weights), coding.classes is not None, rng)
     assert held.X.shape == (80, 6)
-    same = train(part.X, part.y, sample_weight=part.sample_weight, backend=backend, **options)
+    same = train(part.X, part.targets, sample_weight=part.sample_weight, backend=backend, **options)
     assert_array_equal(ours.params, same.params)
-    assert_allclose(ours.history.val_loss[-1], same.loss(held.X, held.y, held.sample_weight), rtol=1e-12)
+    assert_allclose(ours.history.val_loss[-1], same.loss(held.X, held.targets, held.sample_weight), rtol=1e-12)
     assert len(ours.history.val_accuracy) == (0 if kind == "regression" else 2)
 
 

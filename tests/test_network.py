@@ -176,7 +176,7 @@ def test_a_copy_is_the_same_network(how, predicted, backend, tmp_path):
 def test_a_copy_is_predicted_with_on_the_compiled_path(monkeypatch):
     model = fit(CODES, backend="jit")
     wanted = model.logits(X)
-    monkeypatch.setattr("fastmlp.network.logits", lambda *_: pytest.fail("NumPy computes this"))
+    monkeypatch.setattr("fastmlp.inference.logits", lambda *_: pytest.fail("NumPy computes this"))
     assert_array_equal(pickle.loads(pickle.dumps(model)).logits(X), wanted)
 
 
@@ -319,8 +319,7 @@ wanted = model.logits(X)
 there, here = os.pipe()
 child = os.fork()
 if not child:
-    network = type(model)(2 * model.params, model._architecture, model._normalization, model._coding, model.history,
-                          model._predictor)
+    network = type(model)(2 * model.params, model._inference, model._coding, model.history)
     network.logits(X)
     os.write(here, b"!")
     os._exit(0)
@@ -339,8 +338,7 @@ def test_a_prediction_that_is_interrupted_leaves_no_mixture(monkeypatch):
 
     model = fit(CODES, backend="jit")
     wanted = model.logits(X)
-    parts = model._architecture, model._normalization, model._coding, model.history, model._predictor
-    other = type(model)(2 * model.params, *parts)
+    other = type(model)(2 * model.params, model._inference, model._coding, model.history)
     packed = []
 
     def pack_biases(b, plan):

@@ -1,4 +1,4 @@
-"""The options of every command: each explained, its default told, and called as in Python."""
+"""The hyperparameters, told once: the functions and commands hold to the table, and commands explain each of theirs."""
 
 import argparse
 import inspect
@@ -8,6 +8,11 @@ import pytest
 import fastmlp
 from fastmlp.cli.options import training_options
 from fastmlp.cli.parser import make_parser
+from fastmlp.options import OPTIONS as HYPERPARAMETERS
+from fastmlp.options import Options, is_optional, read_options
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
 
 FUNCTIONS = {
     "train": fastmlp.train, "compare": fastmlp.compare, "gradients": fastmlp.gradient_flow, "warmup": fastmlp.warmup,
@@ -21,6 +26,80 @@ OPTIONS = [
     for action in command._actions
     if action.dest != "help"
 ]
+
+
+DATA = {"X", "y", "validation_data", "sample_weight", "params", "callbacks"}
+"""Arguments of `train` that are no hyperparameters."""
+OF_COMPARE = {"num_epochs": 5, "batch_size": 64}
+"""Where `compare` has a default of its own: few epochs, and batches of one size."""
+OF_COMMANDS = {("compare", "num_epochs"): 5, ("gradients", "num_epochs"): 3, ("gradients", "lr"): 0.1}
+
+
+def test_train_has_every_hyperparameter_with_its_default():
+    parameters = inspect.signature(fastmlp.train).parameters
+    assert set(parameters) == {*HYPERPARAMETERS, *DATA}
+    for name, option in HYPERPARAMETERS.items():
+        assert parameters[name].default == option.default, name
+        assert type(parameters[name].default) is type(option.default), name
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY, name
+
+
+def test_compare_has_the_same_defaults():
+    parameters = inspect.signature(fastmlp.compare).parameters
+    shared = set(parameters) & set(HYPERPARAMETERS)
+    assert set(HYPERPARAMETERS) - shared == {
+        "shuffle", "validation_split", "backend", "epoch_loss", "track_gradients", "verbose",
+    }  # fmt: skip
+    for name in shared:
+        assert parameters[name].default == OF_COMPARE.get(name, HYPERPARAMETERS[name].default), name
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "gradients", "warmup"])
+def test_commands_hold_to_the_table(command):
+    actions = [action for action in COMMANDS[command]._actions if action.dest in HYPERPARAMETERS]
+    assert {action.dest for action in actions} >= {"train": {"loss", "backend"}}.get(command, set())
+    for action in actions:
+        option = HYPERPARAMETERS[action.dest]
+        expected = {"hidden": "256,128", "seed": 0}.get(action.dest, option.default)
+        assert action.default == OF_COMMANDS.get((command, action.dest), expected), action.dest
+        if (command, action.dest) not in OF_COMMANDS:
+            assert action.help == option.metadata["help"]
+        if option.metadata["choices"] and command != "warmup":
+            assert set(action.choices) - {"none"} == set(option.metadata["choices"])
+
+
+def test_train_on_the_command_line_has_every_hyperparameter_that_is_explained():
+    named = {action.dest for action in COMMANDS["train"]._actions}
+    assert named & set(HYPERPARAMETERS) == {name for name, option in HYPERPARAMETERS.items() if option.metadata["help"]}
+
+
+def test_there_is_what_can_be_chosen():
+    choices = {name: option.metadata["choices"] for name, option in HYPERPARAMETERS.items()}
+    assert set(choices["activation"]) <= set(ACTIVATIONS)
+    assert set(choices["loss"]) - {"auto"} <= set(LOSSES)
+    assert set(choices["optimizer"]) <= set(OPTIMIZERS) - {"momentum", "nesterov"}
+
+
+def test_what_is_not_given_is_at_its_default():
+    options = read_options({"lr": 0.5, "X": "no hyperparameter"})
+    assert (options.lr, options.hidden, options.dtype, options.num_epochs) == (0.5, (256, 128), "float32", 20)
+    assert read_options({}) == Options(dtype=options.dtype)
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_each_is_checked_by_name(name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be "):
+        read_options({name: object()})
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_only_what_may_be_none_may_be_none(name):
+    if name in ("lr", "batch_size", "normalize", "validation_split", "num_threads", "seed"):
+        assert is_optional(name)
+        assert getattr(read_options({name: None}), name) is None
+    else:
+        with pytest.raises((ValueError, TypeError), match=f"^{name} must be .*got None"):
+            read_options({name: None})
 
 
 def test_every_command_is_there():

@@ -1,6 +1,8 @@
 """The package as a whole: what importing it costs, which names it has, whether its examples run."""
 
+import ast
 import doctest
+import graphlib
 import importlib
 import pkgutil
 import re
@@ -15,6 +17,7 @@ import fastmlp
 
 HEAVY = ("numpy", "numba", "scipy", "sklearn", "matplotlib", "llvmlite", "tqdm", "pandas")
 README = Path(__file__).parent.parent / "README.md"
+PACKAGE = Path(fastmlp.__file__).parent
 
 
 def modules_after(script):
@@ -28,6 +31,40 @@ def modules_after(script):
 
 def test_importing_loads_nothing_heavy():
     assert modules_after("import fastmlp; fastmlp.__version__; dir(fastmlp)") == set()
+
+
+def imports_of(path, modules):
+    """Which of our modules a source file imports: at its top, in functions and for types alike."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {
+                name if (name := f"{node.module}.{alias.name}") in modules else node.module for alias in node.names
+            }
+    return found & modules
+
+
+def import_graph():
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    return {module: imports_of(path, paths.keys()) - {module} for module, path in paths.items()}
+
+
+def test_imports_go_round_in_no_circle():
+    graph = import_graph()
+    assert "fastmlp.epochs" in graph["fastmlp.training"]
+    assert "fastmlp.display" in graph["fastmlp.history"]  # within a function
+    assert "fastmlp.engine.predictor" in graph["fastmlp.inference"]  # for types, and within a function
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # or a CycleError that names the circle
+
+
+def test_a_circle_of_imports_is_seen():
+    with pytest.raises(graphlib.CycleError, match=r"fastmlp\.display"):
+        graphlib.TopologicalSorter(import_graph() | {"fastmlp.display": {"fastmlp.history"}}).prepare()
 
 
 def test_the_check_of_loaded_modules_can_fail():

@@ -272,7 +272,7 @@ CRAFTED = [
     ({"about": {"widths": [4, 6, -5, 3]}}, "widths are"),
     ({"about": {"widths": [4, True, 5, 3]}}, "widths are"),
     ({"about": {"widths": [4, 10**30, 5, 3]}}, "params have shape"),
-    ({"about": {"activation": "gelu"}}, "activation 'gelu' is unknown"),
+    ({"about": {"activation": "maxout"}}, "activation 'maxout' is unknown"),
     ({"about": {"activation": ["relu"]}}, "activation .* is unknown"),
     ({"about": {"loss": "hinge"}}, "loss 'hinge' is unknown"),
     ({"about": {"loss": "mean_squared_error"}}, "3 classes where its loss and widths ask for 0"),
@@ -339,7 +339,7 @@ def test_loading_the_first_format(form, saved):
     others = {} if form == "sparse" else {"base": None}
     rewrite(saved, FIRST_FORMAT | {"reading": OLD_READING | {"form": form}}, **others)
     loaded = MLP.load(saved)
-    assert (loaded._reading.form, loaded._reading.raw) == (form, "float64")
+    assert (loaded._inference.reading.form, loaded._inference.reading.raw) == (form, "float64")
     assert_allclose(loaded.logits(SPARSE), wanted, rtol=1e-9, atol=1e-12)
 
 
@@ -459,7 +459,7 @@ def test_a_loaded_network_predicts_on_the_compiled_path_to_the_bit(data, optimiz
     model.save(tmp_path / "model.npz")
     loaded = MLP.load(tmp_path / "model.npz")
     wanted, few = model.logits(features), model.logits(features[:3])
-    monkeypatch.setattr("fastmlp.network.logits", lambda *_: pytest.fail("NumPy computes this"))
+    monkeypatch.setattr("fastmlp.inference.logits", lambda *_: pytest.fail("NumPy computes this"))
     assert loaded.logits(features).tobytes() == wanted.tobytes()
     assert loaded.logits(features[:3]).tobytes() == few.tobytes()
 
@@ -468,8 +468,7 @@ def test_feature_names_are_kept(tmp_path):
     names = ["wid\u00e9", "", "a b", "\N{SNOWMAN}"]
     model = fit(CODES)
     assert model.feature_names_in_ is None
-    parts = model._architecture, model._normalization, model._coding, model.history
-    named = MLP(model.params, *parts, feature_names=names)
+    named = MLP(model.params, model._inference, model._coding, model.history, feature_names=names)
     named.save(tmp_path / "model.npz")
     assert MLP.load(tmp_path / "model.npz").feature_names_in_.tolist() == names
     model.save(tmp_path / "model.npz")

@@ -239,7 +239,7 @@ wanted = one.logits(X[:50])
 there, back = os.pipe(), os.pipe()
 child = os.fork()
 if not child:
-    one._predictor.logits(two.params, X[:50])  # the same workspace, other weights
+    one._inference.logits(two.params, X[:50])  # the same workspace, other weights
     os.write(there[1], b"x")
     os.read(back[0], 1)
     os._exit(0)

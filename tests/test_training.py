@@ -17,11 +17,12 @@ from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastmlp
-from fastmlp import training
 from fastmlp.engine.features import most_frequent
+from fastmlp.inference import Inference
 from fastmlp.normalization import IDENTITY
-from fastmlp.preparation import BACKENDS
+from fastmlp.options import BACKENDS
 from fastmlp.problem import Architecture
+from fastmlp.progress import Progress
 from fastmlp.targets import Coding, learn_coding
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
@@ -171,7 +172,7 @@ def test_binary_cross_entropy_of_several_labels(dtype, blobs, backend):
 def test_whole_numbers_with_enough_rows_are_labels(values, rows):
     y = np.arange(rows) % values
     for labels in (y, y[:, None], y.astype(np.uint8), 7 * y):
-        coding = learn_coding(labels, rows, "auto")
+        coding = learn_coding(labels, "auto")
         assert coding.loss == "cross_entropy"
         assert len(coding.classes) == values
 
@@ -189,17 +190,18 @@ def test_whole_numbers_that_may_be_quantities_are_refused(values, rows, backend)
         with pytest.raises(ValueError, match=message):
             fit(X, numbers, backend=backend)
     for loss, classes in (("cross_entropy", values), ("mean_squared_error", 0)):
-        coding = learn_coding(y, rows, loss)
+        coding = learn_coding(y, loss)
         assert len(() if coding.classes is None else coding.classes) == classes
     for told in (y.astype(float), y.astype(str), np.eye(values, dtype=int)[y // 3]):
-        learn_coding(told, rows, "auto")
+        learn_coding(told, "auto")
 
 
 def test_the_loss_of_many_classes_takes_little_memory():
     k = 45_000
     coding = Coding("cross_entropy", k, np.arange(k), flat=False)
     params = np.random.default_rng(0).normal(size=3 * k)
-    model = fastmlp.MLP(params, Architecture((2, k), "relu", "cross_entropy"), IDENTITY, coding, fastmlp.History())
+    inference = Inference(Architecture((2, k), "relu", "cross_entropy"), IDENTITY)
+    model = fastmlp.MLP(params, inference, coding, fastmlp.History())
     X, y = np.random.default_rng(1).normal(size=(3, 2)), [0, 7, k - 1]
     Z = X @ params[: 2 * k].reshape(2, k) + params[2 * k :]
     wanted = np.mean(np.log(np.sum(np.exp(Z), axis=1)) - Z[np.arange(3), y])
@@ -897,7 +899,7 @@ def test_an_interrupt_names_the_epoch_whose_network_is_kept(blobs, backend, caps
 
 INTERRUPTED = [
     str(Path(fastmlp.__file__).with_name(f"{name}.py"))
-    for name in ("training", "tracking", "history", "callbacks", "progress", "descent")
+    for name in ("training", "epochs", "tracking", "history", "callbacks", "progress", "descent")
 ]
 """Modules whose every line is interrupted once."""
 
@@ -980,7 +982,7 @@ def test_an_interrupt_while_an_epoch_is_printed_does_not_lose_it(blobs, monkeypa
         if len(history) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Progress, "epoch", interrupt)
+    monkeypatch.setattr(Progress, "epoch", interrupt)
     model = fit(*blobs, num_epochs=9, backend=backend)
     monkeypatch.undo()
     assert len(model.history) == 2
@@ -990,7 +992,7 @@ def test_an_interrupt_while_an_epoch_is_printed_does_not_lose_it(blobs, monkeypa
 @pytest.mark.parametrize("again", ["Progress.interrupted", "Progress._close", "History._cut"])
 def test_a_second_interrupt_changes_nothing(again, blobs, monkeypatch, backend):
     owner, name = again.split(".")
-    owner = {"Progress": training.Progress, "History": fastmlp.History}[owner]
+    owner = {"Progress": Progress, "History": fastmlp.History}[owner]
     original, calls = getattr(owner, name), []
 
     def interrupt(self, *arguments):
@@ -1017,7 +1019,7 @@ def test_an_interrupt_while_stages_are_made_is_the_users(blobs, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "make_trainer", interrupt)
+    monkeypatch.setattr("fastmlp.epochs.make_trainer", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(*blobs)
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 import fastmlp
 from fastmlp.table_encoder import TableEncoder, learn_encoder
 from fastmlp.tables import ENDINGS, Table, is_table, read_npz, read_table
+from fastmlp.targets import learn_coding
 from fastmlp.validation import check_features, check_targets
 
 
 class Data(NamedTuple):
-    """What a network is to learn."""
+    """The data of a training."""
 
     name: str
     y: Any
@@ -87,18 +88,17 @@ def split(data: Data, loss: str, test_size: float) -> tuple[NDArray[Any], NDArra
 
     Classes have the same share of both as far as that is possible, and every class has a training row.
     """
-    from fastmlp.targets import learn_coding
-
     labels = np.asarray(data.y)
     try:
-        coding = learn_coding(labels, len(labels), loss)
+        labels = check_targets(labels, len(labels))
+        coding = learn_coding(labels, loss)
     except (ValueError, TypeError) as error:
         if data.table is None:
             raise
         raise ValueError(f"{data.label!r} of {data.table.path} as y: {error}") from error
     if coding.classes is None:
         return split_plainly(len(labels), test_size)
-    codes = coding.encode(labels, len(labels)).ravel().astype(np.int64)
+    codes = coding.encode(labels).ravel().astype(np.int64)
     counts = np.bincount(codes)
     often = np.flatnonzero(counts[codes] > 1)
     try:

@@ -1,14 +1,14 @@
-"""What the texts of options stand for."""
+"""Turns the texts of options into the values that functions take."""
 
 import argparse
 from typing import Any
 
+from fastmlp.options import OPTIONS
+
 
 def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what `add_training_options` asked for, as keyword arguments of `fastmlp.train`."""
-    names = ("activation", "loss", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "num_epochs",
-             "batch_size", "normalize_targets", "dtype", "num_threads", "seed")  # fmt: skip
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    """Return the hyperparameters that a command was given, as keyword arguments of `fastmlp.train`."""
+    options = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
     return options | {
         "hidden": widths(arguments.hidden),
         "init": init(arguments.init, "--init"),

@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import fastmlp
+from fastmlp.options import OPTIONS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -26,17 +27,15 @@ def _add_train(commands: Any) -> None:
         "testing. Of a table, texts become a feature of 0 and 1 for each category, and missing numbers the column's "
         "median; the network keeps how. Writes a figure and the trained network.",
     )
-    data, training, path = _add_training_options(command, 20, "passes over the training rows")
+    data, training, path = _add_training_options(command)
     data.add_argument("--test-size", type=float, default=0.2, help="share of the rows held out for testing; of 70,000 "
                       "MNIST rows it is the last 10,000")  # fmt: skip
-    data.add_argument("--validation-split", type=float, help="share of the training rows held out, on which each "
-                      "epoch's validation figures are taken; by default the test rows are used")  # fmt: skip
-    training.add_argument("--epoch-loss", choices=("running", "full"), default="running", help="the loss told of an "
-                          "epoch: the mean over its batches, or that of all training rows after it")  # fmt: skip
+    _add_option(data, "validation_split")
+    _add_option(training, "epoch_loss")
     training.add_argument("--recipe", action="store_true", help="the from-scratch recipe to the letter: standard "
                           "normal init x 0.01, columns standardised over all rows before the split, SGD 0.1, batch 64, "
                           "loss on the whole training set; off by default")  # fmt: skip
-    _add_backend(path)
+    _add_option(path, "backend")
     results = command.add_argument_group("results")
     _add_place(results, "--figure", "fastmlp-train.png", "where the curves of loss and accuracy go")
     _add_place(results, "--model", "fastmlp-model.npz", "where the network goes, for fastmlp predict and "
@@ -67,7 +66,7 @@ def _add_compare(commands: Any) -> None:
         "far apart activations, gradients, parameters and losses are, and how fast each is. The exit status is 1 if a "
         "tolerance is exceeded.",
     )
-    _, training, _ = _add_training_options(command, 5, "timed epochs of each path")
+    _, training, _ = _add_training_options(command, default=5, help="timed epochs of each path")
     training.add_argument("--steps", default="1,10,100", help="after how many batches to compare")
     results = command.add_argument_group("results")
     results.add_argument("--figure", type=Path, metavar="FILE", help="draw the comparison here; by default nowhere")
@@ -87,10 +86,10 @@ def _add_gradients(commands: Any) -> None:
                          "identity")  # fmt: skip
     command.add_argument("--inits", default="0.01,xavier,he", help="he, xavier, or standard deviations")
     command.add_argument("--width", type=int, default=64, help="units of each hidden layer")
-    _add_num_epochs(command, 3, "passes over the rows that each network trains for")
-    command.add_argument("--lr", type=float, default=0.1, help="learning rate")
-    _add_seed(command)
-    _add_backend(command)
+    _add_num_epochs(command, default=3, help="passes over the rows that each network trains for")
+    _add_option(command, "lr", default=0.1, help="learning rate")
+    _add_option(command, "seed", default=0)
+    _add_option(command, "backend")
     _add_place(command, "--figure", "fastmlp-gradients.png", "where the figure goes")
     _add_place(command, "--csv", "fastmlp-gradients.csv", "where the table goes")
 
@@ -106,9 +105,8 @@ def _add_warmup(commands: Any) -> None:
     command.add_argument("--num-features", "--features", type=int, default=784, metavar="N", help="columns of X")
     _add_hidden(command)
     command.add_argument("--num-outputs", "--outputs", type=int, default=10, metavar="N", help="classes")
-    command.add_argument("--optimizer", choices=("sgd", "momentum", "nesterov", "adam"), default="sgd",
-                         help="how gradients become steps")  # fmt: skip
-    command.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of weights and arithmetic")
+    _add_option(command, "optimizer", choices=("sgd", "momentum", "nesterov", "adam"))
+    _add_option(command, "dtype")
     command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
                          "minutes; off by default")  # fmt: skip
 
@@ -130,8 +128,11 @@ def _add_command(commands: Any, name: str, short: str, long: str) -> argparse.Ar
     return command
 
 
-def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epochs: str) -> tuple[Any, Any, Any]:
-    """Add what every command that trains takes, and return the groups of the data, the training and the path."""
+def _add_training_options(command: argparse.ArgumentParser, **epochs: Any) -> tuple[Any, Any, Any]:
+    """Add what every command that trains takes, and return the groups of the data, the training and the path.
+
+    `epochs` is what the number of epochs has of its own, as in `_add_option`.
+    """
     data = command.add_argument_group("data")
     _add_samples(data)
     data.add_argument("--data", type=Path, metavar="FILE", help="your own data, by default MNIST: a table with a "
@@ -141,31 +142,20 @@ def _add_training_options(command: argparse.ArgumentParser, num_epochs: int, epo
                       "fractions for regression; needed with a table")  # fmt: skip
     data.add_argument("--drop", metavar="COLUMNS", action="append", help="the table's columns to leave "
                       "out, with commas between them, such as dates and numbers of rows; none by default")  # fmt: skip
-    data.add_argument("--normalize", choices=("auto", "unit", "zscore", "none"), default="auto", help="how features "
-                      "are scaled: divided by 255, standardised, not at all, or as they need it")  # fmt: skip
-    data.add_argument("--normalize-targets", action=argparse.BooleanOptionalAction, default=True, help="train a "
-                      "regression on standardised targets; what is told and predicted has their units")  # fmt: skip
+    _add_option(data, "normalize", choices=(*OPTIONS["normalize"].metadata["choices"], "none"))
+    _add_option(data, "normalize_targets")
     model = command.add_argument_group("network")
     _add_hidden(model)
-    model.add_argument("--activation", choices=("relu", "sigmoid", "tanh", "identity"), default="relu",
-                       help="of the hidden layers")  # fmt: skip
-    model.add_argument("--loss", choices=("auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"),
-                       default="auto", help="what is made small; by itself the cross-entropy for labels and the mean "
-                       "squared error for numbers")  # fmt: skip
-    model.add_argument("--init", default="he", help="initial weights: he, xavier, or a standard deviation")
+    for name in ("activation", "loss", "init"):
+        _add_option(model, name)
     training = command.add_argument_group("training")
-    training.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="how gradients become steps")
-    training.add_argument("--lr", type=float, help="learning rate; by default what suits the optimizer and the loss")
-    training.add_argument("--momentum", type=float, default=0.0, help="of SGD, from 0 to below 1")
-    training.add_argument("--nesterov", action="store_true", help="Nesterov's momentum; off by default")
-    training.add_argument("--weight-decay", type=float, default=0.0, help="factor of the L2 penalty on weights")
-    training.add_argument("--batch-size", type=int, help="rows a step; by default what suits the problem")
-    _add_num_epochs(training, num_epochs, epochs)
-    _add_seed(training)
+    for name in ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "batch_size"):
+        _add_option(training, name)
+    _add_num_epochs(training, **epochs)
+    _add_option(training, "seed", default=0)
     path = command.add_argument_group("path")
-    path.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of weights and arithmetic")
-    path.add_argument("--num-threads", "--threads", type=int, metavar="N", help="at most this many threads; by default "
-                      "as many as pay")  # fmt: skip
+    _add_option(path, "dtype")
+    _add_option(path, "num_threads", "--threads", metavar="N")
     return data, training, path
 
 
@@ -180,22 +170,25 @@ def _add_samples(group: Any) -> None:
                        "they come from $FASTMLP_MNIST_DIR or OpenML")  # fmt: skip
 
 
+def _add_option(group: Any, name: str, *other_names: str, **changes: Any) -> None:
+    """Add the option of a hyperparameter, as `fastmlp.options` tells it but for some changes."""
+    option = OPTIONS[name]
+    settings: dict[str, Any] = {"default": option.default, "help": option.metadata["help"]}
+    if option.type is bool:
+        settings["action"] = argparse.BooleanOptionalAction if option.default else "store_true"
+    elif option.metadata["choices"]:
+        settings["choices"] = option.metadata["choices"]
+    else:  # a hyperparameter that may be a word stays a text
+        types = get_args(option.type) or (option.type,)
+        settings["type"] = next((kind for kind in (str, float, int) if kind in types), str)
+    group.add_argument(f"--{name.replace('_', '-')}", *other_names, **settings | changes)
+
+
 def _add_hidden(group: Any) -> None:
     """Add the option for the hidden layers."""
-    group.add_argument("--hidden", default="256,128", metavar="WIDTHS", help="widths of the hidden layers, '' for none")
+    _add_option(group, "hidden", type=str, default="256,128", metavar="WIDTHS")
 
 
-def _add_num_epochs(group: Any, default: int, meaning: str) -> None:
+def _add_num_epochs(group: Any, **changes: Any) -> None:
     """Add the option for the number of epochs."""
-    group.add_argument("--num-epochs", "--epochs", type=int, default=default, metavar="N", help=meaning)
-
-
-def _add_seed(group: Any) -> None:
-    """Add the option for what fixes chance."""
-    group.add_argument("--seed", type=int, default=0, help="fixes initial weights and the order of the rows")
-
-
-def _add_backend(group: Any) -> None:
-    """Add the option for the path that trains."""
-    group.add_argument("--backend", choices=("jit", "reference"), default="jit", help="compiled, or plain NumPy with "
-                       "the same numbers to rounding")  # fmt: skip
+    _add_option(group, "num_epochs", "--epochs", metavar="N", **changes)

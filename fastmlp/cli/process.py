@@ -1,4 +1,4 @@
-"""What every command does to its process: one line on standard error, interrupts, what became of its files."""
+"""Standard error, interrupts, and the report of written files, for every command."""
 
 import signal
 import sys

@@ -14,25 +14,27 @@ import fastmlp
 from fastmlp.cli.data import Data, load, split, split_plainly
 from fastmlp.cli.options import training_options
 from fastmlp.cli.process import complain, ignore_interrupts, report
+from fastmlp.inference import Inference
+from fastmlp.normalization import learn_normalization
 from fastmlp.results import Results, check_places, write, write_figure
+from fastmlp.targets import learn_coding
+from fastmlp.validation import check_targets
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry the command out and return the exit status."""
-    from fastmlp.normalization import learn_normalization
-    from fastmlp.targets import learn_coding
-
     started = time.perf_counter()
     check_places({"figure": arguments.figure, "model": arguments.model}, {"--data": arguments.data})
     data = load(arguments)
-    options = training_options(arguments) | {"backend": arguments.backend, "epoch_loss": arguments.epoch_loss}
+    options = training_options(arguments)
     train_rows, test_rows = _split(data, arguments)
     raw, encoder, notes = data.encode(train_rows)
     X = fastmlp.reference.normalize(raw) if arguments.recipe else raw
     if arguments.recipe:
         options = {"lr": 0.1, "batch_size": 64} | options | {"init": 0.01, "normalize": None, "epoch_loss": "full"}
     X_train, X_test, y_train, y_test = X[train_rows], X[test_rows], data.y[train_rows], data.y[test_rows]
-    learn_coding(y_train, len(y_train), arguments.loss).encode(y_test, len(y_test), "y of the test rows")
+    coding = learn_coding(check_targets(y_train, len(y_train)), arguments.loss)
+    coding.encode(check_targets(y_test, len(y_test)), "y of the test rows")
     print(f"{data.name}: {len(X_train):,} training rows, {len(X_test):,} test rows, {data.describe(X)}")
     for note in notes:
         print(f"  {note}")
@@ -41,8 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     last: deque[fastmlp.MLP] = deque(maxlen=1)
     if arguments.validation_split is None:
         options["validation_data"] = X_test, y_test
-    else:
-        options["validation_split"] = arguments.validation_split
     options["callbacks"] = [lambda model, history: last.append(model)]
     divergence = ""
     try:
@@ -73,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"{sum(history.seconds):.2f} s; {time.perf_counter() - started:.2f} s in all"
     )
     if arguments.recipe:  # which scaled its columns itself: the network that is kept takes them as they were
-        scaling = learn_normalization("zscore", raw)
-        model = fastmlp.MLP(model.params, model._architecture, scaling, model._coding, history)
+        inference = Inference(model._inference.architecture, learn_normalization("zscore", raw))
+        model = fastmlp.MLP(model.params, inference, model._coding, history)
     model.table = encoder
     results: Results = {arguments.model: model.save, arguments.figure: partial(write_figure, history)}
     status = report(results, write(results))
@@ -96,7 +96,7 @@ def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDA
 
 def _evaluate(model: fastmlp.MLP, X: NDArray[Any], y: NDArray[Any]) -> str:
     """Return how good a network is on other rows: its accuracy, or R² and the mean absolute error."""
-    if model._coding.loss != "mean_squared_error":
+    if not model._coding.is_regression:
         return f"accuracy {model.score(X, y):.4f}"
     error = f"mean absolute error {np.mean(np.abs(model.predict(X) - y)):.4g}"
     return f"R² {model.score(X, y):.4f}, {error}" if len(y) > 1 else error

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastmlp.comparison import Comparison
-
 
 class ComparisonDisplay:
     """The two backends side by side: relative differences after some steps, loss curves, and the epochs' times.
+
+    Parameters
+    ----------
+    comparison : Comparison
 
     Attributes
     ----------
@@ -23,7 +25,7 @@ class ComparisonDisplay:
     axes_: "tuple[Axes, Axes, Axes]"
     figure_: "Figure"
 
-    def __init__(self, comparison: "Comparison") -> None:
+    def __init__(self, comparison: Any) -> None:
         self.comparison = comparison
 
     def plot(self, axes: Any = None) -> "ComparisonDisplay":

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.checks import check_integer
 from fastmlp.display.style import COLORS, make_axes
-from fastmlp.network import MLP
-from fastmlp.validation import check_features, check_integer
+from fastmlp.validation import check_features, check_targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +67,8 @@ class WeightHistogramDisplay(_HistogramDisplay):
     _xlabel = "weight"
 
     @classmethod
-    def from_estimator(cls, model: MLP) -> "WeightHistogramDisplay":
-        """Return the display of a trained network."""
+    def from_estimator(cls, model: Any) -> "WeightHistogramDisplay":
+        """Return the display of a trained network, an `MLP`."""
         weights = [W for W, _ in model.layers]
         titles = [f"layer {i}: {W.shape[0]} → {W.shape[1]}" for i, W in enumerate(weights, 1)]
         return cls(weights, titles)
@@ -86,8 +86,8 @@ class ActivationHistogramDisplay(_HistogramDisplay):
     _xlabel = "activation"
 
     @classmethod
-    def from_estimator(cls, model: MLP, X: ArrayLike) -> "ActivationHistogramDisplay":
-        """Return the display of what a trained network makes of the first 2,000 rows of X (n, d).
+    def from_estimator(cls, model: Any, X: ArrayLike) -> "ActivationHistogramDisplay":
+        """Return the display of what a trained network, an `MLP`, makes of the first 2,000 rows of X (n, d).
 
         Raises
         ------
@@ -122,7 +122,7 @@ class FiltersDisplay:
 
     @classmethod
     def from_estimator(
-        cls, model: MLP, *, image_shape: tuple[int, int] | None = None, count: int = 32
+        cls, model: Any, *, image_shape: tuple[int, int] | None = None, count: int = 32
     ) -> "FiltersDisplay":
         """Return the display of a network's strongest filters.
 
@@ -164,7 +164,7 @@ class FiltersDisplay:
         return self
 
 
-def plot_confusion_matrix(model: MLP, X: ArrayLike, y: ArrayLike, ax: Any = None, **options: Any) -> Any:
+def plot_confusion_matrix(model: Any, X: ArrayLike, y: ArrayLike, ax: Any = None, **options: Any) -> Any:
     """Draw which classes a network takes for which, as scikit-learn's `ConfusionMatrixDisplay`, which is returned.
 
     Parameters
@@ -188,6 +188,7 @@ def plot_confusion_matrix(model: MLP, X: ArrayLike, y: ArrayLike, ax: Any = None
 
     ax = make_axes(size=(5.5, 5.0)) if ax is None else ax
     predictions = model.predict(X)
-    labels = model.classes_[np.ravel(model._coding.encode(y, len(predictions))).astype(int)]
+    codes = model._coding.encode(check_targets(y, len(predictions)))
+    labels = model.classes_[np.ravel(codes).astype(int)]
     options = {"labels": model.classes_, "colorbar": False, "cmap": "Blues"} | options
     return ConfusionMatrixDisplay.from_predictions(labels, predictions, ax=ax, **options)

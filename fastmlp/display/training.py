@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp.display.style import COLORS, count_on_x, leave_room_above, line_style, make_axes
-from fastmlp.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +14,10 @@ if TYPE_CHECKING:
 
 class HistoryDisplay:
     """Training loss and validation accuracy over epochs, in two panels.
+
+    Parameters
+    ----------
+    history : History
 
     Attributes
     ----------
@@ -25,11 +28,11 @@ class HistoryDisplay:
     axes_: "tuple[Axes, Axes]"
     figure_: "Figure"
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: Any) -> None:
         self.history = history
 
     @classmethod
-    def from_history(cls, history: History) -> "HistoryDisplay":
+    def from_history(cls, history: Any) -> "HistoryDisplay":
         """Return the display of a training's history."""
         return cls(history)
 
@@ -88,7 +91,7 @@ class GradientFlowDisplay:
         self.step = step
 
     @classmethod
-    def from_history(cls, history: History, *, first_epoch: bool = False) -> "GradientFlowDisplay":
+    def from_history(cls, history: Any, *, first_epoch: bool = False) -> "GradientFlowDisplay":
         """Return the display of a training with ``track_gradients``.
 
         Parameters
@@ -154,7 +157,7 @@ class EpochTimeDisplay:
         self.seconds = dict(seconds)
 
     @classmethod
-    def from_histories(cls, histories: Mapping[str, History]) -> "EpochTimeDisplay":
+    def from_histories(cls, histories: Mapping[str, Any]) -> "EpochTimeDisplay":
         """Return the display of the fastest epoch of each training; `histories` goes from names to History."""
         return cls({name: min(history.seconds) for name, history in histories.items()})
 

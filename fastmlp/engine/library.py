@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llvmlite import binding
 
-from fastmlp.engine import prebuilt
+from fastmlp.engine import archive
 from fastmlp.engine.processor import TARGET
 from fastmlp.files import whole_file
 from fastmlp.forks import held_off
@@ -62,7 +62,7 @@ def _interpret(stages):
 def _load(stages, before_compiling):
     """Return the addresses of stages from the package, from disk, or compiled."""
     names = {name_of(stage): stage for stage in stages}
-    codes = {names[name]: code for name, code in prebuilt.read(names).items()}
+    codes = {names[name]: code for name, code in archive.read(names).items()}
     codes |= {stage: _read(path_of(stage)) for stage in stages if stage not in codes}
     unknown = [stage for stage, code in codes.items() if code is None]
     if unknown:

@@ -5,51 +5,21 @@
 fills an archive for the processor in FASTMLP_TARGET. The same sources and compilers give the same bytes.
 """
 
-import functools
 import io
 import itertools
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fastmlp.engine.archive import grouped
+from fastmlp.engine.library import name_of
 from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
-from fastmlp.engine.processor import served_by
 from fastmlp.engine.schedule import make_schedule, stages_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
-
-FOLDER = Path(__file__).parents[1] / "compiled"
-
-
-def read(names: Sequence[str]) -> dict[str, bytes]:
-    """Return the object code under those of these names that this machine's archive has."""
-    archive = _archive()
-    if archive is None:
-        return {}
-    found: dict[str, bytes] = {}
-    for group, members in _grouped(names).items():
-        if group in archive.NameToInfo:
-            with zipfile.ZipFile(io.BytesIO(archive.read(group))) as codes:
-                found |= {name: codes.read(name) for name in members if name in codes.NameToInfo}
-    return found
-
-
-def _grouped(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return names by what they say but for widths: such stages are much alike, and compressed as one take half."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        parts = name.split("-")[:-1]  # the last one is a digest
-        groups.setdefault("-".join(part for part in parts if not part.isdigit()), []).append(name)
-    return groups
-
-
-@functools.cache
-def _archive() -> zipfile.ZipFile | None:
-    path = FOLDER / f"{served_by()}.zip"
-    return zipfile.ZipFile(path) if path.is_file() else None
 
 
 def every_stage() -> list[Stage]:
@@ -76,12 +46,11 @@ def _plans() -> Iterator[Plan]:
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:
     """Compile stages for the processor in FASTMLP_TARGET into an archive."""
-    from fastmlp.engine.library import name_of
     from fastmlp.engine.workshop import compile_stages
 
     codes = {name_of(stage): code for stage, code in compile_stages(stages).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    groups = {group: _packed({name: codes[name] for name in names}) for group, names in _grouped(sorted(codes)).items()}
+    groups = {group: _packed({name: codes[name] for name in names}) for group, names in grouped(sorted(codes)).items()}
     path.write_bytes(_packed(groups, zipfile.ZIP_DEFLATED))
 
 

@@ -78,6 +78,7 @@ class Engine:
             batch_loss=self._batch_loss,
         )
         self.lr = optimizer.lr
+        self.num_threads = threads
         self.description = f"compiled path, {_describe(plan, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
     @property

@@ -1,0 +1,191 @@
+"""The epochs of a training: each run, judged, recorded and told, until the last one, a stop or an interrupt."""
+
+import time
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmlp.callbacks import Callback, Training
+from fastmlp.history import History
+from fastmlp.inference import Inference
+from fastmlp.network import MLP
+from fastmlp.options import FIRST_EPOCH, Options
+from fastmlp.preparation import Preparation, make_trainer
+from fastmlp.problem import Problem, Samples
+from fastmlp.progress import Progress
+from fastmlp.scoring import loss_of, score_of
+from fastmlp.tracking import Tracker
+
+LARGE = 1e4
+"""Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
+
+
+def run_epochs(preparation: Preparation, options: Options, training: Training, callbacks: list[Callback]) -> MLP:
+    """Train, and return the network of the last whole epoch or the one that a callback kept.
+
+    Ctrl-C ends the training as `fastmlp.train` tells, whenever it comes; it is passed on only if no epoch has begun.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the training diverged; it is told of the caller of `fastmlp.train`.
+    """
+    epochs: _Epochs | None = None
+    try:
+        with Progress(options.num_epochs, options.verbose) as progress:
+            epochs = _Epochs(preparation, options, training, callbacks, progress)
+            try:
+                epochs.run()
+            except KeyboardInterrupt:
+                training.interrupted = True
+                progress.interrupted(epochs.kept_epoch)
+        if epochs.diverged:
+            warnings.warn(epochs.describe_divergence(), RuntimeWarning, stacklevel=4)
+    except KeyboardInterrupt:  # a second one, or one while the bar was closed
+        if epochs is None:
+            raise
+        training.interrupted = True
+    while True:
+        try:
+            return epochs.finish()
+        except KeyboardInterrupt:  # what is left to do takes no time
+            continue
+
+
+class _Whole(NamedTuple):
+    """The network of the last whole epoch and the number of that epoch.
+
+    They are one object, bound in one go, because an interrupt may come between any two calls. What else an unfinished
+    epoch left behind is cut off at the end.
+    """
+
+    model: MLP
+    epoch: int
+
+
+class _Epochs:
+    """The epochs of one training, and what they work on."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        options: Options,
+        training: Training,
+        callbacks: list[Callback],
+        progress: Progress,
+    ) -> None:
+        problem = preparation.problem
+        self.diverged = False
+        self._preparation = preparation
+        self._options = options
+        self._training = training
+        self._callbacks = callbacks
+        self._progress = progress
+        self._tracker = Tracker(problem, options.track_gradients == FIRST_EPOCH) if options.track_gradients else None
+        self._trainer = make_trainer(problem, preparation.start, options.backend, progress.compiling)
+        self._inference = Inference(problem.architecture, problem.normalization, predictor=self._trainer.predictor)
+        self._history = History(compile_seconds=self._trainer.compile_seconds)
+        # What is done to features and targets is told where anything was to be decided.
+        notes = (problem.normalization.description, preparation.coding.scaling.description)
+        progress.begin(problem.architecture, problem.X.shape[0], self._trainer, filter(None, notes))
+        self._whole = _Whole(self._network(self._trainer.params), 0)
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose network is returned; 0 is the start."""
+        return self._training.kept_epoch or self._whole.epoch
+
+    def run(self) -> None:
+        """Run all epochs, unless a callback stops them or one diverges."""
+        for epoch in range(self._options.num_epochs):
+            self._run_one(epoch)
+            if self.diverged:
+                break
+            model, history = self._whole.model, self._history
+            self._progress.epoch(history)
+            stops = [_is_true(callback(model, history)) for callback in self._callbacks]
+            if any(stops):
+                self._progress.stopped(len(history), self.kept_epoch)
+                break
+
+    def finish(self) -> MLP:
+        """Forget what an unfinished epoch left in the history, and return the network."""
+        self._history._cut(self._whole.epoch)
+        return self._training.kept or self._whole.model
+
+    def describe_divergence(self) -> str:
+        """Return a sentence that says when the training diverged, and why most likely."""
+        cause = _cause(self._preparation.problem, self._preparation.start, self._training.lr)
+        return (
+            f"training diverged in epoch {self._whole.epoch + 1}; the network of epoch {self.kept_epoch} is kept "
+            f"({cause})"
+        )
+
+    def _run_one(self, epoch: int) -> None:
+        """Run one epoch, counted from 0, judge it and record it."""
+        options, trainer, tracker, history = self._options, self._trainer, self._tracker, self._history
+        n = self._preparation.problem.X.shape[0]
+        order = self._preparation.orders.permutation(n) if options.shuffle else np.arange(n)
+        trainer.lr = self._training.lr
+        started = time.perf_counter()
+        if tracker is None:
+            loss = trainer.run_epoch(order)
+        else:
+            loss = tracker.run_epoch(trainer, order, epoch, self._whole.model.params)
+        seconds = time.perf_counter() - started
+        model = self._network(trainer.params)
+        if options.epoch_loss == "full" and np.isfinite(loss):
+            loss = self._full_loss(model.params)
+        self.diverged = not (np.isfinite(loss) and bool(np.all(np.isfinite(model.params))))
+        if self.diverged:
+            return
+        validation = self._preparation.validation
+        results = () if validation is None else self._evaluate(model.params, validation)
+        history.loss.append(loss)
+        history.seconds.append(seconds)
+        history.lr.append(trainer.lr)
+        if tracker is not None:
+            tracker.record(history)
+        if results:
+            history.val_loss.append(results[0])
+            history.val_accuracy.extend(results[1:])
+        self._whole = _Whole(model, epoch + 1)
+
+    def _network(self, params: NDArray[Any]) -> MLP:
+        preparation = self._preparation
+        return MLP(params, self._inference, preparation.coding, self._history, feature_names=preparation.feature_names)
+
+    def _full_loss(self, params: NDArray[Any]) -> float:
+        """Return the loss of the whole training set."""
+        problem = self._preparation.problem
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = self._inference.logits(params, problem.X)
+            return loss_of(self._preparation.coding, Z, problem.codes, problem.sample_weight)
+
+    def _evaluate(self, params: NDArray[Any], samples: Samples) -> tuple[float, ...]:
+        """Return the loss and, for classification, the accuracy."""
+        coding = self._preparation.coding
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = self._inference.logits(params, samples.X)
+            loss = loss_of(coding, Z, samples.codes, samples.sample_weight)
+        return (loss,) if coding.is_regression else (loss, score_of(coding, Z, samples.targets, samples.codes))
+
+
+def _is_true(value: object) -> bool:
+    return isinstance(value, (bool, np.bool_)) and bool(value)
+
+
+def _cause(problem: Problem, start: NDArray[Any], lr: float) -> str:
+    """Say what most likely made a training diverge: the largest numbers it began with, or else its learning rate."""
+    targets = problem.codes if problem.codes.ndim == 2 else np.zeros(1)
+    sizes = {
+        "features": np.max(problem.normalization.largest(problem.X)),
+        "targets": np.max(np.abs(targets)),
+        "initial weights": np.max(np.abs(start)),
+    }
+    largest = max(sizes, key=lambda name: sizes[name])
+    if sizes[largest] > max(LARGE, lr):
+        return f"{largest} as large as {sizes[largest]:.3g} are the likely cause; a smaller scale may help"
+    return f"a smaller lr than {lr:g} may help"

@@ -1,0 +1,33 @@
+"""How good logits are: their loss and their score against what was to be learned."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmlp.problem import split_scale
+from fastmlp.reference.backpropagation import mean_loss
+from fastmlp.targets import Coding
+
+
+def loss_of(
+    coding: Coding, Z: NDArray[Any], codes: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+) -> float:
+    """Return the (weighted) mean loss of logits Z (n, k) against codes, of a regression in the units of y²."""
+    numbers = codes if codes.ndim == 1 else codes.astype(Z.dtype)
+    if not coding.is_regression:
+        return mean_loss(Z, numbers, coding.loss, sample_weight)
+    units, unit = split_scale(coding.scaling.scale, coding.outputs)
+    shares = units.astype(Z.dtype)
+    return mean_loss(Z * shares, numbers * shares, coding.loss, sample_weight) * unit**2
+
+
+def score_of(coding: Coding, Z: NDArray[Any], targets: NDArray[Any], codes: NDArray[Any]) -> float:
+    """Return the accuracy of logits Z (n, k), every label right of multilabel targets; of a regression R²."""
+    if coding.is_regression:
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(targets, coding.decode(Z)))
+    if codes.ndim == 1:
+        return float(np.mean(np.argmax(Z, axis=1) == codes))
+    return float(np.mean(np.all((Z > 0) == codes, axis=1)))
