@@ -103,7 +103,7 @@ def gradient(kernel, width, rng, m, p):
         for q in range(Q):
             for p in range(0, P, 2):
                 kernel(
-                    R, S, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R),
+                    S, R, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R),
                     True, True, optimizers.sgd, 0, RATE, 0.0,
                 )  # fmt: skip
 

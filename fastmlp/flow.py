@@ -184,7 +184,8 @@ def gradient_flow(
         As in `fastmlp.train`.
     depths : iterable of int
         Numbers of hidden layers.
-    activations : iterable of {"relu", "sigmoid", "tanh", "identity"}
+    activations : iterable of str
+        As in `fastmlp.train`.
     inits : iterable of {"he", "xavier"} or float
         As in `fastmlp.train`.
     width : int

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from fastmlp.checks import (
     FLOATS,
@@ -17,8 +17,14 @@ from fastmlp.checks import (
     check_integer,
     check_number,
 )
+from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
 
+F = TypeVar("F", bound=Callable[..., Any])
 BACKENDS = ("jit", "reference")
+RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if not optimizer.settings)
+"""The optimizers that go by their own name; the others are SGD with a momentum."""
 FIRST_EPOCH = "first_epoch"
 
 
@@ -42,14 +48,14 @@ class Options:
     """
 
     hidden: tuple[int, ...] = _option((256, 128), check_hidden, "widths of the hidden layers, '' for none")
-    activation: str = _choice("relu", ("relu", "sigmoid", "tanh", "identity"), "of the hidden layers")
+    activation: str = _choice("relu", tuple(ACTIVATIONS), "of the hidden layers")
     loss: str = _choice(
         "auto",
-        ("auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"),
+        ("auto", *LOSSES),
         "what is made small; by itself the cross-entropy for labels and the mean squared error for numbers",
     )
     init: str | float = _option("he", check_init, "initial weights: he, xavier, or a standard deviation")
-    optimizer: str = _choice("sgd", ("sgd", "adam"), "how gradients become steps")
+    optimizer: str = _choice("sgd", RULES, "how gradients become steps")
     lr: float | None = _option(None, _positive, "learning rate; by default what suits the optimizer and the loss")
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
@@ -87,6 +93,15 @@ class Options:
 OPTIONS = {option.name: option for option in fields(Options)}
 
 
+def lists_choices(function: F) -> F:
+    """Put the choices of hyperparameters where a docstring has their names in angle brackets."""
+    for name, option in OPTIONS.items():
+        if function.__doc__ and option.metadata["choices"]:
+            listed = "{" + ", ".join(f'"{choice}"' for choice in option.metadata["choices"]) + "}"
+            function.__doc__ = function.__doc__.replace(f"<{name}>", listed)
+    return function
+
+
 def is_optional(name: str) -> bool:
     """Return whether a hyperparameter may be None."""
     return NoneType in get_args(OPTIONS[name].type)
@@ -105,9 +120,10 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
         value = arguments.get(name, option.default)
         checked[name] = None if value is None and is_optional(name) else option.metadata["check"](name, value)
     options = Options(**checked)
-    if options.optimizer == "adam" and (options.momentum or options.nesterov):
+    if options.optimizer != "sgd" and (options.momentum or options.nesterov):
         raise ValueError(
-            f"momentum and nesterov belong to optimizer='sgd', got momentum={options.momentum:g} with 'adam'"
+            f"momentum and nesterov belong to optimizer='sgd', got momentum={options.momentum:g} with "
+            f"{options.optimizer!r}"
         )
     if options.nesterov and not options.momentum:
         raise ValueError("nesterov=True needs a momentum above 0, got 0")

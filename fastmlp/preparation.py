@@ -17,6 +17,8 @@ from fastmlp.normalization import (
 )
 from fastmlp.options import Options
 from fastmlp.problem import Architecture, Optimizer, Problem, Samples, Trainer
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import flatten, initialize
 from fastmlp.targets import Coding, learn_coding
 from fastmlp.validation import (
@@ -27,10 +29,8 @@ from fastmlp.validation import (
     get_feature_names,
 )
 
-SGD_LR = {"cross_entropy": 0.1, "binary_cross_entropy": 0.1, "mean_squared_error": 0.015}
-ADAM_LR = 0.001
 BATCHES, LARGEST_BATCH = 32, 64
-SMALLEST_BATCH = {"cross_entropy": 8, "binary_cross_entropy": 8, "mean_squared_error": 16}
+SMALLEST_BATCH = {"classes": 8, "binary": 8, "numbers": 16}
 """Small tables need many small batches to be learned in as few epochs as large ones; the squared error of few rows is
 too noisy for steps of its rate."""
 
@@ -155,20 +155,21 @@ def make_trainer(
 
 
 def default_batch_size(n: int, loss: str) -> int:
-    """Return the power of two nearest to n / BATCHES, from SMALLEST_BATCH of the loss to LARGEST_BATCH."""
-    return int(np.clip(2 ** round(math.log2(n / BATCHES)), SMALLEST_BATCH[loss], LARGEST_BATCH))
+    """Return the power of two nearest to n / BATCHES, from SMALLEST_BATCH of the loss's targets to LARGEST_BATCH."""
+    return int(np.clip(2 ** round(math.log2(n / BATCHES)), SMALLEST_BATCH[LOSSES[loss].targets], LARGEST_BATCH))
 
 
 def default_lr(optimizer: str, loss: str, momentum: float, squared_length: Callable[[], float]) -> float:
-    """Return the learning rate that suits an optimizer, "sgd" or "adam", a loss, and rows of this mean squared length.
+    """Return the learning rate that suits an optimizer of RULES, a loss, and rows of this mean squared length.
 
     Momentum makes each step 1 / (1 - momentum) times as long in the end. The squared error curves as much as rows are
     long: where many columns say the same, SGD diverges at a larger rate than 1 / squared_length.
     """
-    if optimizer == "adam":
-        return ADAM_LR
-    lr = SGD_LR[loss]
-    if loss == "mean_squared_error":
+    known = OPTIMIZERS[optimizer].lr
+    if known is not None:
+        return known
+    lr = LOSSES[loss].lr
+    if LOSSES[loss].targets == "numbers":
         lr = min(lr, 1 / max(1, squared_length()))
     return lr * (1 - momentum)
 

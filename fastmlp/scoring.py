@@ -18,8 +18,7 @@ def loss_of(
     if not coding.is_regression:
         return mean_loss(Z, numbers, coding.loss, sample_weight)
     units, unit = split_scale(coding.scaling.scale, coding.outputs)
-    shares = units.astype(Z.dtype)
-    return mean_loss(Z * shares, numbers * shares, coding.loss, sample_weight) * unit**2
+    return mean_loss(Z, numbers, coding.loss, sample_weight, units.astype(Z.dtype)) * unit**2
 
 
 def score_of(coding: Coding, Z: NDArray[Any], targets: NDArray[Any], codes: NDArray[Any]) -> float:

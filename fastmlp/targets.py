@@ -29,7 +29,7 @@ class Coding(NamedTuple):
     @property
     def is_regression(self) -> bool:
         """Whether targets are numbers to come near to, rather than labels."""
-        return self.loss == "mean_squared_error"
+        return LOSSES[self.loss].targets == "numbers"
 
     def encode(self, targets: NDArray[Any], name: str = "y") -> NDArray[Any]:
         """Return the codes of targets that `check_targets` returned.
@@ -39,7 +39,7 @@ class Coding(NamedTuple):
         if self.classes is None:
             return self._encode_numbers(targets, name)
         codes = self._class_numbers(targets, name)
-        return codes if self.loss == "cross_entropy" else codes.astype(np.float64)[:, None]
+        return codes if LOSSES[self.loss].targets == "classes" else codes.astype(np.float64)[:, None]
 
     def _encode_numbers(self, y: NDArray[Any], name: str) -> NDArray[Any]:
         if y.dtype.kind in "US":
@@ -47,10 +47,8 @@ class Coding(NamedTuple):
         rows = y.reshape(len(y), -1).astype(np.float64)
         if rows.shape[1] != self.outputs:
             raise ValueError(f"{name} must have {self.outputs} columns as in training, got {rows.shape[1]}")
-        if self.loss == "binary_cross_entropy" and not _is_binary(rows):
-            raise ValueError(
-                f"{name} must hold only 0 and 1 for loss='binary_cross_entropy', got {_not_binary(rows):g}"
-            )
+        if LOSSES[self.loss].targets == "binary" and not _is_binary(rows):
+            raise ValueError(f"{name} must hold only 0 and 1 for loss={self.loss!r}, got {_not_binary(rows):g}")
         return self.scaling.apply(rows, np.float64)
 
     def _class_numbers(self, y: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -79,7 +77,7 @@ class Coding(NamedTuple):
         if self.is_regression:
             y = self.scaling.undo(Z)
             return y[:, 0] if self.flat else y
-        if self.loss == "cross_entropy":
+        if LOSSES[self.loss].targets == "classes":
             assert self.classes is not None
             return self.classes[np.argmax(Z, axis=1)]
         positive = (Z > 0).astype(np.int64)
@@ -92,7 +90,7 @@ class Coding(NamedTuple):
         if self.is_regression:
             raise TypeError("predict_proba needs a classifier, and this network was trained for regression")
         A = LOSSES[self.loss].output(Z)
-        return np.hstack([1 - A, A]) if self.loss == "binary_cross_entropy" and self.classes is not None else A
+        return np.hstack([1 - A, A]) if LOSSES[self.loss].targets == "binary" and self.classes is not None else A
 
 
 def learn_coding(array: NDArray[Any], loss: str) -> Coding:
@@ -106,12 +104,13 @@ def learn_coding(array: NDArray[Any], loss: str) -> Coding:
         looks_one_hot = array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf" and _is_binary(array)
         loss = "mean_squared_error" if is_float and not looks_one_hot else "cross_entropy"
         _check_unambiguous(array)
-    if loss == "cross_entropy":
+    kind = LOSSES[loss].targets
+    if kind == "classes":
         return Coding(loss, len(classes := _learn_classes(array)), classes, flat=False)
-    if loss == "binary_cross_entropy" and array.size == n:
+    if kind == "binary" and array.size == n:
         classes = _learn_classes(array.ravel())
         if len(classes) != 2:
-            raise ValueError(f"y must hold two classes for loss='binary_cross_entropy', got {len(classes)}")
+            raise ValueError(f"y must hold two classes for loss={loss!r}, got {len(classes)}")
         return Coding(loss, 1, classes, flat=False)
     return Coding(loss, array.size // n, None, flat=array.ndim == 1)
 

@@ -8,11 +8,12 @@ from fastmlp.callbacks import Callback, Training
 from fastmlp.epochs import run_epochs
 from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
-from fastmlp.options import read_options
+from fastmlp.options import lists_choices, read_options
 from fastmlp.preparation import Preparation, prepare
 
 
 @answers_by_name
+@lists_choices
 def train(
     X: ArrayLike,
     y: ArrayLike,
@@ -60,18 +61,20 @@ def train(
         for multilabel targets with ``loss="binary_cross_entropy"``. See `loss` for whole numbers that could be both.
     hidden : sequence of int
         Widths of the hidden layers; empty for a linear model.
-    activation : {"relu", "sigmoid", "tanh", "identity"}
+    activation : <activation>
         Of the hidden layers.
-    loss : {"auto", "cross_entropy", "binary_cross_entropy", "mean_squared_error"}
-        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers. Integers are labels
+    loss : <loss>
+        "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
+        that up to errors of one standard deviation of the targets, and grows as the error beyond. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.
     init : {"he", "xavier"} or float
         Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
-    optimizer : {"sgd", "adam"}
+    optimizer : <optimizer>
+        "adamw" is Adam with decoupled decay.
     lr : float, optional
-        Learning rate; by default 0.001 for Adam, and for SGD 0.1, of a regression 0.015 but at most 1 / the mean
+        Learning rate; by default 0.001, and for SGD 0.1, of a regression 0.015 (Huber: 0.03) but at most 1 / the mean
         squared length of the normalised rows, which of standardised columns is their number, times (1 - momentum).
     momentum : float
         Of SGD, in [0, 1).

@@ -39,7 +39,8 @@ def warmup(
     hidden : sequence of int
     activation, loss, dtype
         As in `fastmlp.train`.
-    optimizer : {"sgd", "momentum", "nesterov", "adam"}
+    optimizer : str
+        As in `fastmlp.train`, or "momentum" or "nesterov".
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
     everything : bool

@@ -58,12 +58,12 @@ FAULTS = (
 
     # ---- defaults
     Fault("defaults: the rate of a regression on many columns is that on few", "fastmlp/preparation.py",
-          'if loss == "mean_squared_error":', 'if loss == "nothing":', DEFAULTS),
+          'if LOSSES[loss].targets == "numbers":', 'if LOSSES[loss].targets == "nothing":', DEFAULTS),
     Fault("defaults: rows in CSR are as long as they were before", "fastmlp/normalization.py",
           "(X.data / np.broadcast_to(self.scale, X.shape[1])[X.indices]) ** 2", "X.data.astype(np.float64) ** 2",
           DEFAULTS),
     Fault("defaults: few rows of a regression are in batches of 8", "fastmlp/preparation.py",
-          '"mean_squared_error": 16}', '"mean_squared_error": 8}', DEFAULTS),
+          '"numbers": 16}', '"numbers": 8}', DEFAULTS),
 
     # ---- comparison
     Fault("comparison: ok if one difference is small", COMPARISON,
@@ -207,7 +207,7 @@ FAULTS = (
     Fault("targets: predictions stay standardised", "fastmlp/targets.py",
           "y = self.scaling.undo(Z)", "y = Z", DEFAULTS),
     Fault("network: the loss of standardised targets", "fastmlp/scoring.py",
-          "coding.loss, sample_weight) * unit**2", "coding.loss, sample_weight)", DEFAULTS),
+          "units.astype(Z.dtype)) * unit**2", "units.astype(Z.dtype))", DEFAULTS),
     Fault("engine: outputs counted in one unit", HEAD,
           "(units[p] * units[p])", "(units[0] * units[0])", DEFAULTS),
     Fault("descent: outputs counted in one unit", "fastmlp/descent.py",

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import fastmlp
 from fastmlp.options import OPTIONS
+from fastmlp.reference.optimizers import OPTIMIZERS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -105,7 +106,7 @@ def _add_warmup(commands: Any) -> None:
     command.add_argument("--num-features", "--features", type=int, default=784, metavar="N", help="columns of X")
     _add_hidden(command)
     command.add_argument("--num-outputs", "--outputs", type=int, default=10, metavar="N", help="classes")
-    _add_option(command, "optimizer", choices=("sgd", "momentum", "nesterov", "adam"))
+    _add_option(command, "optimizer", choices=tuple(OPTIMIZERS))
     _add_option(command, "dtype")
     command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
                          "minutes; off by default")  # fmt: skip

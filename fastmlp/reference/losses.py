@@ -131,6 +131,8 @@ class Loss(NamedTuple):
 
     targets: str
     """What y holds: "classes", "binary" or "numbers"."""
+    lr: float
+    """The learning rate of SGD that suits most problems."""
     output: Callable[[Array], Array]
     """Turns logits (n, k) into predictions (n, k)."""
     of_logits: Callable[..., Array]
@@ -142,8 +144,8 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    "cross_entropy": Loss("classes", softmax, _softmax_loss, lambda A, y: A - y),
-    "binary_cross_entropy": Loss("binary", sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
-    "mean_squared_error": Loss("numbers", identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
-    "huber": Loss("numbers", identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
+    "cross_entropy": Loss("classes", 0.1, softmax, _softmax_loss, lambda A, y: A - y),
+    "binary_cross_entropy": Loss("binary", 0.1, sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
+    "mean_squared_error": Loss("numbers", 0.015, identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
+    "huber": Loss("numbers", 0.03, identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
 }
