@@ -20,6 +20,7 @@ from processes import PACKAGE
 import fastmlp.cli
 import fastmlp.comparison
 from fastmlp.cli import main
+from fastmlp.cli.data import split_plainly
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +267,7 @@ FILES = {
         (["--epochs", "0"], r"num_epochs must be at least 1, got 0"),
         (["--nesterov"], r"nesterov=True needs a momentum above 0, got 0"),
         (["--samples", "0"], r"n_samples: .*1 to 70,000, found 0"),
-        (["--test-size", "1.5"], r".*test_size.*1\.5.*"),
+        (["--test-size", "1.5"], r".*--test-size.*1\.5.*"),
         (["--threads", "0"], r"num_threads must be at least 1, got 0"),
         (["--validation-split", "1"], r"validation_split must be a finite number greater than 0 and below 1, got 1\.0"),
         (["--seed", "-1"], r"seed must be at least 0, got -1"),
@@ -969,3 +970,14 @@ def test_a_terminal_of_any_width(columns):
     assert (status, err) == (0, "")
     assert b"final test accuracy" in told
     check_saved()
+
+
+def test_rows_without_classes_are_split_as_scikit_learn_does():
+    from sklearn.model_selection import train_test_split
+
+    for n, test_size in ((5000, 0.2), (7, 0.33), (2, 0.5)):
+        wanted = train_test_split(np.arange(n), test_size=test_size, random_state=42)
+        for mine, rows in zip(split_plainly(n, test_size), wanted, strict=True):
+            np.testing.assert_array_equal(mine, rows)
+    with pytest.raises(ValueError, match="--test-size must leave a row to train on, got 0.9 of 3"):
+        split_plainly(3, 0.9)

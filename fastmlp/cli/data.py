@@ -1,6 +1,7 @@
 """The data that a command trains on: MNIST, arrays or a table, and how their rows are split."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from fastmlp.table_encoder import TableEncoder, learn_encoder
 from fastmlp.tables import ENDINGS, Table, is_table, read_npz, read_table
 from fastmlp.targets import learn_coding
 from fastmlp.validation import check_features, check_targets
+
+SEED = 42
+"""Of the choice of test rows."""
 
 
 class Data(NamedTuple):
@@ -102,7 +106,7 @@ def split(data: Data, loss: str, test_size: float) -> tuple[NDArray[Any], NDArra
     counts = np.bincount(codes)
     often = np.flatnonzero(counts[codes] > 1)
     try:
-        train, test = _split(often, test_size, codes[often])
+        train, test = _split_evenly(often, test_size, codes[often])
     except ValueError:  # fewer rows on one side than classes
         train, test = split_plainly(len(labels), test_size)
     else:
@@ -118,12 +122,19 @@ def split(data: Data, loss: str, test_size: float) -> tuple[NDArray[Any], NDArra
 
 
 def split_plainly(n: int, test_size: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the numbers of the training rows and of the test rows, at random from one seed."""
-    return _split(np.arange(n), test_size, None)
+    """Return the numbers of the training rows and of the test rows, at random from one seed.
+
+    They are those of scikit-learn's `train_test_split` with the same seed; to import it would take a second.
+    """
+    count = math.ceil(test_size * n)
+    if count >= n:
+        raise ValueError(f"--test-size must leave a row to train on, got {test_size:g} of {n}")
+    order = np.random.RandomState(SEED).permutation(n)  # as scikit-learn does
+    return order[count:], order[:count]
 
 
-def _split(rows: NDArray[Any], test_size: float, classes: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+def _split_evenly(rows: NDArray[Any], test_size: float, classes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(rows, test_size=test_size, random_state=42, stratify=classes)
+    train, test = train_test_split(rows, test_size=test_size, random_state=SEED, stratify=classes)
     return train, test

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
+from fastmlp.checks import check_number
 from fastmlp.cli.data import Data, load, split, split_plainly
 from fastmlp.cli.options import training_options
 from fastmlp.cli.process import complain, ignore_interrupts, report
@@ -89,6 +90,7 @@ def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDA
     n = len(data.y)
     if arguments.data is None and arguments.n_samples == 70000:
         return np.arange(60000), np.arange(60000, 70000)
+    check_number("--test-size", arguments.test_size, 0.0, 1.0, low_open=True)
     if arguments.data is None or arguments.recipe:
         return split_plainly(n, arguments.test_size)
     return split(data, arguments.loss, arguments.test_size)
