@@ -294,7 +294,7 @@ FILES = {
         (["--data", "digits.csv", "--label", "y"], r"digits\.csv line 42 must hold a number in 'a', .*, got '١'"),
         (["--data", "text.csv", "--label", "a"], r"text\.csv line 42 must hold a number in 'a', .*, got 'two'"),
         (["--data", "numbers.csv", "--label", "1"], r"numbers\.csv must begin with a line of column names, got .*"),
-        (["--data", "one.csv", "--label", "y"], r".*n_samples=1.*"),
+        (["--data", "one.csv", "--label", "y"], r"--test-size must leave a row to train on, got 0\.2 of 1"),
         (["--data", "one.csv", "--label", "a"], r"'a' of one\.csv as y: y must hold at least two classes, got only 1"),
         (["--data", "dates.csv", "--label", "b"], r"--label must name numbers or classes, but 'b' of .* holds dates"),
         (
@@ -979,5 +979,5 @@ def test_rows_without_classes_are_split_as_scikit_learn_does():
         wanted = train_test_split(np.arange(n), test_size=test_size, random_state=42)
         for mine, rows in zip(split_plainly(n, test_size), wanted, strict=True):
             np.testing.assert_array_equal(mine, rows)
-    with pytest.raises(ValueError, match="--test-size must leave a row to train on, got 0.9 of 3"):
+    with pytest.raises(ValueError, match=r"--test-size must leave a row to train on, got 0\.9 of 3"):
         split_plainly(3, 0.9)
