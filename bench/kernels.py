@@ -5,15 +5,16 @@ units, two at a time, and narrow ones of a single register.
 Letters: m units or features below, p units above, P panels of those above, Q of those below.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import kernel_twins as twins
 import numpy as np
 from aligned_arrays import aligned
 from kernel_calls import pointer, prepare_call
+from race import Case, Entrant
 from tolerances import assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
@@ -296,7 +297,20 @@ def describe(name: str, shape: tuple[int, int]) -> str:
 
 
 def build(name: str, shape: tuple[int, int]) -> Kernel:
-    """A kernel on random data of this shape, which agreed with its formula."""
-    kernel = KERNELS[name][0](np.random.default_rng(0), *shape)
-    kernel.check()
-    return kernel
+    """A kernel on random data of this shape."""
+    return KERNELS[name][0](np.random.default_rng(0), *shape)
+
+
+def make_case(name: str, shape: tuple[int, int]) -> Case:
+    """A kernel and its twin."""
+
+    def enter(names: Collection[str]) -> dict[str, Entrant]:
+        kernel = build(name, shape)
+        product = kernel.unit == "GFLOP/s"
+        check = cache(kernel.check)  # only the first call of both sees the same data
+        both = partial(Entrant, check=check, repeats=4, short=True, flops=kernel.work if product else None,
+                       facts={"work": float(kernel.work), "unit": kernel.unit})  # fmt: skip
+        entrants = {"fastmlp": both(kernel.call), "NumPy": both(kernel.twin, ours=False, blas=product)}
+        return {who: entrants[who] for who in names}
+
+    return Case("{}-{}-{}".format(name, *shape), f"kernels: {describe(name, shape)}", ("fastmlp", "NumPy"), enter)

@@ -100,14 +100,8 @@ class Fastmlp:
             num_threads=num_threads,
         )
         self._trainer = make_trainer(problem, start, backend)
-        self.path = self._trainer.description
+        self.path, self.threads = self._trainer.description, threads_of(self._trainer)
         self._rng, self._n = np.random.default_rng(0), len(y)
-
-    @property
-    def threads(self) -> int | None:
-        """How many threads the compiled path says it uses."""
-        count, _, what = self.path.rpartition(", ")[2].partition(" ")
-        return int(count) if what.startswith("thread") else None
 
     def order(self) -> NDArray[np.int64]:
         return self._rng.permutation(self._n)
@@ -119,6 +113,14 @@ class Fastmlp:
 
     def params(self) -> NDArray[Any]:
         return self._trainer.params
+
+
+def threads_of(trainer: Any) -> int | None:
+    """How many threads a trainer of ours uses; None where BLAS decides."""
+    if hasattr(trainer, "num_threads"):
+        return trainer.num_threads
+    workspace = getattr(trainer, "_workspace", None)
+    return None if workspace is None else int(workspace.shared["threads"])
 
 
 class ScikitLearn:
