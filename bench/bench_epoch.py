@@ -18,7 +18,7 @@ Data = tuple[Any, Any]
 
 MNIST_ROWS = 60_000 if os.environ.get("FASTMLP_MNIST_DIR") else 5_000
 """The rows that come with the package, where no folder with all of them is named."""
-QUICK_BATCHES, CHECKED_BATCHES = 2, 4
+QUICK_ROWS, CHECKED_BATCHES = 640, 4
 OWN_GAPS, PEER_GAP = {"float32": 1e-3, "float64": 1e-9}, 0.05
 """The largest seen are 4e-4 and 2e-15 of our own entries, and 0.02 where scikit-learn adds Adam's epsilon elsewhere."""
 
@@ -108,7 +108,7 @@ class Workload:
 
     def quick(self) -> "Workload":
         """The same on few rows."""
-        return replace(self, rows=min(self.rows, QUICK_BATCHES * self.setup.batch_size), epochs=1)
+        return replace(self, rows=min(self.rows, max(QUICK_ROWS, 2 * self.setup.batch_size)))
 
 
 @functools.lru_cache(maxsize=4)

@@ -48,16 +48,19 @@ def measure(case: Case, rounds: int, peers: bool, sgemm: Rates) -> list[Row]:
     race = run_race(entrants, rounds, sgemm)
     ours = [name for name in names if entrants[name].ours]
     others = [name for name in names if not entrants[name].ours]
+    if race.rates:
+        print(f"  matrix products at {min(race.rates) / 1e9:.0f} to {max(race.rates) / 1e9:.0f} GFLOP/s")
     rows = []
     for name in ours:
-        versus = {f"÷ {other}": 1 / ratio for other, ratio in race.ratios(name, ours).items() if other != name}
+        figures = {f"÷ {other}": 1 / ratio for other, ratio in race.ratios(name, ours).items() if other != name}
+        figures |= race.figures(name, entrants[name])
         rows.append(
             Row(
                 case.group if name == "fastmlp" else f"{case.group}: {name}",
                 race.samples[name],
                 entrants[name].unit,
                 race.ratios(name, others),
-                versus | race.figures(name, entrants[name]),
+                figures,
                 case.targets.get(name, ()),
             )
         )
