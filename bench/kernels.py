@@ -5,11 +5,11 @@ units, two at a time, and narrow ones of a single register.
 Letters: m units or features below, p units above, P panels of those above, Q of those below.
 """
 
-import itertools
+from collections import namedtuple
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import kernel_twins as twins
 import numpy as np
@@ -54,75 +54,19 @@ class Kernel:
         assert_close(self.result(), wanted, F, factor=4)
 
 
-class Hidden(NamedTuple):
-    """A hidden layer: the active units below as bits, their activations, and what the kernel reads and writes above."""
-
-    mask: Any
-    A: Any
-    W: Any
-    given: Any
-    """Biases, or the deltas above."""
-    out: Any
-
-
-class Features(NamedTuple):
-    """Raw features, and what they are multiplied by after something was taken away."""
-
-    raw: Any
-    base: Any
-    scale: Any
-
-
-class Lists(NamedTuple):
-    """The non-zeros of a batch, row by row, and where the blocks of each row begin."""
-
-    index: Any
-    value: Any
-    cut: Any
-    nonzero: Any
-    """Bits of the features that a sample has."""
-
-
-class Samples(NamedTuple):
-    """Bits of the samples that have each feature, and where the raw features of each sample lie."""
-
-    mask: Any
-    address: Any
-
-
-class First(NamedTuple):
-    """A sparse first layer."""
-
-    W: Any
-    b: Any
-    A: Any
-
-
-class FirstGradient(NamedTuple):
-    """What the gradient of a first layer reads and writes besides its features."""
-
-    D: Any
-    W: Any
-    sums: Any
-    G: Any
-    shift: Any
-    h: Any
-
-
-class Head(NamedTuple):
-    """Logits and deltas in panels, and room for a panel."""
-
-    A: Any
-    D: Any
-    units: Any
-
-
-class Labels(NamedTuple):
-    """What is known of each sample: where its target lies, its share of the batch and its loss."""
-
-    target: Any
-    share: Any
-    losses: Any
+# What a body of calls gets: pointers to the arrays of one thing.
+Hidden = namedtuple("Hidden", "mask A W given out")
+"""A hidden layer: active units below as bits, their activations; weights; biases or deltas above; what is written."""
+Features = namedtuple("Features", "raw base scale")
+"""Raw features, what is taken away from them, and what the rest is multiplied by."""
+Lists = namedtuple("Lists", "index value cut nonzero")
+"""The non-zeros of a batch, row by row; where the blocks of each row begin; the non-zeros as bits."""
+Samples = namedtuple("Samples", "mask address")
+"""Bits of the samples that have each feature, and where the raw features of each sample lie."""
+First = namedtuple("First", "W b A")
+FirstGradient = namedtuple("FirstGradient", "D W sums G shift h")
+Head = namedtuple("Head", "A D units")
+Labels = namedtuple("Labels", "target share losses")
 
 
 def prepare(body, *arguments):
@@ -139,14 +83,13 @@ def prepare(body, *arguments):
 @cache
 def _flatten(body, sizes):
     """A body of numbers and named tuples, as a function of all their fields."""
-    names, texts = iter(f"x{i}" for i in range(sum(size for _, size in sizes))), []
-    scope = {"body": compile_kernel(body)}
+    scope, given, passed = {"body": compile_kernel(body)}, [], []
     for i, (kind, size) in enumerate(sizes):
-        fields = ", ".join(itertools.islice(names, size))
-        texts.append(f"T{i}({fields})" if kind else fields)
+        fields = [f"x{i}_{k}" for k in range(size)]
+        given += fields
+        passed.append(f"T{i}({', '.join(fields)})" if kind else fields[0])
         scope[f"T{i}"] = kind
-    given = ", ".join(f"x{i}" for i in range(sum(size for _, size in sizes)))
-    exec(f"def flat({given}): return body({', '.join(texts)})", scope)
+    exec(f"def flat({', '.join(given)}): return body({', '.join(passed)})", scope)
     return scope["flat"]
 
 
