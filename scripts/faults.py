@@ -433,7 +433,7 @@ FAULTS = (
     Fault("bench: a race goes on beside BLAS's threads", "bench/race.py",
           "busy = entrant.blas and not smoke", "busy = False",
           "tests/test_bench.py::test_a_race_is_by_turns_after_everybody_was_checked"),
-    Fault("bench: orders are drawn within the clock", "bench/race.py",
+    Fault("bench: no orders are drawn", "bench/race.py",
           "arguments = [entrant.prepare() for _ in range(entrant.repeats)]",
           "arguments = [() for _ in range(entrant.repeats)]",
           "tests/test_bench.py::test_samples_are_seconds_of_a_call_or_what_it_returns"),
