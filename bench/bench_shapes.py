@@ -1,17 +1,28 @@
 """What an epoch costs over batch size, width, depth, samples, density of the features, and threads.
 
 One of them changes at a time, around 784-256-128-10, batch 64, a fifth of the features not zero. More values with
---full.
+--full. The sweep of `engine_targets.py` crosses width, density and batch size.
 """
 
+import functools
+import itertools
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from bench_epoch import Data, Entry, Workload
+from bench_roofline import training_flops
 from peers import Setup
-from roofline import training_flops
-from workloads import Entry, Workload, make_speckled
+from race import Case, Entrant
 
 from fastmlp.engine.processor import usable_cores
+
+SWEEP_BATCHES = (16, 32, 64, 256, 1024)
+SWEEP_WIDTHS = (32, 64, 128, 256, 512, 1024)
+SWEEP_DENSITIES = (0.01, 0.1, 0.3, 0.5, 1.0)
+SWEEP_ROWS, SWEEP_FLOPS = 16_384, 8e9
 
 
 class Cell(NamedTuple):
@@ -24,9 +35,6 @@ class Cell(NamedTuple):
     rows: int = 10_000
     density: float = 0.2
     threads: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.axis} {self.value:g}"
 
 
 FEW = {
@@ -59,29 +67,68 @@ def make_cell(axis: str, value: float) -> Cell:
     }[axis]()
 
 
-def workload_of(cell: Cell) -> tuple[Workload, Entry]:
+def make_speckled(n: int, density: float) -> Data:
+    """Float32 features like the pixels of an image over 255, this share of them not zero, and random labels."""
+    rng = np.random.default_rng(0)
+    ink = rng.random((n, 784), np.float32) < density
+    X = np.where(ink, rng.integers(1, 256, (n, 784)), 0).astype(np.float32) / np.float32(255)
+    return X, np.random.default_rng(1).integers(0, 10, n)
+
+
+def workload_of(cell: Cell) -> Workload:
     """The training of a cell."""
-
-    def load(n: int) -> tuple[np.ndarray, np.ndarray]:
-        return make_speckled(n, 784, cell.density), np.random.default_rng(1).integers(0, 10, n)
-
     entry = Entry("fastmlp", options={"num_threads": cell.threads})
-    setup = Setup(cell.hidden, cell.batch, lr=0.01)
-    return Workload(cell.axis, str(cell), load, cell.rows, 2 * cell.batch, setup, (entry,)), entry
+    load = partial(make_speckled, density=cell.density)
+    name = f"{cell.axis} {cell.value:g}"
+    return Workload(name, name, load, cell.rows, Setup(cell.hidden, cell.batch, lr=0.01), (entry,), 1)
 
 
-def pytest_generate_tests(metafunc):
-    grid = MANY if metafunc.config.getoption("--full") else FEW
-    cells = [make_cell(axis, value) for axis, values in grid.items() for value in values]
-    metafunc.parametrize("cell", cells, ids=str)
+def make_cases(quick: bool, full: bool) -> list[Case]:
+    """One case for each axis."""
+
+    def make_case(axis: str, values: tuple[float, ...]) -> Case:
+        cells = {f"{value:g}": make_cell(axis, value) for value in values}
+
+        def enter(cell: Cell) -> Entrant:
+            workload = workload_of(cell).quick() if quick else workload_of(cell)
+            entrant = workload.enter(workload.entries[0])
+            return replace(entrant, facts=entrant.facts | {"value": cell.value, "rows": workload.rows})
+
+        def build(names: Collection[str]) -> dict[str, Entrant]:
+            return {name: enter(cells[name]) for name in names}
+
+        return Case(axis, f"shapes: {axis}", tuple(cells), build, test_id="{key} {name}")
+
+    return [make_case(axis, values) for axis, values in (MANY if full else FEW).items()]
 
 
-def test_shape(measure, quick, cell):
-    workload, entry = workload_of(cell)
-    workload.check(entry)
-    n = min(workload.quick_rows, cell.rows) if quick else cell.rows
-    competitor = workload.build(entry, n)
-    measure(
-        competitor.train, group=f"shapes: {cell.axis}", name=f"{cell.value:g}", ours=True, value=cell.value, rows=n,
-        setup=lambda: (competitor.order(),), flops=training_flops(workload.setup.widths(784), n), path=competitor.path,
-    )  # fmt: skip
+@functools.lru_cache(maxsize=1)
+def _sweep_data(density: float) -> Data:
+    return make_speckled(SWEEP_ROWS, density)
+
+
+def _load_sweep(n: int, density: float) -> Data:
+    """The first rows of numbers that all cells share."""
+    X, y = _sweep_data(density)
+    return X[:n], y[:n]
+
+
+def make_sweep(quick: bool) -> Case:
+    """Epochs of 784-w-w/2-10 over share of non-zero features, width and batch size."""
+    grid = [(v[0], v[-1]) if quick else v for v in (SWEEP_DENSITIES, SWEEP_WIDTHS, SWEEP_BATCHES)]
+    workloads = {}
+    for density, width, batch in itertools.product(*grid):
+        setup = Setup((width, width // 2), batch, lr=0.03)  # with less, float32 rounds away what few pixels teach
+        most = max(2 * batch, int(SWEEP_FLOPS / training_flops(setup.widths(784), 1)))
+        n = min(SWEEP_ROWS, most) // batch * batch
+        name = f"{width} wide, {density:.0%} non-zero, batch {batch}"
+        workloads[name] = Workload(name, name, partial(_load_sweep, density=density), n, setup)
+
+    def build(names: Collection[str]) -> dict[str, Entrant]:
+        return {name: workloads[name].enter(workloads[name].entries[0]) for name in names}
+
+    return Case("sweep", "sweep", tuple(workloads), build)
+
+
+def test_shape(measure, case, name):
+    measure(case, name)

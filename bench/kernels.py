@@ -5,20 +5,23 @@ units, two at a time, and narrow ones of a single register.
 Letters: m units or features below, p units above, P panels of those above, Q of those below.
 """
 
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import kernel_twins as twins
 import numpy as np
 from aligned_arrays import aligned
 from kernel_calls import pointer, prepare_call
+from race import Case, Entrant
 from tolerances import assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
 from fastmlp.engine.losses import make_head
 from fastmlp.engine.optimizers import Rate
+from fastmlp.engine.simd import kernel as compile_kernel
 from fastmlp.engine.simd import lanes, pair
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.workspace import BLOCK_BYTES
@@ -51,6 +54,45 @@ class Kernel:
         assert_close(self.result(), wanted, F, factor=4)
 
 
+# What a body of calls gets: pointers to the arrays of one thing.
+Hidden = namedtuple("Hidden", "mask A W given out")
+"""A hidden layer: active units below as bits, their activations; weights; biases or deltas above; what is written."""
+Features = namedtuple("Features", "raw base scale")
+"""Raw features, what is taken away from them, and what the rest is multiplied by."""
+Lists = namedtuple("Lists", "index value cut nonzero")
+"""The non-zeros of a batch, row by row; where the blocks of each row begin; the non-zeros as bits."""
+Samples = namedtuple("Samples", "mask address")
+"""Bits of the samples that have each feature, and where the raw features of each sample lie."""
+First = namedtuple("First", "W b A")
+FirstGradient = namedtuple("FirstGradient", "D W sums G shift h")
+Head = namedtuple("Head", "A D units")
+Labels = namedtuple("Labels", "target share losses")
+
+
+def prepare(body, *arguments):
+    """Return a function without arguments that runs a body, which calls kernels.
+
+    arguments: numbers, and named tuples of (pointer, array) pairs, of which the body gets pointers. Python passes all
+    addresses one by one, so that a call costs nanoseconds.
+    """
+    sizes = tuple((type(a), len(a)) if isinstance(a, tuple) else (None, 1) for a in arguments)
+    flat = [value for a in arguments for value in (a if isinstance(a, tuple) else (a,))]
+    return prepare_call(_flatten(body, sizes), *flat)
+
+
+@cache
+def _flatten(body, sizes):
+    """A body of numbers and named tuples, as a function of all their fields."""
+    scope, given, passed = {"body": compile_kernel(body)}, [], []
+    for i, (kind, size) in enumerate(sizes):
+        fields = [f"x{i}_{k}" for k in range(size)]
+        given += fields
+        passed.append(f"T{i}({', '.join(fields)})" if kind else fields[0])
+        scope[f"T{i}"] = kind
+    exec(f"def flat({', '.join(given)}): return body({', '.join(passed)})", scope)
+    return scope["flat"]
+
+
 def to_panels(X, width=R):
     """(n, units) → (panels, n, width)."""
     n, units = X.shape
@@ -77,44 +119,40 @@ def bits(mask):
 def product(kernel, width, rng, m, p):
     """A hidden layer forward: out = A W + b, in panels of this width."""
 
-    def run(P, Q, mask, A, W, start, out):
+    def run(P, Q, t):
         m = Q * R
         for p in range(0, P, 2):
             for q in range(Q):
                 kernel(
-                    S, R, mask + q * S, A + q * S, pair(W + (p * m + q * R), m), pair(start + p, 1),
-                    pair(out + p * S, S), q == 0,
+                    S, R, t.mask + q * S, t.A + q * S, pair(t.W + (p * m + q * R), m), pair(t.given + p, 1),
+                    pair(t.out + p * S, S), q == 0,
                 )  # fmt: skip
 
     A, W, b = half_active(rng, m), rng.standard_normal((m, p), F), rng.standard_normal((1, p), F)
     above = to_panels(W, width), to_panels(b, width), aligned((p // width, S, width), F)
-    call = prepare_call(
-        run, p // width, m // R, (ints, bits(A > 0)), (rows, to_panels(A)),
-        *[(pointer("f32", width), array) for array in above],
-    )  # fmt: skip
+    panels = [(pointer("f32", width), array) for array in above]
+    call = prepare(run, p // width, m // R, Hidden((ints, bits(A > 0)), (rows, to_panels(A)), *panels))
     return Kernel(call, lambda: A @ W + b, lambda: from_panels(above[-1]), 2 * np.count_nonzero(A) * p)
 
 
 def gradient(kernel, width, rng, m, p):
     """A hidden layer's weights: W ← W - lr Aᵀ D, in panels of this width."""
 
-    def run(P, Q, mask, A, D, W, G):
+    def run(P, Q, t):
         m = Q * R
         for q in range(Q):
             for p in range(0, P, 2):
                 kernel(
-                    S, R, mask + q * R, A + q * S, pair(D + p * S, S), pair(W + (p * m + q * R), m), pair(G, R),
-                    True, True, optimizers.sgd, 0, RATE, 0.0,
+                    S, R, t.mask + q * R, t.A + q * S, pair(t.given + p * S, S), pair(t.W + (p * m + q * R), m),
+                    pair(t.out, R), True, True, optimizers.sgd, 0, RATE, 0.0,
                 )  # fmt: skip
 
     A, D, W = half_active(rng, m), rng.standard_normal((S, p), F), rng.standard_normal((m, p), F)
     by_unit = aligned(m, np.int64, twins.to_bits((A > 0).T))
-    above = to_panels(D, width), to_panels(W, width), aligned((2 * CHUNK, width), F)
-    call = prepare_call(
-        run, p // width, m // R, (ints, by_unit), (rows, to_panels(A)),
-        *[(pointer("f32", width), array) for array in above],
-    )  # fmt: skip
-    return Kernel(call, lambda: W - F(LR) * (A.T @ D), lambda: from_panels(above[1]), 2 * np.count_nonzero(A) * p)
+    above = to_panels(W, width), to_panels(D, width), aligned((2 * CHUNK, width), F)
+    panels = [(pointer("f32", width), array) for array in above]
+    call = prepare(run, p // width, m // R, Hidden((ints, by_unit), (rows, to_panels(A)), *panels))
+    return Kernel(call, lambda: W - F(LR) * (A.T @ D), lambda: from_panels(above[0]), 2 * np.count_nonzero(A) * p)
 
 
 def pixels(rng, d):
@@ -122,11 +160,11 @@ def pixels(rng, d):
     return np.where(rng.random((S, d)) < 0.2, rng.integers(1, 256, (S, d)), 0).astype(np.uint8)
 
 
-def run_list_nonzeros(d, stride, block, blocks, raw, base, scale, index, value, cut, nonzero):
+def run_list_nonzeros(d, block, blocks, x, t):
     for k in range(S):
         list_nonzeros(
-            k, d, block, raw + k * d, base, scale, index, value, k * stride, cut + k * (blocks + 1), nonzero
-        )  # fmt: skip
+            k, d, block, x.raw + k * d, x.base, x.scale, t.index, t.value, k * d, t.cut + k * (blocks + 1), t.nonzero
+        )
 
 
 list_nonzeros = first_layer.make_list_nonzeros("f32", "u8")
@@ -140,10 +178,9 @@ def listing(rng, d, _):
     base, scale = aligned(d + 64, F), aligned(d + 64, F, 1 / 255)
     index, value = aligned(S * d + 64, np.uint16), aligned(S * d + 64, F)
     raw, cut, nonzero = aligned(X.shape, np.uint8, X), aligned((S, blocks + 1), np.int64), aligned((words, S), np.int64)
-    call = prepare_call(
-        run_list_nonzeros, d, d, block, blocks, (raws, raw), (numbers, base), (numbers, scale), (uint16s, index),
-        (numbers, value), (ints, cut), (pointer("i64", 64), nonzero),
-    )  # fmt: skip
+    features = Features((raws, raw), (numbers, base), (numbers, scale))
+    lists = Lists((uint16s, index), (numbers, value), (ints, cut), (pointer("i64", 64), nonzero))
+    call = prepare(run_list_nonzeros, d, block, blocks, features, lists)
 
     def result():
         ends = [slice(k * d, cut[k, -1]) for k in range(S)]
@@ -157,10 +194,10 @@ def listing(rng, d, _):
     return Kernel(call, twin, result, work, "GB/s")
 
 
-def run_sparse_product(P, d, blocks, cut, index, value, W, start, A):
+def run_sparse_product(P, d, blocks, x, t):
     for p in range(0, P, 2):
         first_layer.sparse_product(
-            S, blocks, cut, index, value, pair(W + p * d, d), pair(start + p, 1), pair(A + p * S, S)
+            S, blocks, x.cut, x.index, x.value, pair(t.W + p * d, d), pair(t.b + p, 1), pair(t.A + p * S, S)
         )
 
 
@@ -174,22 +211,21 @@ def sparse_product(rng, d, p):
     width = BLOCK_BYTES // (R * 4)
     edges = np.minimum(np.arange(-(-d // width) + 1) * width, d)
     cut = np.searchsorted(k * d + j, np.arange(S)[:, None] * d + edges)
-    arrays = aligned(cut.shape, np.int64, cut), index, value, to_panels(W), to_panels(b), aligned((p // R, S, R), F)
-    call = prepare_call(
-        run_sparse_product, p // R, d, len(edges) - 1, (ints, arrays[0]), (uint16s, index), (numbers, value),
-        *[(rows, array) for array in arrays[3:]],
-    )  # fmt: skip
-    return Kernel(call, lambda: X @ W + b, lambda: from_panels(arrays[-1]), 2 * len(j) * p)
+    cut, out = aligned(cut.shape, np.int64, cut), aligned((p // R, S, R), F)
+    lists = Lists((uint16s, index), (numbers, value), (ints, cut), 0)
+    layer = First((rows, to_panels(W)), (rows, to_panels(b)), (rows, out))
+    call = prepare(run_sparse_product, p // R, d, len(edges) - 1, lists, layer)
+    return Kernel(call, lambda: X @ W + b, lambda: from_panels(out), 2 * len(j) * p)
 
 
-def run_sparse_gradient(P, d, raw, mask, address, base, scale, D, W, sums, G, shift, h):
-    """`address` points into `raw`."""
+def run_sparse_gradient(P, d, x, samples, t):
     for p in range(0, P, 2):
-        both = pair(h + p, 1)
+        both = pair(t.h + p, 1)
         for j in range(0, d, CHUNK):
             both[0] = first_layer.sparse_gradient(
-                j, min(j + CHUNK, d), mask, address, raws, base, scale, pair(D + p * S, S), pair(W + p * d, d),
-                pair(sums + p, 1)[0], True, True, pair(G, CHUNK), 1, shift, both[0], optimizers.sgd, 0, RATE, 0.0,
+                j, min(j + CHUNK, d), samples.mask, samples.address, raws, x.base, x.scale, pair(t.D + p * S, S),
+                pair(t.W + p * d, d), pair(t.sums + p, 1)[0], True, True, pair(t.G, CHUNK), 1, t.shift, both[0],
+                optimizers.sgd, 0, RATE, 0.0,
             )  # fmt: skip
 
 
@@ -202,9 +238,10 @@ def sparse_gradient(rng, d, p):
     base, scale, shift = aligned(d, F), aligned(d, F, 1 / 255), aligned(d, F)
     panels = to_panels(D), to_panels(W), aligned((p // R, R), F, D.sum(axis=0).reshape(-1, R))
     G, h = aligned((2 * CHUNK, R), F), aligned((p // R, R), F)
-    call = prepare_call(
-        run_sparse_gradient, p // R, d, (raws, raw), (ints, mask), (ints, address), (numbers, base), (numbers, scale),
-        *[(rows, array) for array in (*panels, G)], (numbers, shift), (rows, h),
+    call = prepare(
+        run_sparse_gradient, p // R, d, Features((raws, raw), (numbers, base), (numbers, scale)),
+        Samples((ints, mask), (ints, address)),
+        FirstGradient(*[(rows, array) for array in (*panels, G)], (numbers, shift), (rows, h)),
     )  # fmt: skip
     work = 2 * np.count_nonzero(X) * p
     return Kernel(call, lambda: W - F(LR) * (unit.T @ D), lambda: from_panels(panels[1]), work)
@@ -230,8 +267,8 @@ def activate(rng, _, p):
 cross_entropy = make_head("cross_entropy", "f32", R)
 
 
-def run_head(K, P, A, D, target, share, units, losses):
-    cross_entropy(0, S, K, P, S, A, D, target, share, units, losses)
+def run_head(K, P, t, labels):
+    cross_entropy(0, S, K, P, S, t.A, t.D, labels.target, labels.share, t.units, labels.losses)
 
 
 def head(rng, _, k):
@@ -242,9 +279,8 @@ def head(rng, _, k):
     target = aligned(S, np.int64, labels.ctypes.data + labels.itemsize * np.arange(S))
     parts, losses = aligned(S, np.float64, share), aligned(S, np.float64)
     units = aligned((P, R), F)
-    call = prepare_call(
-        run_head, k, P, (rows, A), (rows, D), (ints, target), (doubles, parts), (rows, units), (doubles, losses)
-    )
+    panels = Head((rows, A), (rows, D), (rows, units))
+    call = prepare(run_head, k, P, panels, Labels((ints, target), (doubles, parts), (doubles, losses)))
     targets = np.eye(k, dtype=F)[labels]
 
     def twin(kept=labels):  # to which `target` points
@@ -296,7 +332,20 @@ def describe(name: str, shape: tuple[int, int]) -> str:
 
 
 def build(name: str, shape: tuple[int, int]) -> Kernel:
-    """A kernel on random data of this shape, which agreed with its formula."""
-    kernel = KERNELS[name][0](np.random.default_rng(0), *shape)
-    kernel.check()
-    return kernel
+    """A kernel on random data of this shape."""
+    return KERNELS[name][0](np.random.default_rng(0), *shape)
+
+
+def make_case(name: str, shape: tuple[int, int]) -> Case:
+    """A kernel and its twin."""
+
+    def enter(names: Collection[str]) -> dict[str, Entrant]:
+        kernel = build(name, shape)
+        product = kernel.unit == "GFLOP/s"
+        check = cache(kernel.check)  # only the first call of both sees the same data
+        both = partial(Entrant, check=check, repeats=4, short=True, flops=kernel.work if product else None,
+                       facts={"work": float(kernel.work), "unit": kernel.unit})  # fmt: skip
+        entrants = {"fastmlp": both(kernel.call), "NumPy": both(kernel.twin, ours=False, blas=product)}
+        return {who: entrants[who] for who in names}
+
+    return Case("{}-{}-{}".format(name, *shape), f"kernels: {describe(name, shape)}", ("fastmlp", "NumPy"), enter)

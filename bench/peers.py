@@ -100,8 +100,7 @@ class Fastmlp:
             num_threads=num_threads,
         )
         self._trainer = make_trainer(problem, start, backend)
-        self.path = self._trainer.description
-        self.threads = self._trainer.num_threads
+        self.path, self.threads = self._trainer.description, self._trainer.num_threads
         self._rng, self._n = np.random.default_rng(0), len(y)
 
     def order(self) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from workloads import Target
+from race import Target
 
 COLUMNS = ("case", "floors", "min", "median", "other's minimum ÷ ours", "target")
 LIBRARIES = ("fastmlp", "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax")
@@ -24,15 +24,14 @@ class Row:
     unit: str = "s"
     ratios: dict[str, float] = field(default_factory=dict)
     """Minima of others in units of this one's."""
-    figures: dict[str, float] = field(default_factory=dict)
-    """What targets refer to besides: "floors", "threads", ..."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What else is known: "floors", "threads", ..."""
     targets: tuple[Target, ...] = ()
-    note: str = ""
 
     @property
-    def known(self) -> dict[str, float]:
-        """Every figure by name; "min" is the smallest sample."""
-        return {"min": min(self.samples), **self.ratios, **self.figures}
+    def known(self) -> dict[str, Any]:
+        """Every figure to which targets may refer; the unit stands for the smallest sample."""
+        return {self.unit: min(self.samples), **self.ratios, **self.figures}
 
     def cells(self) -> tuple[str, ...]:
         """One text a column."""
@@ -59,7 +58,7 @@ def format_amount(value: float, unit: str) -> str:
 
 
 def print_table(rows: list[Row]) -> None:
-    """All rows, in columns, then what there is to note about them."""
+    """All rows, in columns, then the paths that they took."""
     table = [COLUMNS, *(row.cells() for row in rows)]
     sizes = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
     for cells in table:
@@ -67,8 +66,8 @@ def print_table(rows: list[Row]) -> None:
         if cells is COLUMNS:
             print("-|-".join("-" * size for size in sizes))
     for row in rows:
-        if row.note:
-            print(f"\n{row.case}: {row.note}")
+        if "path" in row.figures:
+            print(f"\n{row.case}: {row.figures['path']}")
 
 
 def describe_machine() -> dict[str, Any]:

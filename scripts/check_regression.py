@@ -19,10 +19,9 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,34 +29,32 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / folder) for folder in ("bench", "tests")]
 
 import kernels  # noqa: E402
-from race import epochs, run_race, seconds_of  # noqa: E402
+from bench_epoch import WORKLOADS, Entry, Workload  # noqa: E402
+from bench_roofline import Sgemm  # noqa: E402
+from race import Case, Rates, run_race  # noqa: E402
 from report import describe_machine  # noqa: E402
-from roofline import Sgemm, training_flops  # noqa: E402
-from workloads import WORKLOADS  # noqa: E402
 
 BASELINES = ROOT / "bench" / "baselines"
 ROUNDS, UPDATE_RUNS = 9, 5
 PAUSES = (0, 1, 5, 20)
 """Seconds to wait before each repetition of what looks slower: another program may be busy for a while."""
-EPOCH_ROWS, KERNEL_SECONDS = 2_560, 1e-3
+EPOCH_ROWS = 2_560
 TRACKED = {"mnist": ("uint8", "standardised", "as if dense"), "adam": ("uint8",)}
 NOISE_FACTOR, LEAST_MARGIN, MOST_MARGIN = 3.0, 0.10, 0.20
 SAME = ("processor", "usable cores", "float32 in a register", "BLAS")
 REFERENCE, FLOOR = "÷ reference", "÷ floor"
 
-Timed = Callable[[], list[float]]
 Ratios = dict[str, dict[str, float]]
-"""By case, then by REFERENCE and FLOOR."""
+"""By what is tracked, then by REFERENCE and FLOOR."""
 Baseline = dict[str, Any]
 
 
-class Case(NamedTuple):
-    """What is tracked: a part of fastmlp, its reference, and the operations of both, if the floor means something."""
+class Tracked(NamedTuple):
+    """A part of fastmlp, and its reference in the same case."""
 
-    ours: Timed
+    case: Case
+    name: str
     reference: str
-    """Its name among the references, which several cases may share."""
-    flops: float | None
 
 
 class Verdict(NamedTuple):
@@ -79,55 +76,42 @@ class Verdict(NamedTuple):
         return not self.change <= self.margin
 
 
-def make_cases() -> tuple[dict[str, Case], dict[str, Timed]]:
-    """Return the tracked cases and the references, all checked against each other and warm."""
-    cases: dict[str, Case] = {}
-    references: dict[str, Timed] = {}
+def make_tracked() -> dict[str, Tracked]:
+    """Return what is tracked, by its name in baselines."""
+    tracked = {}
     for workload in WORKLOADS:
-        names = TRACKED.get(workload.name, ())
-        for entry in workload.entries:
-            if entry.name == "reference" and names:
-                references[workload.name] = partial(epochs, workload.build(entry, EPOCH_ROWS), 1)
-            if entry.name in names:
-                workload.check(entry)
-                competitor = workload.build(replace(entry, options={"num_threads": 1}), EPOCH_ROWS)
-                flops = training_flops(workload.setup.widths(784), EPOCH_ROWS)
-                cases[f"epoch: {workload.title}, {entry.name}"] = Case(
-                    partial(epochs, competitor, 3), workload.name, flops
-                )
+        if names := TRACKED.get(workload.name, ()):
+            case = on_one_thread(workload, names).case()
+            tracked |= {f"epoch: {workload.title}, {name}": Tracked(case, name, "reference") for name in names}
     for name, (_, shape, _) in kernels.KERNELS.items():
-        kernel = kernels.build(name, shape)
-        title = kernels.describe(name, shape)
-        references[title] = repeated(kernel.twin)
-        cases[f"kernel: {title}"] = Case(
-            repeated(kernel.call), title, kernel.work if kernel.unit == "GFLOP/s" else None
-        )
-    return cases, references
+        case = kernels.make_case(name, shape)
+        tracked[f"kernel: {kernels.describe(name, shape)}"] = Tracked(case, "fastmlp", "NumPy")
+    return tracked
 
 
-def repeated(call: Callable[[], object]) -> Timed:
-    """Time a call of some microseconds: the mean of as many as fill KERNEL_SECONDS, four times."""
-    call()
-    count = max(1, int(KERNEL_SECONDS / min(seconds_of(call) for _ in range(3))))
+def on_one_thread(workload: Workload, names: tuple[str, ...]) -> Workload:
+    """Some of our entries and the reference, on few rows and one thread."""
 
-    def run() -> None:
-        for _ in range(count):
-            call()
+    def limited(entry: Entry) -> Entry:
+        return replace(entry, options=entry.options | {"num_threads": 1})
 
-    return lambda: [seconds_of(run) / count for _ in range(4)]
+    entries = tuple(limited(entry) for entry in workload.entries if entry.name in (*names, "reference"))
+    return replace(workload, entries=entries, rows=EPOCH_ROWS, epochs=3)
 
 
-def measure(cases: dict[str, Case], references: dict[str, Timed], sgemm: Sgemm, rounds: int = ROUNDS) -> Ratios:
-    """Run cases and their references by turns; return the ratios of their minima."""
-    needed = {case.reference for case in cases.values()}
-    runners = {("reference", name): run for name, run in references.items() if name in needed}
-    race = run_race(runners | {("ours", name): case.ours for name, case in cases.items()}, rounds, sgemm)
+def measure(tracked: dict[str, Tracked], sgemm: Rates, rounds: int = ROUNDS) -> Ratios:
+    """Run what is tracked and the references by turns; return the ratios of their minima."""
+    chosen: dict[Case, list[str]] = {}
+    for case, *pair in tracked.values():
+        chosen[case] = list(dict.fromkeys([*chosen.get(case, ()), *pair]))
+    entrants = {(case, name): entrant for case, names in chosen.items() for name, entrant in case.build(names).items()}
+    race = run_race(entrants, rounds, sgemm)
     ratios: Ratios = {}
-    for name, case in cases.items():
-        mine = race.best(("ours", name))
-        ratios[name] = {REFERENCE: mine / race.best(("reference", case.reference))}
-        if case.flops is not None:
-            ratios[name][FLOOR] = race.floors(("ours", name), case.flops)
+    for what, (case, name, reference) in tracked.items():
+        mine, flops = (case, name), entrants[case, name].flops
+        ratios[what] = {REFERENCE: race.best(mine) / race.best((case, reference))}
+        if flops is not None:
+            ratios[what][FLOOR] = race.floors(mine, flops)
     return ratios
 
 
@@ -199,15 +183,15 @@ def format_table(verdicts: Iterable[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def measure_again(baseline: Baseline, now: Ratios, sgemm: Sgemm) -> Ratios:
+def measure_again(baseline: Baseline, now: Ratios, sgemm: Rates) -> Ratios:
     """Return the ratios after what looks slower was measured again, until it doesn't or the last pause is over."""
     for pause in PAUSES:
         suspects = {v.case for v in judge(baseline, now) if v.worse}
         if not suspects:
             break
         time.sleep(pause)
-        cases, references = make_cases()  # new arrays: where they lie in memory is part of the noise
-        now = best_of(now, measure({case: cases[case] for case in suspects}, references, sgemm))
+        tracked = make_tracked()  # each measurement makes new arrays: where they lie in memory is part of the noise
+        now = best_of(now, measure({case: tracked[case] for case in suspects}, sgemm))
     return now
 
 
@@ -227,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     with threadpool_limits(1):
         sgemm = Sgemm()
         if arguments.update:
-            runs = [measure(*make_cases(), sgemm) for _ in range(UPDATE_RUNS)]
+            runs = [measure(make_tracked(), sgemm) for _ in range(UPDATE_RUNS)]
             text = json.dumps(make_baseline(runs, machine), indent=1, ensure_ascii=False)
             arguments.baselines.mkdir(parents=True, exist_ok=True)
             path = arguments.baselines / file_name(machine)
@@ -236,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         path, baseline = chosen
         others = differences(baseline, machine)
-        now = measure(*make_cases(), sgemm)
+        now = measure(make_tracked(), sgemm)
         if not others:
             now = measure_again(baseline, now, sgemm)
     verdicts = judge(baseline, now)

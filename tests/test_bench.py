@@ -9,20 +9,23 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import bench_epoch
+import bench_predict
+import bench_roofline
 import bench_shapes
+import bench_startup
+import bench_tracking
 import engine_targets
-import figures
 import kernels
 import numpy as np
 import peers
-import predictions
 import pytest
-import roofline
+import race
+from bench_epoch import WORKLOADS, Entry, standardise
 from cores import measure_crossing
-from race import Race
-from workloads import WORKLOADS, Entry, standardise
+from race import Case, Entrant, Race, Target
 
 from fastmlp.engine.processor import usable_cores
 
@@ -73,9 +76,9 @@ def test_a_later_run_is_compared_with_a_saved_one(tmp_path):
 
 
 def test_operations_are_two_to_a_multiply_add():
-    assert roofline.forward_flops((784, 256, 128, 10), 2) == 2 * 2 * (200_704 + 32_768 + 1_280)
-    assert roofline.training_flops((3, 2), 1) == 24  # forward and weights; the first layer has no deltas to make
-    assert roofline.training_flops((4, 3, 2), 5) == 180 + 180 + 60
+    assert bench_roofline.forward_flops((784, 256, 128, 10), 2) == 2 * 2 * (200_704 + 32_768 + 1_280)
+    assert bench_roofline.training_flops((3, 2), 1) == 24  # forward and weights; the first layer has no deltas to make
+    assert bench_roofline.training_flops((4, 3, 2), 5) == 180 + 180 + 60
 
 
 @pytest.mark.parametrize("name", ["product", "gradient", "sparse product", "sparse gradient"])
@@ -85,16 +88,16 @@ def test_a_kernels_operations_are_those_of_what_is_not_zero(name):
 
 
 def test_the_rate_is_that_of_the_fastest_product(monkeypatch):
-    monkeypatch.setattr(roofline, "PRODUCTS", ((2, 2, 2), (2, 4, 2)))
+    monkeypatch.setattr(bench_roofline, "PRODUCTS", ((2, 2, 2), (2, 4, 2)))
     seconds = itertools.cycle([1.0, 2.0, 0.5, 4.0])  # 16 operations twice, then 32 twice
     clock = itertools.accumulate(step for wait in seconds for step in (0.0, wait))
-    monkeypatch.setattr(roofline.time, "perf_counter", lambda: next(clock))
-    sgemm = roofline.Sgemm()
+    monkeypatch.setattr(bench_roofline.time, "perf_counter", lambda: next(clock))
+    sgemm = bench_roofline.Sgemm()
     assert sgemm.rate() == 64.0
 
 
 def test_floors_are_at_the_fastest_rate_of_all_rounds():
-    race = Race({"a": [[3.0, 2.0], [5.0]]}, [50.0, 100.0, 20.0])
+    race = Race({"a": [3.0, 2.0, 5.0]}, [50.0, 100.0, 20.0])
     assert race.floor(400) == 4.0
     assert race.floors("a", 400) == 0.5
 
@@ -141,7 +144,7 @@ def test_a_fault_of_all_our_entries_is_seen(monkeypatch, backend, fault):
     start = workload.setup.start(784)
     # Not in the entry, so that the bound is still that of our own.
     monkeypatch.setattr(
-        "workloads.Workload.build",
+        "bench_epoch.Workload.build",
         lambda self, entry, n: Modified(*self.data(entry, n), self.setup, start, **options),
     )
     with pytest.raises(AssertionError, match="ours "):
@@ -162,68 +165,174 @@ def test_a_peer_with_a_wrong_rate_is_seen():
 
 
 @pytest.mark.parametrize("result", [1.001, np.nan])
-def test_a_wrong_kernel_is_not_built(monkeypatch, result):
+def test_a_wrong_kernel_is_not_timed(monkeypatch, result):
     def make(rng, m, p):
         return kernels.Kernel(lambda: None, lambda: np.ones(p), lambda: np.full(p, result), 1.0)
 
     monkeypatch.setitem(kernels.KERNELS, "wrong", (make, (1, 3)))
-    with pytest.raises(AssertionError):
-        kernels.build("wrong", (1, 3))
+    case = kernels.make_case("wrong", (1, 3))
+    for who in case.names:
+        with pytest.raises(AssertionError):
+            race.run_race(case.build([who]), 1)
 
 
 @pytest.fixture
-def checked(monkeypatch):
-    """The entries that were checked: (workload, entry) names, in order."""
-    names = []
-    monkeypatch.setattr("workloads.Workload.check", lambda workload, entry: names.append((workload.name, entry.name)))
-    return names
+def pauses(monkeypatch):
+    """The seconds that a race waited, which take no time here."""
+    waited = []
+    monkeypatch.setattr(race.time, "sleep", waited.append)
+    return waited
 
 
-class TimedError(Exception):
-    """Raised in place of timing."""
+class Rates:
+    """A machine of 100 operations a second."""
+
+    def rate(self):
+        return 100.0
 
 
-def time_nothing(*arguments, **options):
-    raise TimedError(*arguments)
+def test_a_race_is_by_turns_after_everybody_was_checked(pauses):
+    seen = []
+
+    def enter(name, **options):
+        pauses.clear()
+        return Entrant(lambda: seen.append((name, len(pauses))), lambda: seen.append(f"check {name}"), **options)
+
+    entrants = {"a": enter("a", repeats=2), "b": enter("b", blas=True), "c": enter("c"), "d": enter("d")}
+    result = race.run_race(entrants, 2, Rates())
+    names = [name if isinstance(name, str) else name[0] for name in seen]
+    assert names == ["check a", "check b", "check c", "check d", *"abcd", *"aabcd", *"aabcd"]
+    # Everybody waits who comes after BLAS: the matrix products of a round, or b.
+    assert [waited for _, waited in seen[8:]] == [1, 1, 1, 2, 2, 3, 3, 3, 4, 4]
+    assert pauses == [race.PAUSE] * 4 == [0.1] * 4
+    assert [len(samples) for samples in result.samples.values()] == [4, 2, 2, 2]
+    assert result.rates == [100.0, 100.0]
 
 
+def test_a_race_of_somebody_wrong_times_nothing():
+    def fail():
+        raise AssertionError("b is wrong")
+
+    seen = []
+    with pytest.raises(AssertionError, match="b is wrong"):
+        race.run_race({"a": Entrant(lambda: seen.append("a"), lambda: None), "b": Entrant(lambda: None, fail)}, 1)
+    assert seen == []
+
+
+def test_samples_are_seconds_of_a_call_or_what_it_returns(monkeypatch, pauses):
+    clock, drawn = [0.0], []
+
+    def run(order=0):
+        clock[0] += 0.0002 * (1 + order)
+        return 7
+
+    def draw():
+        clock[0] += 1  # outside the clock
+        drawn.append(len(drawn))
+        return (drawn[-1],)
+
+    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
+    entrants = {
+        "drawn": Entrant(run, lambda: None, draw),
+        "short": Entrant(run, lambda: None, short=True),
+        "memory": Entrant(run, lambda: None, unit="MB"),
+    }
+    samples = race.run_race(entrants, 2).samples
+    assert samples["drawn"] == pytest.approx([0.0004, 0.0006])
+    assert samples["short"] == pytest.approx([0.0002, 0.0002])
+    assert samples["memory"] == [7.0, 7.0]
+    before = clock[0]
+    race.run_race({"short": entrants["short"]}, 2)
+    assert clock[0] - before == pytest.approx(0.0002 * (4 + 2 * 5), rel=0.2)  # a warm-up of four, then two of a ms
+
+
+def test_floors_are_reported_of_who_has_operations():
+    known = Entrant(None, None, flops=50.0, facts={"path": "here"})
+    result = Race({"a": [2.0]}, [100.0])
+    assert result.figures("a", known) == {"path": "here", "floors": 4.0, "floor": 0.5}
+    assert result.figures("a", replace(known, flops=None)) == {"path": "here"}
+
+
+EVERY = [
+    *bench_epoch.make_cases(True, False), *bench_shapes.make_cases(True, False), bench_shapes.make_sweep(True),
+    *bench_tracking.make_cases(True, False),
+]  # fmt: skip
 TINY = next(workload for workload in WORKLOADS if workload.name == "tiny")
 
 
-def test_engine_targets_checks_before_it_times(monkeypatch, checked):
-    monkeypatch.setattr(engine_targets, "run_race", time_nothing)
-    with pytest.raises(TimedError) as caught:
-        engine_targets.measure(TINY, 1, True, True, None)
-    assert [name for _, name in checked] == list(caught.value.args[0])
-    assert len(checked) >= 3
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.key)
+def test_checks_of_trainings_hold_everybody_to_the_reference(monkeypatch, case):
+    checked = []
+    monkeypatch.setattr("bench_epoch.Workload.check", lambda workload, entry: checked.append(entry.name))
+    model = SimpleNamespace(params=np.ones(1))
+    monkeypatch.setattr("bench_tracking.train", lambda *_: checked.append("train") or model)
+    for entrant in case.build([case.names[0]]).values():
+        assert checked == []
+        entrant.check()
+        assert checked in ([case.names[0]], ["fastmlp"], ["train", "train"])
 
 
-def test_the_sweep_checks_every_cell_before_it_times(monkeypatch, checked):
-    monkeypatch.setattr(figures, "run_race", time_nothing)
-    monkeypatch.setattr(figures, "BATCHES", (16, 64))
-    monkeypatch.setattr(figures, "WIDTHS", (32, 64))
-    monkeypatch.setattr(figures, "DENSITIES", (0.1, 1.0))
-    monkeypatch.setattr(figures, "CELL_ROWS", 128)
-    with pytest.raises(TimedError) as caught:
-        figures.sweep(1, True, False, None)
-    assert [name for name, _ in checked] == list(caught.value.args[0])
-    assert len(checked) == 8
+def test_tracking_that_changes_the_training_is_seen(monkeypatch):
+    monkeypatch.setattr(bench_tracking, "ROWS", 128)
+    entrants = bench_tracking.make_cases(True, False)[0].build(["True"])
+    entrants["True"].check()
+    train = bench_tracking.train
+    monkeypatch.setattr(bench_tracking, "train", lambda X, y, tracking: train(X[64 * bool(tracking) :], y, False))
+    with pytest.raises(ValueError, match=r"rows|samples|length"):
+        entrants["True"].check()
 
 
-def test_epochs_and_shapes_are_checked_before_they_are_timed(checked):
-    with pytest.raises(TimedError):
-        bench_epoch.test_epoch(time_nothing, True, TINY, TINY.entries[0])
-    with pytest.raises(TimedError):
-        bench_shapes.test_shape(time_nothing, True, bench_shapes.make_cell("batch", 16))
-    assert checked == [("tiny", "float32"), ("batch", "fastmlp")]
+def test_engine_targets_reports_ours_against_the_others(monkeypatch, pauses):
+    def enter(names):
+        seconds = {"uint8": 2.0, "fastmlp": 1.0, "reference": 8.0, "JAX": 6.0, "scikit-learn": 4.0}
+        return {
+            name: Entrant(lambda name=name: seconds[name], lambda: None, ours=name in ("uint8", "fastmlp"), flops=50.0,
+                          unit="ms", facts={"threads": 1}) for name in names
+        }  # fmt: skip
+
+    targets = {"uint8": (Target("threads", "≤", 1), Target("scikit-learn", "≥", 3), Target("÷ fastmlp", "≤", 2))}
+    case = Case("a", "a case", ("uint8", "fastmlp", "reference", "JAX", "scikit-learn"), enter, targets)
+    first, second = engine_targets.measure(case, 1, False, Rates())
+    assert (first.case, second.case) == ("a case: uint8", "a case")
+    assert first.ratios == {"reference": 4.0, "scikit-learn": 2.0}  # which a target needs, and JAX is left out
+    assert first.figures == {"threads": 1, "÷ fastmlp": 2.0, "floors": 4.0, "floor": 0.5}
+    assert first.cells()[-1] == "threads ≤ 1 ✓, scikit-learn ≥ 3 ✗, ÷ fastmlp ≤ 2 ✓"
+    assert engine_targets.measure(case, 1, True, Rates())[0].ratios["JAX"] == 3.0
+
+
+def test_targets_are_about_what_is_measured():
+    for cases in engine_targets.make_cases(True).values():
+        for case in cases:
+            assert set(case.targets) <= set(case.names)
+            known = {"s", "floors", "threads", *case.names, *(f"÷ {name}" for name in case.names)}
+            assert {target.what for targets in case.targets.values() for target in targets} <= known
+    assert Target("s", "≤", 20).met({}) is None
+
+
+def test_threads_are_those_of_the_trainer():
+    X, y = WORKLOADS[0].load(640)
+    for threads in (1, 2):
+        setup = WORKLOADS[0].setup
+        trainer = peers.Fastmlp(X, y, setup, setup.start(784), num_threads=threads)
+        assert trainer.threads == threads
+
+
+def test_a_process_that_grows_too_much_is_seen():
+    bench_startup.enter("pass", 0, 100).run()
+    with pytest.raises(AssertionError):
+        bench_startup.enter("pass", 0, 1).run()
 
 
 def test_predictions_agree_before_they_are_timed(monkeypatch):
-    assert set(predictions.prediction_calls(64)) >= {("64 rows", "fastmlp"), ("one row", "scikit-learn")}
+    cases = {case.key: case for case in bench_predict.make_cases(True, False)}
+    assert list(cases) == ["many rows", "one row", "one row, inside"]
+    for case in cases.values():
+        race.run_race(case.build(case.names), 1)
     views = peers.layer_views
     monkeypatch.setattr(peers, "layer_views", lambda flat, widths: [(-W, b) for W, b in views(flat, widths)])
+    monkeypatch.setattr(bench_predict, "_models", bench_predict._models.__wrapped__)
     with pytest.raises(AssertionError, match="scikit-learn"):
-        predictions.prediction_calls(64)
+        race.run_race(cases["many rows"].build(["scikit-learn"]), 1)
 
 
 def test_names_do_not_depend_on_the_registers_width():

@@ -5,8 +5,7 @@ import math
 
 import check_regression as check
 import pytest
-
-from fastmlp import comparison
+import race
 
 MACHINE = {"processor": "a chip", "usable cores": 2, "float32 in a register": 16, "BLAS": "openblas", "numpy": "2.0"}
 RATIOS = {"product": {check.REFERENCE: 0.4, check.FLOOR: 1.1}, "ReLU": {check.REFERENCE: 0.1}}
@@ -107,11 +106,19 @@ class Rates:
         return 100.0
 
 
-def test_ratios_are_those_of_the_smallest_times(monkeypatch):
-    monkeypatch.setattr(comparison.time, "sleep", lambda seconds: None)
-    cases = {"a": check.Case(lambda: [3.0, 2.0], "slow", 50.0), "b": check.Case(lambda: [1.0], "slow", None)}
-    references = {"slow": lambda: [8.0, 9.0], "unused": None}
-    assert check.measure(cases, references, Rates(), rounds=2) == {
+def test_ratios_are_those_of_the_smallest_times():
+    seconds = {"uint8": iter([3.0, 2.0]), "dense": iter([1.0, 1.0]), "reference": iter([8.0, 9.0]), "unused": iter([])}
+    flops = {"uint8": 50.0}
+
+    def build(names):
+        return {
+            name: race.Entrant(lambda times=seconds[name]: next(times), lambda: None, repeats=2, unit="made up",
+                               flops=flops.get(name)) for name in names
+        }  # fmt: skip
+
+    case = race.Case("case", "a case", tuple(seconds), build)
+    tracked = {"a": check.Tracked(case, "uint8", "reference"), "b": check.Tracked(case, "dense", "reference")}
+    assert check.measure(tracked, Rates(), rounds=1) == {
         "a": {check.REFERENCE: 0.25, check.FLOOR: 4.0}, "b": {check.REFERENCE: 0.125},
     }  # fmt: skip
 
@@ -125,7 +132,7 @@ def run(monkeypatch, baseline, tmp_path, capsys):
         waiting, pauses = list(measurements), []
         cases = dict.fromkeys(waiting[0])
         monkeypatch.setattr(check, "describe_machine", lambda: machine)
-        monkeypatch.setattr(check, "make_cases", lambda: (cases, {}))
+        monkeypatch.setattr(check, "make_tracked", lambda: cases)
         monkeypatch.setattr(check, "Sgemm", Rates)
         monkeypatch.setattr(check, "measure", lambda cases, *_: pick(waiting.pop(0), cases))
         monkeypatch.setattr(check.time, "sleep", pauses.append)
@@ -205,15 +212,27 @@ def test_a_missing_baseline_is_a_usage_error(capsys):
     assert "--update writes it" in capsys.readouterr().err
 
 
+def test_what_is_timed_is_what_the_kept_baselines_have():
+    for path in check.BASELINES.glob("*.json"):
+        kept = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        assert list(check.make_tracked()) == list(kept)
+
+
 def test_what_is_timed_was_checked(monkeypatch):
     seen = []
     monkeypatch.setattr(check.kernels, "KERNELS", {"ReLU": check.kernels.KERNELS["ReLU"]})
-    monkeypatch.setattr(
-        type(check.WORKLOADS[0]), "check", lambda workload, entry: seen.append((workload.name, entry.name))
-    )
+    monkeypatch.setattr(check.Workload, "check", lambda workload, entry: seen.append((workload.name, entry.name)))
     monkeypatch.setattr(check.kernels.Kernel, "check", lambda kernel: seen.append("kernel"))
     monkeypatch.setattr(check, "EPOCH_ROWS", 64)
-    monkeypatch.setattr(check, "KERNEL_SECONDS", 1e-6)
-    cases, _ = check.make_cases()
-    assert seen == [(name, entry) for name, entries in check.TRACKED.items() for entry in entries] + ["kernel"]
-    assert len(cases) == len(seen)
+    tracked = check.make_tracked()
+    ratios = check.measure(tracked, Rates(), rounds=1)
+    everybody = [(name, entry) for name, entries in check.TRACKED.items() for entry in (*entries, "reference")]
+    assert sorted(seen, key=str) == sorted([*everybody, "kernel"], key=str)
+    assert list(ratios) == list(tracked)
+    assert len(tracked) == 5
+
+
+def test_everybody_is_on_one_thread(monkeypatch):
+    monkeypatch.setattr(check, "EPOCH_ROWS", 64)
+    for case, name, _ in list(check.make_tracked().values())[:4]:
+        assert case.build([name])[name].facts["threads"] == 1
