@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-import kernel_twins as twins
 import numpy as np
-from aligned_arrays import aligned
-from kernel_calls import pointer, prepare_call
 from race import Case, Entrant
-from tolerances import assert_close
+from support import kernel_twins as twins
+from support.aligned_arrays import aligned
+from support.kernel_calls import pointer, prepare_call
+from support.tolerances import assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
 from fastmlp.engine.losses import make_head

@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from engine_cases import Case, compare, make_problem, rate_of, same_bits, train
+from support.engine_cases import Case, compare, make_problem, rate_of, same_bits, train
 
 from fastmlp.engine.plan import MANY_FEATURES
 from fastmlp.engine.trainer import Engine

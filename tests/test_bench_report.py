@@ -7,7 +7,7 @@ import bench_shapes
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from overlaps import assert_nothing_covers_the_lines
+from support.overlaps import assert_nothing_covers_the_lines
 
 MACHINE = {"processor": "a chip", "usable cores": 2, "OPENBLAS settings": {}, "numpy": "2.0"}
 

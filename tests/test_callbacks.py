@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 import pytest
-from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
+from support.networks import as_they_are
 
 import fastmlp
 from fastmlp.callbacks import CosineDecay, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, StepDecay, Training

@@ -15,7 +15,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from processes import PACKAGE
+from support.processes import PACKAGE
 
 import fastmlp.cli
 import fastmlp.comparison

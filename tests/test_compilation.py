@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from processes import PACKAGE, run_python
+from support.processes import PACKAGE, run_python
 
 SIGMOID = """
 import numpy as np

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from overlaps import assert_nothing_covers_the_lines, covered
+from support.overlaps import assert_nothing_covers_the_lines, covered
 
 import fastmlp
 from fastmlp import History

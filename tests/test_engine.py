@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from engine_cases import Case, compare, make_features, make_problem, same_bits, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import run_python
 from scipy.sparse import csr_array
+from support.engine_cases import Case, compare, make_features, make_problem, same_bits, train
+from support.processes import run_python
 
 from fastmlp import reference
 from fastmlp.descent import Descent
@@ -243,7 +243,7 @@ import os
 os.cpu_count = lambda: {cores}
 os.sched_getaffinity = lambda process: set(range({cores}))
 
-from engine_cases import Case, make_problem, train
+from support.engine_cases import Case, make_problem, train
 from fastmlp.engine.trainer import Engine
 
 for case in {cases!r}:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from engine_cases import TOLERANCE, Case, check, make_problem, train
+from support.engine_cases import TOLERANCE, Case, check, make_problem, train
 
 from fastmlp import reference
 from fastmlp.descent import Descent

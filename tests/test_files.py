@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from processes import run_python
+from support.processes import run_python
 
 from fastmlp.files import whole_file
 

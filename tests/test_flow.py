@@ -5,7 +5,7 @@ import csv
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from overlaps import assert_nothing_covers_the_lines
+from support.overlaps import assert_nothing_covers_the_lines
 
 import fastmlp
 from fastmlp.flow import GradientFlow, Row

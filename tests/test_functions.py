@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba.core.registry import CPUDispatcher
+from support.cases import (
     ACTIVATIONS,
     CASES,
     DTYPES,
@@ -24,11 +27,8 @@ from cases import (
     network,
     targets,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numba.core.registry import CPUDispatcher
-from processes import run_python
-from tolerances import assert_close, assert_nonzero
+from support.processes import run_python
+from support.tolerances import assert_close, assert_nonzero
 
 from fastmlp import jit, reference
 from fastmlp.jit import elementwise, reductions, steps

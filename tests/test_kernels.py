@@ -3,12 +3,12 @@
 import functools
 from types import SimpleNamespace
 
-import kernel_twins as twins
 import numpy as np
 import pytest
-from aligned_arrays import aligned
-from kernel_calls import call, pointer
-from tolerances import ROUNDINGS, assert_close
+from support import kernel_twins as twins
+from support.aligned_arrays import aligned
+from support.kernel_calls import call, pointer
+from support.tolerances import ROUNDINGS, assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
 from fastmlp.engine.losses import make_head

@@ -7,11 +7,11 @@ import shutil
 import stat
 from pathlib import Path
 
-import checked_memory
 import pytest
-from engine_cases import Case, compare, make_problem, same_bits, train
 from numba.core.errors import TypingError
-from processes import run_python
+from support import checked_memory
+from support.engine_cases import Case, compare, make_problem, same_bits, train
+from support.processes import run_python
 
 import fastmlp
 from fastmlp.engine import library, object_code
@@ -31,7 +31,7 @@ WIDE_AND_NARROW = (
 
 TRAIN = """
 import hashlib, sys
-from engine_cases import Case, make_problem, train
+from support.engine_cases import Case, make_problem, train
 from fastmlp.engine.trainer import Engine
 
 problem, start, orders = make_problem({case!r})
@@ -40,7 +40,7 @@ params, losses = train(engine, orders)
 print(hashlib.sha256(params.tobytes() + losses.tobytes()).hexdigest(), "numba" in sys.modules, engine.compile_seconds)
 """
 COMPARE = """
-from engine_cases import Case, compare
+from support.engine_cases import Case, compare
 from fastmlp.engine.processor import LANES
 
 for case in {cases!r}:
@@ -53,7 +53,7 @@ import numpy as np
 {crowd}
 
 from pathlib import Path
-from engine_cases import Case, make_problem, train
+from support.engine_cases import Case, make_problem, train
 from fastmlp.engine import library
 from fastmlp.engine.trainer import Engine
 
@@ -75,7 +75,7 @@ CROWDS = {
 INTERRUPTED = """
 import signal, sys
 from importlib.abc import MetaPathFinder
-from networks import CODES, X, fit
+from support.networks import CODES, X, fit
 
 class Interrupts(MetaPathFinder):
     \"\"\"Ctrl-C when the module of this number is imported, and with the next two.\"\"\"
@@ -102,7 +102,7 @@ assert fit(CODES, backend="jit", seed=2).logits(X).shape == (50, 3)
 FORKED = """
 import os, signal, threading
 from fastmlp.engine import object_code
-from networks import CODES, X, fit
+from support.networks import CODES, X, fit
 from numba.core.compiler_lock import global_compiler_lock
 
 compiling, compile_object = threading.Event(), object_code.compile_object
@@ -307,7 +307,7 @@ def test_the_stages_of_a_training_serve_others(cache, compiled):
 def fitted(tmp_path_factory):
     """A cache folder with the stages of the network that these processes train and predict with."""
     cache = tmp_path_factory.mktemp("fitted")
-    code = "from networks import CODES, X, fit; fit(CODES, backend='jit').logits(X)"
+    code = "from support.networks import CODES, X, fit; fit(CODES, backend='jit').logits(X)"
     run_python(code, FASTMLP_CACHE_DIR=str(cache))
     return cache
 
@@ -368,7 +368,7 @@ def test_registers_of_other_widths(lanes, tmp_path):
 
 
 def test_every_address_is_within_its_array(tmp_path):
-    code = "import checked_memory; checked_memory.main()"
+    code = "from support import checked_memory; checked_memory.main()"
     checked = run_python(code, NUMBA_DISABLE_JIT="1", FASTMLP_LANES="4", FASTMLP_CACHE_DIR=str(tmp_path))
     assert checked.splitlines() == [*checked_memory.CASES, *checked_memory.GIVEN, "IndexError"]
     assert not list(tmp_path.iterdir())
@@ -386,7 +386,7 @@ def test_results_do_not_depend_on_where_a_stage_came_from(filled, cache, compile
 FORKED_WHILE_IMPORTING = """
 import os, signal, sys, threading, time
 from importlib.abc import MetaPathFinder
-from networks import CODES, fit
+from support.networks import CODES, fit
 
 class Slow(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

@@ -8,10 +8,10 @@ import threading
 import joblib
 import numpy as np
 import pytest
-from networks import CODES, TARGETS, X, fit
 from numpy.testing import assert_allclose, assert_array_equal
-from processes import run_python
 from scipy.sparse import csr_array
+from support.networks import CODES, TARGETS, X, fit
+from support.processes import run_python
 
 from fastmlp import reference
 
@@ -197,7 +197,7 @@ def test_a_pickle_holds_parameters_and_little_else(backend):
 IN_A_WORKER = """
 import multiprocessing
 import numpy as np
-from networks import CODES, X, fit
+from support.networks import CODES, X, fit
 
 def predict(model):
     return model.logits(X)
@@ -275,7 +275,7 @@ def test_threads_predict_at_once(sizes):
 FORK = """
 import os, signal, threading, time
 import numpy as np
-from networks import CODES, X, fit
+from support.networks import CODES, X, fit
 
 model = fit(CODES, backend="jit")
 wanted = model.logits(X)
@@ -312,7 +312,7 @@ def test_a_child_forked_during_a_prediction_predicts():
 TWO_PROCESSES = """
 import os
 import numpy as np
-from networks import CODES, X, fit
+from support.networks import CODES, X, fit
 
 model = fit(CODES, backend="jit", hidden=())
 wanted = model.logits(X)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from processes import run_python
+from support.processes import run_python
 
 from fastmlp.engine import trainer
 from fastmlp.engine.plan import (

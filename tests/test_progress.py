@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 
 import pytest
 from numpy.testing import assert_array_equal
-from processes import run_python
+from support.processes import run_python
 
 import fastmlp
 from fastmlp.history import History

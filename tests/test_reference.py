@@ -6,9 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, CASES, DTYPES, LOSSES, OPTIMIZERS, SEED, TINY, Case, HandComputed, arguments, network
-from processes import run_python
-from tolerances import assert_close, assert_nonzero, relative_error
+from support.cases import (
+    ACTIVATIONS,
+    CASES,
+    DTYPES,
+    LOSSES,
+    OPTIMIZERS,
+    SEED,
+    TINY,
+    Case,
+    HandComputed,
+    arguments,
+    network,
+)
+from support.processes import run_python
+from support.tolerances import assert_close, assert_nonzero, relative_error
 
 from fastmlp import reference
 from fastmlp.reference import backpropagation, optimizers, parameters

@@ -10,9 +10,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from networks import CODES, TARGETS, X, fit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
+from support.networks import CODES, TARGETS, X, fit
 
 from fastmlp import MLP
 

@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from networks import CODES, fit
-from processes import PACKAGE, TESTS, run_python
+from support.networks import CODES, fit
+from support.processes import PACKAGE, TESTS, run_python
 
 from fastmlp.engine.plan import make_plan
 from fastmlp.engine.schedule import describe, make_schedule, stages_of

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from overlaps import assert_nothing_covers_the_lines
 from sklearn.model_selection import train_test_split
+from support.overlaps import assert_nothing_covers_the_lines
 
 import fastmlp
 

@@ -9,11 +9,11 @@ import threading
 
 import numpy as np
 import pytest
-from aligned_arrays import aligned
-from kernel_calls import call, pointer
 from numba import njit
 from numba.core.errors import TypingError
-from simd_twins import in_python, twin_of, twins
+from support.aligned_arrays import aligned
+from support.kernel_calls import call, pointer
+from support.simd_twins import in_python, twin_of, twins
 
 from fastmlp.engine.simd import (
     LANES,

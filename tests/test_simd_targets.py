@@ -6,7 +6,7 @@ import re
 import pytest
 from llvmlite import binding
 from numba import njit
-from processes import run_python
+from support.processes import run_python
 
 from fastmlp.engine.object_code import optimise
 from fastmlp.engine.simd import exp, kernel, maximum, pointer, splat

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from engine_cases import Case, make_problem, same_bits, train
-from processes import PACKAGE, TESTS, run_python
+from support.engine_cases import Case, make_problem, same_bits, train
+from support.processes import PACKAGE, TESTS, run_python
 
 import fastmlp
 from fastmlp.engine import team, workspace

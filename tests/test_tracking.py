@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
+from support.networks import as_they_are
 
 import fastmlp
 

@@ -13,8 +13,8 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import as_they_are
 from numpy.testing import assert_allclose, assert_array_equal
+from support.networks import as_they_are
 
 import fastmlp
 from fastmlp.engine.features import most_frequent

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_cases import Case, make_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import run_python
+from support.engine_cases import Case, make_problem
+from support.processes import run_python
 
 import fastmlp
 from fastmlp.engine.plan import make_plan
@@ -37,7 +37,7 @@ fill(Path({path!r}), {stages!r})
 TRAIN = """
 import hashlib, sys
 {prelude}
-from engine_cases import Case, make_problem, train
+from support.engine_cases import Case, make_problem, train
 from fastmlp.engine.trainer import Engine
 
 problem, start, orders = make_problem({case!r})

@@ -1,7 +1,6 @@
 """A small network on sparse bytes in kernels on fastmlp.engine.simd; prints its results (run by test_simd.py)."""
 
 import numpy as np
-from aligned_arrays import aligned
 from numba import njit
 
 from fastmlp.engine import simd
@@ -30,6 +29,7 @@ from fastmlp.engine.simd import (
     where,
 )
 from fastmlp.engine.simd.compiler import COMPILED
+from support.aligned_arrays import aligned
 
 D, B, H = 64, 64, 128  # features, samples, units
 ROW = 4 * LANES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fastmlp
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PACKAGE = Path(fastmlp.__file__).parent
 
 

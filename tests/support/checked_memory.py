@@ -1,7 +1,6 @@
 """Train and predict in plain Python with every address checked (run by test_library.py under NUMBA_DISABLE_JIT=1)."""
 
 import numpy as np
-from engine_cases import Case, check, make_features, make_problem, train
 from scipy.sparse import csr_array
 
 from fastmlp.engine import predictor, trainer, workspace
@@ -11,6 +10,7 @@ from fastmlp.engine.simd.python_memory import memory
 from fastmlp.engine.trainer import Engine
 from fastmlp.reference.backpropagation import logits
 from fastmlp.reference.parameters import layer_views
+from support.engine_cases import Case, check, make_features, make_problem, train
 
 GUARD = 4096
 """Bytes around an array that nobody may touch."""

@@ -1,0 +1,1 @@
+"""What several test modules and benchmarks share: cases, formulas of kernels, fresh interpreters, tolerances."""
