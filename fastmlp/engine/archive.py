@@ -3,7 +3,7 @@
 import functools
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastmlp.engine.processor import served_by
@@ -11,7 +11,7 @@ from fastmlp.engine.processor import served_by
 FOLDER = Path(__file__).parents[1] / "compiled"
 
 
-def read(names: Sequence[str]) -> dict[str, bytes]:
+def read(names: Iterable[str]) -> dict[str, bytes]:
     """Return the object code under those of these names that this machine's archive has."""
     archive = _archive()
     if archive is None:

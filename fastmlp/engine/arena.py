@@ -1,8 +1,13 @@
 """One block of memory, on huge pages where the system has them, for all arrays of an engine."""
 
 import mmap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Array = NDArray[Any]
 
 LINE = 64
 HUGE_PAGE = 2 << 20
@@ -11,10 +16,10 @@ HUGE_PAGE = 2 << 20
 class Arena:
     """Hands out zeroed arrays that begin on cache lines, an odd number of lines apart against aliasing at 4 KiB."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._free = np.empty(0, np.uint8)
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
         """Return a zeroed array of its own."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
@@ -24,13 +29,13 @@ class Arena:
         array, self._free = self._free[:size], self._free[lines * LINE :]
         return array.view(dtype).reshape(shape)
 
-    def like(self, values, dtype=None):
+    def like(self, values: ArrayLike, dtype: DTypeLike | None = None) -> Array:
         """Return a copy of `values`."""
         array = self.zeros(np.shape(values), np.asarray(values).dtype if dtype is None else dtype)
         array[...] = values
         return array
 
-    def _grow(self, size):
+    def _grow(self, size: int) -> None:
         size = 1 << 18 if size <= 1 << 18 else -(-size // HUGE_PAGE) * HUGE_PAGE
         # Private: a forked child has its own copy. On Windows there is no fork and no such flag.
         flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}

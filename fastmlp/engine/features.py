@@ -1,11 +1,15 @@
 """How samples lie in memory, and which form of the first layer suits them."""
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastmlp.engine.arena import Array
+from fastmlp.normalization import Normalization
 from fastmlp.problem import RAW_TYPES
+from fastmlp.validation import Features
 
 WORD = 64
 SAMPLED_ROWS = 256
@@ -18,22 +22,22 @@ FLOAT32_INTEGERS = 1 << 24
 class Rows(NamedTuple):
     """A matrix that compiled code reads in place, row by row, in whole words of 64 features."""
 
-    matrix: np.ndarray
+    matrix: Array
     """(n, d), rows contiguous, of one of RAW_TYPES."""
     safe: int
     """Rows from this one on are read from `tail`: whole words of them would reach past the end of the matrix."""
-    tail: np.ndarray
+    tail: NDArray[np.uint8]
 
 
 class Split(NamedTuple):
     """The values of features as x + shift, where x = (v - base) · scale is what the first layer works on."""
 
-    base: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
+    base: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
 
 
-def raw_type(values, computed):
+def raw_type(values: Array, computed: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type of RAW_TYPES in which features are read, so that none of their digits is lost.
 
     One of RAW_TYPES stays as it is. Others become the wider of theirs and of what is computed with, at most float64;
@@ -47,7 +51,7 @@ def raw_type(values, computed):
     return np.dtype(np.float32 if np.result_type(values, computed) == np.float32 else np.float64)
 
 
-def readable(X, dtype):
+def readable(X: Array, dtype: np.dtype[Any]) -> Array:
     """Return X as it can be read in place, or else a copy: contiguous rows of one of RAW_TYPES in native byte order."""
     X = X.astype(raw_type(X, dtype), copy=False)
     if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
@@ -55,7 +59,7 @@ def readable(X, dtype):
     return X
 
 
-def read_rows(X):
+def read_rows(X: Array) -> Rows:
     """Return the `Rows` of X, which `readable` returned."""
     n, d = X.shape
     stride, width = X.strides[0], d * X.itemsize
@@ -70,12 +74,12 @@ def read_rows(X):
 class Entries(NamedTuple):
     """A CSR matrix in the types that compiled code reads."""
 
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
+    data: Array
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int64]
 
 
-def read_entries(X, dtype):
+def read_entries(X: Features, dtype: np.dtype[Any]) -> Entries:
     """Return the `Entries` of a CSR matrix, whose index arrays nobody else may change: they are addresses here.
 
     Arrays are copied only where their types differ.
@@ -88,7 +92,7 @@ def read_entries(X, dtype):
     )
 
 
-def most_frequent(rows):
+def most_frequent(rows: Array) -> tuple[Array, NDArray[np.int64]]:
     """Return the value that each column takes most often, 0 if no other is more frequent, and how often: (d,), (d,)."""
     ordered = np.sort(rows, axis=0)
     run = np.ones(rows.shape[1], np.int64)
@@ -102,7 +106,7 @@ def most_frequent(rows):
     return value, longest
 
 
-def find_base(X, dtype):
+def find_base(X: Array, dtype: np.dtype[Any]) -> tuple[Array | None, float]:
     """Return (base, density): the most frequent value of each column (d,), and the share of X that differs from it.
 
     Judged from some rows of X. The base is None where the dense form of the first layer suits X better.
@@ -115,7 +119,7 @@ def find_base(X, dtype):
     return (base if density < SPARSE_BELOW and d <= MOST_SPARSE_FEATURES else None), density
 
 
-def split_features(base, normalization, d):
+def split_features(base: Array | None, normalization: Normalization, d: int) -> Split:
     """Return the `Split` of features under a normalisation; without a base the shift is 0."""
     mean, std = np.broadcast_to(normalization.shift, d), np.broadcast_to(normalization.scale, d)
     if base is None:

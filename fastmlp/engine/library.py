@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import re
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from llvmlite import binding
 
 from fastmlp.engine import archive
 from fastmlp.engine.processor import TARGET
+from fastmlp.engine.stages import Stage
 from fastmlp.files import whole_file
 from fastmlp.forks import held_off
 from fastmlp.interrupts import held_back
@@ -21,12 +23,12 @@ from fastmlp.interrupts import held_back
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
-_addresses: dict = {}
-_engines: list = []
+_addresses: dict[Stage, int] = {}
+_engines: list[binding.ExecutionEngine] = []
 """LLVM's, which hold the code that addresses point to."""
 
 
-def find_stages(stages, before_compiling=None):
+def find_stages(stages: Sequence[Stage], before_compiling: Callable[[], object] | None = None) -> dict[Stage, int]:
     """Return {stage: address}; what is neither in memory nor on disk is compiled, after a call that says so."""
     with held_off():
         found = {stage: _addresses[stage] for stage in stages if stage in _addresses}
@@ -38,7 +40,7 @@ def find_stages(stages, before_compiling=None):
         return found
 
 
-def make_callable(address):
+def make_callable(address: int) -> Callable[[int, int], object]:
     """Return the stage at an address as a function of two integers, which runs without the GIL."""
     if _interprets():
         from fastmlp.engine.simd import call
@@ -48,23 +50,25 @@ def make_callable(address):
     return functools.partial(function, nowhere, nowhere)
 
 
-def _interprets():
+def _interprets() -> bool:
     """Whether Numba is told not to compile, so as to run kernels as Python."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
 
 
-def _interpret(stages):
+def _interpret(stages: Sequence[Stage]) -> dict[Stage, int]:
     from fastmlp.engine.simd.python_memory import entry
 
     return {stage: entry(stage.make()) for stage in stages}
 
 
-def _load(stages, before_compiling):
+def _load(stages: Sequence[Stage], before_compiling: Callable[[], object] | None) -> dict[Stage, int]:
     """Return the addresses of stages from the package, from disk, or compiled."""
     names = {name_of(stage): stage for stage in stages}
     codes = {names[name]: code for name, code in archive.read(names).items()}
-    codes |= {stage: _read(path_of(stage)) for stage in stages if stage not in codes}
-    unknown = [stage for stage, code in codes.items() if code is None]
+    for stage in names.values():
+        if stage not in codes and (code := _read(path_of(stage))) is not None:
+            codes[stage] = code
+    unknown = [stage for stage in names.values() if stage not in codes]
     if unknown:
         if before_compiling is not None:
             before_compiling()
@@ -72,7 +76,7 @@ def _load(stages, before_compiling):
     return {stage: _enter(code, stage.symbol) for stage, code in codes.items()}
 
 
-def _enter(object_code, name):
+def _enter(object_code: bytes, name: str) -> int:
     """Load object code for good; return the address of its function of this name."""
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), TARGET.machine(), use_lmm=True)
     engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
@@ -81,7 +85,7 @@ def _enter(object_code, name):
     return engine.get_function_address(name)
 
 
-def _compile(stages):
+def _compile(stages: Sequence[Stage]) -> dict[Stage, bytes]:
     from fastmlp.engine.workshop import compile_stages
 
     codes = compile_stages(stages)
@@ -91,7 +95,7 @@ def _compile(stages):
     return codes
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """The folder of compiled stages: $FASTMLP_CACHE_DIR, or fastmlp in the user's cache folder."""
     chosen = os.environ.get("FASTMLP_CACHE_DIR")
     if chosen:
@@ -102,31 +106,31 @@ def cache_folder():
         return Path(os.devnull)
 
 
-def name_of(stage, *surroundings):
+def name_of(stage: Stage, *surroundings: str) -> str:
     """A name that changes with all that a stage's object code depends on: its sources, and where it was compiled."""
     parts = str(stage), _digest(stage.module), TARGET.lanes, TARGET.compress, surroundings
     return f"{stage}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"
 
 
-def path_of(stage):
+def path_of(stage: Stage) -> Path:
     """The file of a stage in the cache folder."""
     return cache_folder() / f"{name_of(stage, *_surroundings())}.o"
 
 
 @functools.cache
-def _surroundings():
+def _surroundings() -> tuple[str, str, str, str]:
     return version("numba"), version("llvmlite"), TARGET.cpu, TARGET.features
 
 
 @functools.cache
-def _digest(module):
+def _digest(module: str) -> str:
     """A digest of the sources of a module and of all that it imports from the engine."""
-    sources: dict = {}
+    sources: dict[str, str] = {}
     _gather_sources(module, sources)
     return hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()
 
 
-def _gather_sources(module, sources):
+def _gather_sources(module: str, sources: dict[str, str]) -> None:
     if module in sources:
         return
     path = _file_of(module)
@@ -139,17 +143,17 @@ def _gather_sources(module, sources):
             _gather_sources(f"{imported}.{name.strip()}", sources)
 
 
-def _file_of(module):
+def _file_of(module: str) -> Path | None:
     place = Path(__file__).parents[2].joinpath(*module.split("."))
     return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
 
 
 @functools.cache
-def _text(path):
+def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _read(path):
+def _read(path: Path) -> bytes | None:
     """Return the object code in a file, or None if there is none or it is damaged."""
     try:
         data = path.read_bytes()
@@ -159,12 +163,12 @@ def _read(path):
     return object_code if _checksum(path, object_code) == checksum else None
 
 
-def _write(path, object_code):
+def _write(path: Path, object_code: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(_checksum(path, object_code) + object_code)
 
 
-def _checksum(path, object_code):
+def _checksum(path: Path, object_code: bytes) -> bytes:
     """Of the object code under this name: another stage's, renamed, is none."""
     return hashlib.sha256(path.name.encode() + object_code).digest()

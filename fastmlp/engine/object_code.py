@@ -6,7 +6,9 @@ are only lowered and linked, and LLVM sees the finished stage once: half of the 
 
 import gc
 import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from llvmlite import binding
 from numba import njit
@@ -18,6 +20,10 @@ from numba.core.registry import cpu_target
 from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.compiler import OPTIONS
 
+Function = Callable[[int, int], None]
+Resolve = Callable[[Any, tuple[types.Type, ...], dict[str, types.Type]], Any]
+"""Numba's: a function's type and its arguments' → the signature of the call."""
+
 ROOM = "@room = global [8 x i64] zeroinitializer"
 """A writable variable: the loader puts addresses of C functions beside it, for which alone it would reserve nothing."""
 
@@ -25,21 +31,21 @@ ROOM = "@room = global [8 x i64] zeroinitializer"
 class _LinkedLibrary(JITCodeLibrary):
     """A library that is only linked into its callers: not optimised, not emitted."""
 
-    def _optimize_functions(self, ll_module):
+    def _optimize_functions(self, ll_module: binding.ModuleRef) -> None:
         ll_module.data_layout = self._codegen._data_layout
 
-    def _optimize_final_module(self):
+    def _optimize_final_module(self) -> None:
         pass
 
-    def _finalize_final_module(self):
+    def _finalize_final_module(self) -> None:
         self._finalized = True
 
 
-def _remember(resolve):
+def _remember(resolve: Resolve) -> Resolve:
     """Numba works out at every call what a function makes of its arguments' types; a stage's calls are much alike."""
-    known = {}
+    known: dict[Any, Any] = {}
 
-    def resolve_once(function, args, kws):
+    def resolve_once(function: Any, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
         if kws or not isinstance(function, types.Type):
             return resolve(function, args, kws)
         if (function, args) not in known:
@@ -50,7 +56,7 @@ def _remember(resolve):
 
 
 @contextmanager
-def _linking_only():
+def _linking_only() -> Iterator[None]:
     codegen, typing = cpu_target.target_context.codegen(), cpu_target.typing_context
     codegen._library_class = _LinkedLibrary
     codegen.set_env = lambda name, environment: None  # nothing has an address yet, and no kernel needs an environment
@@ -65,15 +71,15 @@ def _linking_only():
         del codegen._library_class, codegen.set_env, typing.resolve_function_type
 
 
-def link(function):
+def link(function: Function) -> tuple[binding.ModuleRef, str]:
     """Return (LLVM module, name) of function(int64, int64) → None with all that it calls, not yet optimised."""
     with global_compiler_lock, _linking_only():
         dispatcher = njit("void(int64, int64)", **OPTIONS)(function)
-        result = dispatcher.overloads[types.int64, types.int64]
+        result: Any = dispatcher.overloads[types.int64, types.int64]
         return result.library._final_module, result.fndesc.llvm_func_name
 
 
-def optimise(module, name, machine, symbol):
+def optimise(module: binding.ModuleRef, name: str, machine: binding.TargetMachine, symbol: str) -> binding.ModuleRef:
     """Optimise the module for a machine, with the function as its only entry, now called symbol; return the module."""
     module.get_function(name).name = symbol
     # Numba's names count what was compiled before: object code would not be the same twice.
@@ -91,7 +97,7 @@ def optimise(module, name, machine, symbol):
     return module
 
 
-def compile_object(function, symbol):
+def compile_object(function: Function, symbol: str) -> bytes:
     """Return the object code of function(int64, int64) → None for TARGET, which calls it symbol."""
     machine = TARGET.machine()
     module, name = link(function)
@@ -100,7 +106,7 @@ def compile_object(function, symbol):
     return machine.emit_object(optimise(module, name, machine, symbol))
 
 
-def _describe_anew(module, machine):
+def _describe_anew(module: binding.ModuleRef, machine: binding.TargetMachine) -> binding.ModuleRef:
     """Return the module, which Numba described as this machine's, as one of another machine."""
     code = re.sub(r"^target (triple|datalayout) = .*$", "", str(module), flags=re.MULTILINE)
     described = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'

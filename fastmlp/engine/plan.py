@@ -1,12 +1,16 @@
 """In which shapes a network is trained: decided once, from the network, the data and the machine."""
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
-from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.activations import ACTIVATIONS, Array
+
+if TYPE_CHECKING:
+    from fastmlp.problem import Architecture
 
 TYPICAL_DENSITY = 0.2
 """Of sparse features, where a plan has to be the same for all."""
@@ -14,7 +18,7 @@ MANY_FEATURES = 384
 """From which a narrow first layer is divided by feature: fewer are not worth the sums that this adds."""
 
 
-def registers(kind):
+def registers(kind: str) -> tuple[int, int]:
     """Return (numbers in a register, registers in a widest panel): sums of two rows of two panels stay in registers.
 
     Four numbers, where that takes two registers: units are taken in fours.
@@ -22,36 +26,36 @@ def registers(kind):
     return max(4, lanes(kind)), 2 if LANES == 8 else 4  # AVX2 has 16 registers, AVX-512 and arm64 have 32
 
 
-def wider(kind, raw):
+def wider(kind: str, raw: str) -> str:
     """The kind in which raw features are normalised: the wider of theirs and the network's."""
     return "f64" if raw == "f64" else kind
 
 
-def is_wide(row, kind):
+def is_wide(row: int, kind: str) -> bool:
     """Whether a panel of `row` units is a widest one, in which kernels skip zeros."""
     register, most = registers(kind)
     return row == most * register
 
 
-def is_narrow(row, kind):
+def is_narrow(row: int, kind: str) -> bool:
     """Whether eight rows of a panel of `row` units fit half of the registers; they go together where it is alone."""
     register, most = registers(kind)
     return 2 * row <= most * register
 
 
-def is_divided_by_feature(widths, kind, form):
+def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
     """Whether threads divide the features of the first layer among them: many, for units that fill no two panels."""
     register, most = registers(kind)
     return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
 
 
-def rows_of_panels(kind):
+def rows_of_panels(kind: str) -> list[int]:
     """Units that a panel may have, the widest first."""
     register, most = registers(kind)
     return [n * register for n in (4, 2, 1) if n <= most]
 
 
-def panel_widths(widths, kind, form):
+def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]:
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
     Wide panels are the fastest; narrower ones where padding would cost more than it gains.
@@ -62,7 +66,7 @@ def panel_widths(widths, kind, form):
     if not hidden:
         return out, out
 
-    def cost(row):
+    def cost(row: int) -> float:
         # Panels go two at a time, in a first layer divided by unit for each of two threads: cycles of multiply-adds.
         pairs = [(-(-h // row) + 1) // 2 for h in hidden]
         if not is_divided_by_feature(widths, kind, form):
@@ -101,12 +105,12 @@ class Plan(NamedTuple):
     """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
 
     @property
-    def keeps_inputs(self):
+    def keeps_inputs(self) -> bool:
         """Whether activations' inputs are kept, as their derivatives are functions of these."""
         return bool(self.optimizer) and ACTIVATIONS[self.activation].of_input
 
     @property
-    def first_row(self):
+    def first_row(self) -> int:
         """Units in a panel of the first layer."""
         return self.row if self.depth else self.out
 
@@ -114,7 +118,14 @@ class Plan(NamedTuple):
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
 
 
-def make_plan(architecture, form, raw, dtype, optimizer="", transposed=False):
+def make_plan(
+    architecture: "Architecture",
+    form: str,
+    raw: str,
+    dtype: np.dtype[Any],
+    optimizer: str = "",
+    transposed: bool = False,
+) -> Plan:
     """Return the plan to train an architecture with an optimizer, or to predict with it.
 
     `raw` names the features' type, and `transposed` asks for that layout of W where it can be.
@@ -148,20 +159,20 @@ class LayerPlan(NamedTuple):
     row: int
 
     @property
-    def panels(self):
+    def panels(self) -> int:
         return -(-self.units // self.row)
 
     @property
-    def in_panels(self):
+    def in_panels(self) -> int:
         return -(-self.in_units // self.in_row)
 
     @property
-    def in_rows(self):
+    def in_rows(self) -> int:
         """Rows of a panel of W, a whole number of input panels."""
         return self.in_panels * self.in_row
 
 
-def shards_of_units(panels):
+def shards_of_units(panels: int) -> int:
     """Into how many shards the units of a first layer of so many panels are divided, each owned by one thread.
 
     The order of every sum depends on it, so it must not depend on the machine: the same network has the same bits on
@@ -170,26 +181,26 @@ def shards_of_units(panels):
     return min(panels, max(4, min(64, panels // 4)))
 
 
-def plan_layers(widths, row, out):
+def plan_layers(widths: Sequence[int], row: int, out: int) -> list[LayerPlan]:
     """Return a LayerPlan for each layer."""
     last = len(widths) - 2
     return [LayerPlan(m, p, row, out if i == last else row) for i, (m, p) in enumerate(pairwise(widths))]
 
 
-def pack_weights(W, plan):
+def pack_weights(W: Array, plan: LayerPlan) -> Array:
     """(in, out) → (P, in_rows, R), padded with zeros."""
     padded = np.zeros((plan.in_rows, plan.panels * plan.row), W.dtype)
     padded[: plan.in_units, : plan.units] = W
     return padded.reshape(plan.in_rows, plan.panels, plan.row).transpose(1, 0, 2)
 
 
-def unpack_weights(packed, plan):
+def unpack_weights(packed: Array, plan: LayerPlan) -> Array:
     """The inverse of `pack_weights`."""
     wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.row)
     return wide[: plan.in_units, : plan.units]
 
 
-def pack_biases(b, plan):
+def pack_biases(b: Array, plan: LayerPlan) -> Array:
     """(out,) → (P, R), padded with zeros."""
     padded = np.zeros(plan.panels * plan.row, b.dtype)
     padded[: plan.units] = b

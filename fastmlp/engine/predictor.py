@@ -2,14 +2,19 @@
 
 import os
 import threading
+from typing import Any
 
 import numpy as np
 
-from fastmlp.engine.features import raw_type, read_entries, read_rows, readable, split_features
+from fastmlp.engine.arena import Array
+from fastmlp.engine.features import Split, raw_type, read_entries, read_rows, readable, split_features
 from fastmlp.engine.plan import make_plan
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.tables import S
 from fastmlp.engine.workspace import Workspace
+from fastmlp.normalization import Normalization
+from fastmlp.problem import Architecture, Reading
+from fastmlp.validation import Features
 
 ROWS_PER_THREAD = 256
 
@@ -28,18 +33,20 @@ class Predictor:
     dtype : numpy dtype
     """
 
-    def __init__(self, architecture, normalization, reading, dtype):
+    def __init__(
+        self, architecture: Architecture, normalization: Normalization, reading: Reading, dtype: np.dtype[Any]
+    ) -> None:
         self.reading = reading
         self._architecture = architecture
         self._split = split_features(reading.base, normalization, architecture.widths[0])
         self._dtype = dtype
         self._memory = _Memory()
 
-    def reads(self, X):
+    def reads(self, X: Features) -> bool:
         """Whether X (a checked feature matrix) is an array where the training data were one, CSR where they were."""
         return isinstance(X, np.ndarray) != self.reading.is_sparse
 
-    def logits(self, params, X):
+    def logits(self, params: Array, X: Features) -> Array:
         """Return the logits (n, k) of X (n, d) under a flat parameter vector that nobody changes."""
         memory = self._memory
         if memory.process != os.getpid():
@@ -50,7 +57,7 @@ class Predictor:
             self._reader(memory.readers, X).predict(params, X, scores)
         return scores
 
-    def _reader(self, readers, X):
+    def _reader(self, readers: "dict[np.dtype[Any], _Reader]", X: Features) -> "_Reader":
         """Features are read as the training data were where that loses nothing, or else in their own type."""
         trained = np.dtype(self.reading.raw)
         values = X if isinstance(X, np.ndarray) else X.data
@@ -63,32 +70,35 @@ class Predictor:
 class _Memory:
     """What predictions write to, in one process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.process = os.getpid()
         self.lock = threading.Lock()
-        self.readers = {}
+        self.readers: dict[np.dtype[Any], _Reader] = {}
 
 
 class _Reader:
     """Predictions from features of one type, and their memory."""
 
-    def __init__(self, architecture, split, form, raw, dtype):
+    def __init__(
+        self, architecture: Architecture, split: Split, form: str, raw: np.dtype[Any], dtype: np.dtype[Any]
+    ) -> None:
         self._plan = make_plan(architecture, form, raw.name, dtype)
         self._widths = architecture.widths
         self._split = split
         self._raw = raw
         self._dtype = dtype
-        self._workspaces = {}
-        self._few = None
+        self._workspaces: dict[tuple[int, int], Workspace] = {}
+        self._loaded: dict[tuple[int, int], Array] = {}
+        self._few: tuple[Array, Array] | None = None
 
-    def predict(self, params, X, scores):
+    def predict(self, params: Array, X: Features, scores: Array) -> None:
         """Write the logits of X to scores (n, k)."""
         if X.shape[0] <= S and isinstance(X, np.ndarray):
             self._predict_few(params, X, scores)
         else:
             self._predict_many(params, X, scores)
 
-    def _predict_few(self, params, X, scores):
+    def _predict_few(self, params: Array, X: Array, scores: Array) -> None:
         """Rows copied to where they can be read in whole words, on the caller's thread."""
         workspace = self._workspace(params, threads=1, batch=S)
         if self._few is None:
@@ -100,7 +110,7 @@ class _Reader:
         workspace.set(scores=scores)
         workspace.run(len(X))
 
-    def _predict_many(self, params, X, scores):
+    def _predict_many(self, params: Array, X: Features, scores: Array) -> None:
         n = X.shape[0]
         threads = max(1, min(usable_cores(), n // ROWS_PER_THREAD))
         workspace = self._workspace(params, threads, batch=4 * S * threads)
@@ -110,14 +120,13 @@ class _Reader:
         workspace.set(order=order, scores=scores)
         workspace.run(n)
 
-    def _workspace(self, params, threads, batch):
-        if (threads, batch) not in self._workspaces:
-            workspace = Workspace(self._plan, self._widths, self._split, batch, threads)
-            self._workspaces[threads, batch] = [workspace, None]
-        entry = self._workspaces[threads, batch]
-        workspace, loaded = entry
-        if loaded is not params:
-            entry[1] = None  # a load that is interrupted leaves neither the old parameters nor the new
+    def _workspace(self, params: Array, threads: int, batch: int) -> Workspace:
+        key = threads, batch
+        if key not in self._workspaces:
+            self._workspaces[key] = Workspace(self._plan, self._widths, self._split, batch, threads)
+        workspace = self._workspaces[key]
+        if self._loaded.get(key) is not params:
+            self._loaded.pop(key, None)  # a load that is interrupted leaves neither the old parameters nor the new
             workspace.load(params)
-            entry[1] = params
+            self._loaded[key] = params
         return workspace

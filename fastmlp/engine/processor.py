@@ -19,7 +19,7 @@ class Target(NamedTuple):
     compress: bool
     """Whether `keep` of fastmlp.engine.simd is one instruction. Elsewhere a loop over `setbits` wins."""
 
-    def machine(self):
+    def machine(self) -> binding.TargetMachine:
         """LLVM's description, to compile for it."""
         if self.triple == binding.get_process_triple():
             binding.initialize_native_target()
@@ -40,18 +40,18 @@ TARGETS = {
     "aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon", 4, False),
 }
 """The kinds of processors that wheels may carry code for."""
-_NEEDED = {
+_NEEDED: dict[str, tuple[str, ...]] = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi2"),
     "x86-64-v3": ("avx2", "fma", "bmi2"),
     "aarch64": (),
 }
 
 
-def _has(feature):
+def _has(feature: str) -> bool:
     return binding.get_host_cpu_features().get(feature, False)
 
 
-def _count_lanes():
+def _count_lanes() -> int:
     chosen = os.environ.get("FASTMLP_LANES")
     if not chosen:
         return 16 if _has("avx512vl") else 8 if _has("avx2") else 4
@@ -60,13 +60,13 @@ def _count_lanes():
     return int(chosen)
 
 
-def _host():
+def _host() -> Target:
     features, n = binding.get_host_cpu_features().flatten(), _count_lanes()
     compress = n == 16 and _has("avx512vbmi2")
     return Target(binding.get_process_triple(), binding.get_host_cpu_name(), features, n, compress)
 
 
-def _chosen():
+def _chosen() -> Target:
     name = os.environ.get("FASTMLP_TARGET")
     if name is not None and name not in TARGETS:
         raise ValueError(f"FASTMLP_TARGET must be one of {', '.join(TARGETS)}, got {name!r}")
@@ -80,12 +80,12 @@ TARGET = _chosen()
 LANES = TARGET.lanes
 
 
-def lanes(kind):
+def lanes(kind: str) -> int:
     """How many numbers of a kind ("f32", "f64") one register holds."""
     return {"f32": LANES, "f64": LANES // 2}[kind]
 
 
-def served_by():
+def served_by() -> str | None:
     """Return the name in TARGETS whose code runs here, in registers as wide as those in use; None if there is none."""
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
     for name, target in TARGETS.items():
@@ -95,6 +95,6 @@ def served_by():
     return None
 
 
-def usable_cores():
+def usable_cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,8 +16,10 @@ batch, and neither deltas nor activations cross.
 Every sum is made in one fixed order, and the result is the same to the bit for any number of threads.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from fastmlp.engine.plan import Plan
 from fastmlp.engine.stages import Stage
 
 EPOCH = Stage("epoch")
@@ -30,14 +32,14 @@ class Step(NamedTuple):
     stage: Stage
     layer: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.stage}, layer {self.layer + 1}"
 
 
 Phase = list[Step]
 
 
-def make_schedule(plan, replicated=False):
+def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     """Return the phases of a plan's batches, after the one that reads the first batch.
 
     Predictions have the first two; after them, threads wait for each other once more. `replicated` says whether each
@@ -54,34 +56,34 @@ def make_schedule(plan, replicated=False):
     return [read, _enter(plan), through + read, update]
 
 
-def stages_of(schedule):
+def stages_of(schedule: Sequence[Phase]) -> list[Stage]:
     """Return the stages of a schedule, each once, and the loop that plays it."""
     return list(dict.fromkeys([EPOCH, *(step.stage for phase in schedule for step in phase)]))
 
 
-def describe(schedule):
+def describe(schedule: Sequence[Phase]) -> str:
     """Say in lines what a schedule does."""
     titles = ["before the first batch:", *(f"phase {i}:" for i in range(1, len(schedule)))]
     parts = [[title, *(f"    {step}" for step in phase)] for title, phase in zip(titles, schedule, strict=True)]
     return "\n".join(line for part in parts for line in part)
 
 
-def _row(plan, layer):
+def _row(plan: Plan, layer: int) -> int:
     """Units in a panel of a layer."""
     return plan.out if layer == plan.depth else plan.row
 
 
-def layer_of_sums(plan):
+def layer_of_sums(plan: Plan) -> int | None:
     """The layer to which every shard of the first layer adds, itself where shards are of features; None without."""
     return 0 if plan.by_feature else 1 if plan.depth else None
 
 
-def _activate(plan, layer):
+def _activate(plan: Plan, layer: int) -> list[Step]:
     keep = [Step(Stage("keep_inputs", (plan.kind, plan.row)), layer)] if plan.keeps_inputs else []
     return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activation)), layer)]
 
 
-def _read(plan):
+def _read(plan: Plan) -> list[Step]:
     """The next batch into this thread's memory."""
     features = {
         "sparse": [Step(Stage("list_features", (plan.kind, plan.raw)), 0)],
@@ -91,7 +93,7 @@ def _read(plan):
     return [Step(Stage("locate_entries" if plan.form == "csr" else "locate_rows"), 0), *features]
 
 
-def _enter(plan):
+def _enter(plan: Plan) -> list[Step]:
     """Phase 1: the first layer."""
     options = (plan.kind, plan.raw, plan.first_row) if plan.form == "csr" else (plan.kind, plan.first_row)
     steps, summed = [Step(Stage(f"{plan.form}_product", options), 0)], layer_of_sums(plan)
@@ -104,7 +106,7 @@ def _enter(plan):
     return steps
 
 
-def _forward(plan):
+def _forward(plan: Plan) -> list[Step]:
     """From the sum of the shards to the outputs."""
     summed = layer_of_sums(plan)
     steps = [] if summed is None else [Step(Stage("gather", (plan.kind, _row(plan, summed))), summed)]
@@ -116,12 +118,12 @@ def _forward(plan):
     return steps
 
 
-def _backward(plan):
+def _backward(plan: Plan) -> list[Step]:
     """The deltas of the layers below the last one, down to the one to which shards add."""
     return [step for layer in range(plan.depth, layer_of_sums(plan) or 0, -1) for step in _delta(plan, layer)]
 
 
-def _delta(plan, layer):
+def _delta(plan: Plan, layer: int) -> list[Step]:
     """The deltas of the layer below."""
     return [
         Step(Stage("backward", (plan.kind, plan.row, _row(plan, layer))), layer),
@@ -129,7 +131,7 @@ def _delta(plan, layer):
     ]
 
 
-def _update(plan):
+def _update(plan: Plan) -> list[Step]:
     """Phase 3: gradients and steps."""
     steps = [Step(Stage("total"), plan.depth)]
     if layer_of_sums(plan) == 1:
@@ -145,5 +147,5 @@ def _update(plan):
     return [*steps, Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first_row, plan.optimizer)), 0)]
 
 
-def _biases(plan, layer):
+def _biases(plan: Plan, layer: int) -> Step:
     return Step(Stage("update_biases", (plan.kind, _row(plan, layer), plan.optimizer)), layer)

@@ -41,8 +41,8 @@ class Field(NamedTuple):
     """Whether it is set from run to run: a number, or the address of an array that is given."""
 
 
-def _numbers(*names, **options):
-    return {name: Field("int", **options) for name in names}
+def _numbers(*names: str, only: str = "", later: bool = False) -> dict[str, Field]:
+    return {name: Field("int", only=only, later=later) for name in names}
 
 
 LAYER = {

@@ -7,6 +7,7 @@ the thread that waits, no memory is freed before every worker has left it.
 
 import os
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 
 
@@ -22,51 +23,55 @@ class Call:
         How many are wanted; it is run on fewer where the system has no more.
     """
 
-    def __init__(self, run_thread, threads):
+    def __init__(self, run_thread: Callable[[int, int], object], threads: int) -> None:
         self._run_thread = run_thread
         self.threads = threads
         self.done = False
-        self.error = None
+        self.error: BaseException | None = None
         self._finished = threading.Lock()
         self._finished.acquire()
 
-    def run(self, thread):
+    def run(self, thread: int) -> None:
         """Do one thread's part."""
         try:
             self._run_thread(thread, self.threads)
         except BaseException as error:  # only of kernels that run in Python
             self.error = error
 
-    def finish(self):
+    def finish(self) -> None:
         """Let `wait` return."""
         self.done = True
         self._finished.release()
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until the call is done, or until an interrupt."""
         if not self.done:
             self._finished.acquire()
 
 
+Part = tuple[Call, int]
+"""A call, and the thread of it that takes part."""
+
+
 class Team:
     """A leader, which is thread 0 of every call, and the workers that it has hired so far."""
 
-    def __init__(self):
-        self._calls = SimpleQueue()
-        self._workers = []
-        self._left = SimpleQueue()
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Call] = SimpleQueue()
+        self._workers: list[SimpleQueue[Part]] = []
+        self._left: SimpleQueue[None] = SimpleQueue()
         _start(self._lead)
 
-    def complete(self, call):
+    def complete(self, call: Call) -> None:
         """Return when the call is done."""
         self._calls.put(call)  # the leader makes a call once, however often it finds it here
         call.wait()
 
-    def _lead(self):
+    def _lead(self) -> None:
         while True:
             self._make(self._calls.get())
 
-    def _make(self, call):
+    def _make(self, call: Call) -> None:
         if call.done:
             return
         call.threads = 1 + self._hire(call.threads - 1)
@@ -78,38 +83,38 @@ class Team:
             self._left.get()
         call.finish()
 
-    def _hire(self, wanted):
+    def _hire(self, wanted: int) -> int:
         """Have this many workers, or as many as the system has threads for; return how many."""
         try:
             while len(self._workers) < wanted:
-                calls = SimpleQueue()
+                calls: SimpleQueue[Part] = SimpleQueue()
                 _start(self._work, calls)
                 self._workers.append(calls)
         except RuntimeError:  # no more threads
             return len(self._workers)
         return wanted
 
-    def _work(self, calls):
+    def _work(self, calls: SimpleQueue[Part]) -> None:
         while True:
             self._take_part(*calls.get())
             self._left.put(None)
 
     @staticmethod
-    def _take_part(call, thread):
+    def _take_part(call: Call, thread: int) -> None:
         call.run(thread)
 
 
-def _start(target, *args):
+def _start(target: Callable[..., object], *args: object) -> None:
     # Daemons: an idle team keeps no process alive. Unlike an executor's, they also work while the interpreter waits
     # for other threads to end, and in functions that are called at exit.
     threading.Thread(target=target, args=args, name="fastmlp", daemon=True).start()
 
 
-_team = None
+_team: Team | None = None
 _founding = threading.Lock()
 
 
-def _forget():
+def _forget() -> None:
     """A forked child has none of its parent's threads."""
     global _team, _founding
     _team, _founding = None, threading.Lock()
@@ -119,7 +124,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def complete(call):
+def complete(call: Call) -> None:
     """Return when the call is done, on the process's team or without threads right here.
 
     After an interrupt in here, call it again to wait for the same call.

@@ -1,18 +1,21 @@
 """The trainer that runs epochs as one compiled call on each thread."""
 
 import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastmlp.engine.features import find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import make_plan
+from fastmlp.engine.arena import Array
+from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
+from fastmlp.engine.plan import Plan, make_plan
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
 from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.workspace import Workspace
-from fastmlp.problem import Reading
+from fastmlp.problem import Problem, Reading
 from fastmlp.reference.backpropagation import row_shares
 
 MADDS_PER_THREAD = 1 << 18
@@ -36,11 +39,12 @@ class Engine:
         Called without arguments when stages have to be compiled first.
     """
 
-    def __init__(self, problem, params, before_compiling=None):
+    def __init__(self, problem: Problem, params: Array, before_compiling: Callable[[], object] | None = None) -> None:
         architecture, dtype, X = problem.architecture, problem.dtype, problem.X
         n, d = X.shape
         self._problem = problem
         self._batch = min(problem.batch_size, n)
+        self._data: Rows | Entries
         base = None
         if isinstance(X, np.ndarray):
             X = readable(X, dtype)
@@ -78,25 +82,25 @@ class Engine:
             batch_loss=self._batch_loss,
         )
         self.lr = optimizer.lr
-        self.num_threads = threads
+        self.num_threads: int | None = threads
         self.description = f"compiled path, {_describe(plan, split, density)}, {threads} thread{'s' * (threads > 1)}"
 
     @property
-    def params(self):
+    def params(self) -> Array:
         """A copy of the flat parameter vector."""
         return self._workspace.params
 
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The learning rate; it may change between two runs."""
         return self._lr
 
     @lr.setter
-    def lr(self, lr):
+    def lr(self, lr: float) -> None:
         self._lr = lr
         self._workspace.set(lr=lr)
 
-    def run_epoch(self, order):
+    def run_epoch(self, order: NDArray[np.int64]) -> float:
         """Train on the rows in this order; return the weighted mean of the batches' losses."""
         order = np.ascontiguousarray(order, np.int64)
         n, size, weights = len(order), self._batch, self._problem.sample_weight
@@ -114,7 +118,7 @@ class Engine:
         return float(row_shares(len(starts), sums) @ self._batch_loss[: len(starts)]) * self._unit**2
 
 
-def default_threads(widths, batch, density, read, most):
+def default_threads(widths: Sequence[int], batch: int, density: float, read: float, most: int) -> int:
     """Return how many threads pay for a batch of a network: none costs more than it brings, and none sits idle.
 
     Of a sample, `read` features are read and `density` of all are used. The first layer has work for at most `most`
@@ -129,7 +133,7 @@ def default_threads(widths, batch, density, read, most):
     return max(1, threads)
 
 
-def _describe(plan, split, density):
+def _describe(plan: Plan, split: Split, density: float) -> str:
     if plan.form == "dense":
         return "dense first layer"
     if plan.form == "csr":

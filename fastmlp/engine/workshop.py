@@ -11,9 +11,13 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastmlp.engine.processor import usable_cores
+from fastmlp.engine.stages import Stage
+
+Codes = dict[Stage, bytes]
 
 FEWEST = 5
 """Stages below which another process would not have started before they are compiled."""
@@ -22,9 +26,10 @@ PATIENCE = 60.0
 _SERVE = "import sys; sys.path[:] = {path!r}; from fastmlp.engine.workshop import serve; serve()"
 
 
-def compile_stages(stages):
+def compile_stages(stages: Sequence[Stage]) -> Codes:
     """Return {stage: object code}."""
-    waiting, codes = deque(stages), {}
+    waiting = deque(stages)
+    codes: Codes = {}
     helpers = _start_helpers(len(stages), waiting, codes)
     try:
         _work(waiting, codes)
@@ -38,7 +43,7 @@ def compile_stages(stages):
     return codes
 
 
-def _start_helpers(count, waiting, codes):
+def _start_helpers(count: int, waiting: deque[Stage], codes: Codes) -> "list[_Helper]":
     """Return as many helpers as there are cores and work for, or as the system has processes and threads for."""
     helpers = []
     if Path(sys.executable or "").name.startswith("python"):  # and no program that Python is embedded in
@@ -48,14 +53,14 @@ def _start_helpers(count, waiting, codes):
     return helpers
 
 
-def compile_stage(stage):
+def compile_stage(stage: Stage) -> bytes:
     """Return the object code of a stage for this processor."""
     from fastmlp.engine.object_code import compile_object
 
     return compile_object(stage.make(), stage.symbol)
 
 
-def _work(waiting, codes):
+def _work(waiting: deque[Stage], codes: Codes) -> None:
     while waiting:
         with contextlib.suppress(IndexError):  # a helper took the last one
             stage = waiting.popleft()
@@ -65,7 +70,7 @@ def _work(waiting, codes):
 class _Helper:
     """Another process that compiles what is waiting, from the end, and the thread that talks to it."""
 
-    def __init__(self, waiting, codes):
+    def __init__(self, waiting: deque[Stage], codes: Codes) -> None:
         # In a session of its own, it gets no Ctrl-C; it ends when its input does.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE.format(path=[str(Path(__file__).parents[2]), *sys.path])],
@@ -74,34 +79,37 @@ class _Helper:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         self._works = False
         self._thread = threading.Thread(target=self._feed, args=(waiting, codes), daemon=True)
         self._thread.start()
 
-    def _feed(self, waiting, codes):
+    def _feed(self, waiting: deque[Stage], codes: Codes) -> None:
         with contextlib.suppress(OSError, EOFError, IndexError, pickle.UnpicklingError):
-            pickle.load(self._process.stdout)  # it has started
+            pickle.load(self._output)  # it has started
             while True:
                 stage = waiting.pop()
                 self._works = True
-                pickle.dump(stage, self._process.stdin)
-                self._process.stdin.flush()
-                codes[stage] = pickle.load(self._process.stdout)
+                pickle.dump(stage, self._input)
+                self._input.flush()
+                codes[stage] = pickle.load(self._output)
                 self._works = False
 
-    def end(self):
+    def end(self) -> None:
         """Wait for the stage that it is compiling, if it is at one."""
         if self._works:
             self._thread.join(PATIENCE)
         self._process.kill()
         self._thread.join()
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._input.close()
+        self._output.close()
         self._process.wait()
 
 
-def serve():
+def serve() -> None:
     """Compile the stages that come in, and send out their code, until there are no more."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else is printed

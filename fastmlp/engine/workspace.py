@@ -1,21 +1,45 @@
 """The memory of an engine: parameters in panels, scratch, and the tables through which stages see them."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from fastmlp.engine.arena import Arena
-from fastmlp.engine.features import Rows
+from fastmlp.engine.arena import Arena, Array
+from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
-from fastmlp.engine.plan import pack_biases, pack_weights, plan_layers, shards_of_units, unpack_weights
+from fastmlp.engine.plan import (
+    LayerPlan,
+    Plan,
+    pack_biases,
+    pack_weights,
+    plan_layers,
+    shards_of_units,
+    unpack_weights,
+)
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of
-from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, S
+from fastmlp.engine.stages import Stage
+from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, S
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.optimizers import OPTIMIZERS
-from fastmlp.reference.parameters import flatten, layer_views
+from fastmlp.reference.parameters import Layers, flatten, layer_views
 
-DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u16": np.uint16}
+Fields = dict[str, Field]
+Values = dict[str, Any]
+"""Of each field of a table: a number, or the array whose address the table holds."""
+Table = NDArray[np.int64]
+Shape = tuple[int, ...]
+
+DTYPES: dict[str, type[np.generic]] = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "i64": np.int64,
+    "i32": np.int32,
+    "u16": np.uint16,
+}
 BLOCK_BYTES = 32 << 10
 """First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
 READERS = 4
@@ -47,7 +71,15 @@ class Workspace:
         Called without arguments when stages have to be compiled first.
     """
 
-    def __init__(self, plan, widths, split, batch, threads, before_compiling=None):
+    def __init__(
+        self,
+        plan: Plan,
+        widths: Sequence[int],
+        split: Split,
+        batch: int,
+        threads: int,
+        before_compiling: Callable[[], object] | None = None,
+    ) -> None:
         self.plan = plan
         self._widths = widths
         self._split = split
@@ -71,15 +103,15 @@ class Workspace:
         # The tables hold addresses: what they point to lives as long as they do.
         self._layers, self._layer_tables = self._make_layers(threads if self._replicated else 1)
         self.shared, self._own, self._tables = self._make_run(batch, threads)
-        self._set: dict = {}
+        self._set: Values = {}
         self._is_complete = False
-        self._call = None
+        self._call: Call | None = None
         self._batches_a_call = 1
         addresses = find_stages(stages_of(self.schedule), before_compiling)
         self._schedule_tables = [self._make_schedule_table(addresses, table) for table in self._layer_tables]
         self._epoch = make_callable(addresses[EPOCH])
 
-    def _count_sizes(self, batch):
+    def _count_sizes(self, batch: int) -> dict[str, int]:
         """The numbers that letters in tables stand for; those of the first layer, of which a reader's arrays are."""
         first, T, words = self._plans[0], -(-batch // S), self._words
         longest = -(-words // self._parts)
@@ -97,9 +129,9 @@ class Workspace:
             "block": block,
         } | _letters(first, 0)
 
-    def _allocate_parameters(self):
+    def _allocate_parameters(self) -> Layers:
         """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
-        shapes = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
+        shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
         first = self._plans[0]
         if self.plan.transposed:
             shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
@@ -115,20 +147,22 @@ class Workspace:
                 size = int(np.prod(shape))
                 views.append(flat[start : start + size].reshape(shape))
                 start += -(-size // widest) * widest
-            weights.append(tuple(views))
+            weights.append((views[0], views[1]))
         return weights
 
-    def _is_worth_replicating(self, threads):
+    def _is_worth_replicating(self, threads: int) -> bool:
         """Whether two threads each take all samples through what follows the sums of shards, which then alone cross."""
-        if not self._all_read or layer_of_sums(self.plan) is None or threads > 2:
+        summed = layer_of_sums(self.plan)
+        if not self._all_read or summed is None or threads > 2:
             return False
-        widths = self._widths[1 + layer_of_sums(self.plan) :]
+        widths = self._widths[1 + summed :]
         madds = sum(m * p for m, p in pairwise(widths)) + MADDS_PER_UNIT * sum(widths)
         return madds <= REPLICATED_MADDS
 
-    def _make_layers(self, copies):
+    def _make_layers(self, copies: int) -> tuple[list[list[Values]], Array]:
         """What the tables of the layers hold, for each thread that has layers of its own, and the tables."""
-        layers, tables = [], self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
+        layers: list[list[Values]] = []
+        tables = self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
         for copy, table in enumerate(tables):
             weights = self._allocate_parameters()
             layers.append([])
@@ -139,24 +173,25 @@ class Workspace:
                 table[i] = _slots(LAYER, layer)
         return layers, tables
 
-    def _shared_by_threads(self, layer, i):
+    def _shared_by_threads(self, layer: Values, i: int) -> Values:
         """What replicated threads share of layer i, each thread's part written by nobody else."""
         summed = layer_of_sums(self.plan)
+        assert summed is not None  # or else no layer is replicated
         if i < summed:
             return layer
         return {name: layer[name] for name in ("W", "WT", "Z")} if i == summed else {}
 
-    def _make_layer(self, i, W, b, below, shared):
+    def _make_layer(self, i: int, W: Array, b: Array, below: Table | int, shared: Values) -> Values:
         """What the table of layer i holds, besides what it shares with another's."""
         plan, summed = self._plans[i], layer_of_sums(self.plan)
-        given = {
+        given: Values = {
             "units": plan.units,
             "panels": plan.panels,
             "in_units": plan.in_units,
             "in_panels": plan.in_panels,
             "in_rows": plan.in_rows,
             "by_unit": int(i == 0 and not self.plan.by_feature),
-            "replicated": int(self._replicated and i >= summed),
+            "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
             "state": self._count // plan.row,
             "below": below,
@@ -173,7 +208,7 @@ class Workspace:
             layer["M"][...] = _real_units(plan.units, plan.panels, plan.row)[:, None, None]
         return layer
 
-    def _make_run(self, batch, threads):
+    def _make_run(self, batch: int, threads: int) -> tuple[Values, list[Values], list[Table]]:
         """What the tables of all threads hold, what each holds besides, and the tables."""
         plan, sizes = self.plan, self._sizes
         shared = self._allocate(
@@ -203,17 +238,17 @@ class Workspace:
         heads = [self._allocate(HEAD, {}) for _ in self._layers]
         own = []
         for thread in range(threads):
-            numbers = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
+            numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
             numbers["thread"] = thread
             own.append(self._allocate(OWN, numbers) | readers[thread % len(readers)] | heads[thread % len(heads)])
         # Threads write to their tables: none shares a cache line with another's.
         return shared, own, [self._arena.like(_slots(RUN, shared | each)) for each in own]
 
-    def _allocate(self, fields, given, letters=()):
+    def _allocate(self, fields: Fields, given: Values, letters: Mapping[str, int] | None = None) -> Values:
         """Return a value for each field: what is given, zeroed arrays, and 0 for what is set later or has no use."""
         if unknown := given.keys() - fields.keys():
             raise KeyError(f"not fields of the table: {sorted(unknown)}")
-        sizes = self._sizes | dict(letters)
+        sizes = self._sizes | dict(letters or {})
         values = dict(given)
         for name, field in fields.items():
             if name in given:
@@ -226,16 +261,16 @@ class Workspace:
                 values[name] = self._arena.zeros(_shape(field, sizes), self._dtype_of(field.kind))
         return values
 
-    def _size_of(self, field):
+    def _size_of(self, field: Field) -> int:
         """Bytes of the array of a field."""
         return int(np.prod(_shape(field, self._sizes))) * np.dtype(self._dtype_of(field.kind)).itemsize
 
-    def _dtype_of(self, kind):
+    def _dtype_of(self, kind: str) -> DTypeLike:
         if kind == "wide":
             return np.promote_types(self._dtype, DTYPES.get(self.plan.raw, self._dtype))
         return self._dtype if kind == "number" else DTYPES[kind]
 
-    def _make_schedule_table(self, addresses, layers):
+    def _make_schedule_table(self, addresses: Mapping[Stage, int], layers: Array) -> tuple[Array, Array, Table]:
         """The steps of all phases on these tables of layers, where each begins, and the table that tells both."""
         steps = np.array(
             [
@@ -247,7 +282,7 @@ class Workspace:
         ends = np.cumsum([0, *map(len, self.schedule)])
         return steps, ends, _slots(SCHEDULE, {"phases": len(self.schedule), "ends": ends, "steps": steps})
 
-    def scratch(self):
+    def scratch(self) -> list[Array]:
         """Return the arrays that a run need not find as the last one left them."""
         arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
         for layers in self._layers:
@@ -255,7 +290,7 @@ class Workspace:
             arrays += [layer["M"] for layer in layers[:-1]]
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
-    def load(self, params):
+    def load(self, params: Array) -> None:
         """Pack a flat parameter vector."""
         self._settle()
         views = layer_views(np.asarray(params, self._dtype), self._widths)
@@ -277,7 +312,7 @@ class Workspace:
             self.shared["h"][r] = pack_biases(h.astype(self._dtype), self._plans[0])
 
     @property
-    def params(self):
+    def params(self) -> Array:
         """The flat parameter vector, a copy."""
         self._settle()
         return flatten(
@@ -285,7 +320,7 @@ class Workspace:
             for layer, plan in zip(self._layers[0], self._plans, strict=True)
         )
 
-    def set(self, **values):
+    def set(self, **values: float | Array) -> None:
         """Write integers, floats or the addresses of arrays into these slots; the arrays are kept until the next."""
         self._settle()
         self._set |= values
@@ -294,7 +329,7 @@ class Workspace:
             for table in self._tables:
                 table[slot] = bits
 
-    def set_data(self, data):
+    def set_data(self, data: Rows | Entries) -> None:
         """Let the stages read these `Rows` or `Entries`."""
         if isinstance(data, Rows):
             matrix = data.matrix
@@ -302,7 +337,7 @@ class Workspace:
         else:
             self.set(X=data.data, indices=data.indices, indptr=data.indptr)
 
-    def run(self, n):
+    def run(self, n: int) -> None:
         """Play the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
         After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
@@ -323,7 +358,7 @@ class Workspace:
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
 
-    def _make_call(self):
+    def _make_call(self) -> None:
         """Play the schedule over the samples that are set; one thread plays in the caller's."""
         self.shared["arrived"][0] = 0
         schedules = [table.ctypes.data for _, _, table in self._schedule_tables]
@@ -331,7 +366,7 @@ class Workspace:
             self._epoch(self._tables[0].ctypes.data, schedules[0])
             return
 
-        def run_thread(thread, threads):
+        def run_thread(thread: int, threads: int) -> None:
             table = self._tables[thread]
             table[_SLOTS["threads"]] = threads
             self._epoch(table.ctypes.data, schedules[thread % len(schedules)])
@@ -344,7 +379,7 @@ class Workspace:
         if call.error is not None:
             raise call.error
 
-    def _settle(self):
+    def _settle(self) -> None:
         """Wait until no thread works here any more: an interrupt may have ended the wait for a call before."""
         if self._call is not None:
             complete(self._call)
@@ -353,12 +388,13 @@ class Workspace:
             self._call = None
 
 
-def _shape(field, sizes):
+def _shape(field: Field, sizes: Mapping[str, int]) -> list[int]:
     """The shape of a field's array, of which letters stand for these sizes."""
+    assert field.shape is not None
     return [int(n) if n.isdigit() else sizes[n] for n in field.shape.split()]
 
 
-def _letters(plan, adds):
+def _letters(plan: LayerPlan, adds: int) -> dict[str, int]:
     """The letters that stand for the sizes of a layer to which so many shards add."""
     return {
         "P": plan.panels,
@@ -370,23 +406,23 @@ def _letters(plan, adds):
     }
 
 
-def _real_units(units, panels, row):
+def _real_units(units: int, panels: int, row: int) -> NDArray[np.int64]:
     """For each panel, an integer whose low bits are the lanes that stand for a unit."""
     return np.array([_low_bits(min(row, units - p * row)) for p in range(panels)], np.int64)
 
 
-def _low_bits(n):
+def _low_bits(n: int) -> int:
     return -1 if n == 64 else (1 << n) - 1
 
 
-def _slot(field, value):
+def _slot(field: Field, value: Any) -> int:
     """The 8 bytes of a value, as an integer."""
     if isinstance(value, np.ndarray):
         return value.ctypes.data
-    return np.float64(value).view(np.int64) if field.kind == "float" else value
+    return int(np.float64(value).view(np.int64)) if field.kind == "float" else value
 
 
-def _slots(fields, values):
+def _slots(fields: Fields, values: Values) -> Table:
     """A table; every field has its value, and every value its field."""
     if fields.keys() != values.keys():
         unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()

@@ -1,5 +1,7 @@
 """The decorators that compile a kernel."""
 
+from typing import Any
+
 from numba import config, njit
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
@@ -33,7 +35,7 @@ class KernelCompiler(CompilerBase):
 
 
 # error_model: x/0 is inf, as in NumPy, and costs no branch. _nrt=False: no memory is allocated.
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "no_cpython_wrapper": True,

@@ -4,6 +4,7 @@ A stage is known by its name and by what is compiled into it, and nothing else: 
 panels, an activation, a loss or an optimizer's step. All the rest is numbers in the tables.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -44,20 +45,20 @@ class Stage(NamedTuple):
     name: str
     options: tuple[str | int, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "-".join([self.name, *map(str, self.options)])
 
     @property
-    def module(self):
+    def module(self) -> str:
         """Where it is written."""
         home = HOMES[self.name]
         return f"fastmlp.engine.{home[2:]}" if home.startswith("..") else f"fastmlp.engine.stages.{home}"
 
     @property
-    def symbol(self):
+    def symbol(self) -> str:
         """What its object code calls it."""
         return f"fastmlp_{self}".replace("-", "_")
 
-    def make(self):
+    def make(self) -> Callable[[int, int], None]:
         """Return the function for Numba to compile; this imports the compiler."""
         return getattr(import_module(self.module), f"make_{self.name}")(*self.options)
