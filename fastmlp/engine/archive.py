@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[1] / "compiled"
 
 
 def read(names: Iterable[str]) -> dict[str, bytes]:
-    """Return the object code under those of these names that this machine's archive has."""
+    """Return {name: object code} for the names that this machine's archive contains."""
     archive = _archive()
     if archive is None:
         return {}
@@ -25,7 +25,7 @@ def read(names: Iterable[str]) -> dict[str, bytes]:
 
 
 def grouped(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return names by what they say but for widths: such stages are much alike, and compressed as one take half."""
+    """Group names that differ only in panel widths: these stages are similar, and compressed together take half."""
     groups: dict[str, list[str]] = {}
     for name in names:
         parts = name.split("-")[:-1]  # the last one is a digest

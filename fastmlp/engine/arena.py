@@ -1,4 +1,4 @@
-"""One block of memory, on huge pages where the system has them, for all arrays of an engine."""
+"""The memory of an engine's arrays: blocks on huge pages, where the system has them."""
 
 import mmap
 from collections.abc import Sequence
@@ -14,13 +14,16 @@ HUGE_PAGE = 2 << 20
 
 
 class Arena:
-    """Hands out zeroed arrays that begin on cache lines, an odd number of lines apart against aliasing at 4 KiB."""
+    """Hands out zeroed arrays aligned to cache lines.
+
+    Each takes an odd number of cache lines, so that arrays of one size do not alias at 4 KiB.
+    """
 
     def __init__(self) -> None:
         self._free = np.empty(0, np.uint8)
 
     def zeros(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Return a zeroed array of its own."""
+        """Return a new zeroed array."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
         lines = -(-size // LINE) | 1

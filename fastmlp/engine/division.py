@@ -27,13 +27,13 @@ def owned(panels, t):
 
 @inline
 def feature_shards(t):
-    """(begin, end) of the shards of features that this thread owns, or of the only one."""
+    """(begin, end) of the shards of features that this thread owns; (0, 1) if the layer is divided by unit."""
     return own_shards(t) if t.by_feature else (0, 1)
 
 
 @inline
 def shard_of_features(t, r):
-    """(begin, end) of shard r among the portions of features: words where they are listed, else panels."""
+    """(begin, end) of shard r, in words of 64 features (sparse) or in panels."""
     shards = t.shards if t.by_feature else 1
     return share_of(t.portions, r, shards), share_of(t.portions, r + 1, shards)
 

@@ -20,17 +20,17 @@ FLOAT32_INTEGERS = 1 << 24
 
 
 class Rows(NamedTuple):
-    """A matrix that compiled code reads in place, row by row, in whole words of 64 features."""
+    """A matrix that compiled code reads in place, in whole words of 64 features of a row."""
 
     matrix: Array
     """(n, d), rows contiguous, of one of RAW_TYPES."""
     safe: int
-    """Rows from this one on are read from `tail`: whole words of them would reach past the end of the matrix."""
+    """Index of the first row that is read from `tail`, because its last word would reach past the end of the matrix."""
     tail: NDArray[np.uint8]
 
 
 class Split(NamedTuple):
-    """The values of features as x + shift, where x = (v - base) · scale is what the first layer works on."""
+    """Normalised features are x + shift, where x = (v - base) · scale is what the first layer multiplies."""
 
     base: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -38,10 +38,10 @@ class Split(NamedTuple):
 
 
 def raw_type(values: Array, computed: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of RAW_TYPES in which features are read, so that none of their digits is lost.
+    """Return the type of RAW_TYPES in which features are read without losing digits.
 
-    One of RAW_TYPES stays as it is. Others become the wider of theirs and of what is computed with, at most float64;
-    of float32 the integers that it can hold.
+    A type of RAW_TYPES stays. Integers become the `computed` type if float32 holds them all, else float64. Other types
+    become float32 if that holds both them and the `computed` type, else float64.
     """
     if values.dtype.name in RAW_TYPES:
         return np.dtype(values.dtype.name)
@@ -52,7 +52,7 @@ def raw_type(values: Array, computed: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def readable(X: Array, dtype: np.dtype[Any]) -> Array:
-    """Return X as it can be read in place, or else a copy: contiguous rows of one of RAW_TYPES in native byte order."""
+    """Return X, or a copy if it can't be read in place: contiguous rows of a type of RAW_TYPES, native byte order."""
     X = X.astype(raw_type(X, dtype), copy=False)
     if X.strides[1] != X.itemsize or X.strides[0] < X.shape[1] * X.itemsize or not X.flags.aligned:
         X = X.copy(order="C")  # ascontiguousarray keeps a single row as it is, whatever its stride
@@ -60,7 +60,7 @@ def readable(X: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def read_rows(X: Array) -> Rows:
-    """Return the `Rows` of X, which `readable` returned."""
+    """Return the `Rows` of a matrix that `readable` returned."""
     n, d = X.shape
     stride, width = X.strides[0], d * X.itemsize
     reach = -(-d // WORD) * WORD * X.itemsize
@@ -80,9 +80,9 @@ class Entries(NamedTuple):
 
 
 def read_entries(X: Features, dtype: np.dtype[Any]) -> Entries:
-    """Return the `Entries` of a CSR matrix, whose index arrays nobody else may change: they are addresses here.
+    """Return the `Entries` of a CSR matrix; an array is copied only if its type differs.
 
-    Arrays are copied only where their types differ.
+    Compiled code uses the indices as addresses, unchecked: nobody may change them meanwhile.
     """
     data = X.data.astype(raw_type(X.data, dtype), copy=False)
     return Entries(
@@ -93,7 +93,7 @@ def read_entries(X: Features, dtype: np.dtype[Any]) -> Entries:
 
 
 def most_frequent(rows: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Return the value that each column takes most often, 0 if no other is more frequent, and how often: (d,), (d,)."""
+    """Return each column's most frequent value (d,) and its count (d,); 0 wins ties."""
     ordered = np.sort(rows, axis=0)
     run = np.ones(rows.shape[1], np.int64)
     zeros = np.count_nonzero(rows == 0, axis=0)
@@ -109,7 +109,7 @@ def most_frequent(rows: Array) -> tuple[Array, NDArray[np.int64]]:
 def find_base(X: Array, dtype: np.dtype[Any]) -> tuple[Array | None, float]:
     """Return (base, density): the most frequent value of each column (d,), and the share of X that differs from it.
 
-    Judged from some rows of X. The base is None where the dense form of the first layer suits X better.
+    Both are estimated from at most SAMPLED_ROWS rows. The base is None if the dense form of the first layer is faster.
     """
     n, d = X.shape
     rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)]

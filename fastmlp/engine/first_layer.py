@@ -104,9 +104,10 @@ def sparse_gradient(
     """The gradients of features j0 ≤ j < j1 from one tile; at the last tile their weights take a step.
 
     G[j] = scale[j] Σ_k (v - base[j]) D[k] over the bits k of mask[j]; the step's gradient is G[j] + shift[j] Σ D.
-    Features go two at a time, over the samples in which either is not zero; j1 is made even, by a feature of scale 0.
+    Features go in pairs, over the samples in which either is not zero; an odd last one is paired with a padding feature
+    of scale 0.
     G holds the sums over tiles. Returns h + Σ shift[j] W[j] of the new W.
-    lazy: a feature that is 0 in the whole batch stays as it is, and h is not needed.
+    lazy (plain SGD, no decay, no shift): rows with zero gradient are skipped and h is not recomputed.
     """
     for j in range(j0, j1, 2):
         m0, m1 = mask[j], mask[j + 1]

@@ -1,4 +1,4 @@
-"""The library of compiled stages: each found in memory or on disk, or else compiled and kept."""
+"""The library of compiled stages: a stage is taken from memory, the package or disk, or else compiled and stored."""
 
 import contextlib
 import ctypes
@@ -25,11 +25,11 @@ _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
 _addresses: dict[Stage, int] = {}
 _engines: list[binding.ExecutionEngine] = []
-"""LLVM's, which hold the code that addresses point to."""
+"""LLVM's execution engines: they own the code at these addresses."""
 
 
 def find_stages(stages: Sequence[Stage], before_compiling: Callable[[], object] | None = None) -> dict[Stage, int]:
-    """Return {stage: address}; what is neither in memory nor on disk is compiled, after a call that says so."""
+    """Return {stage: address}; stages that are not stored are compiled, after a call of `before_compiling`."""
     with held_off():
         found = {stage: _addresses[stage] for stage in stages if stage in _addresses}
         missing = [stage for stage in stages if stage not in found]
@@ -51,7 +51,7 @@ def make_callable(address: int) -> Callable[[int, int], object]:
 
 
 def _interprets() -> bool:
-    """Whether Numba is told not to compile, so as to run kernels as Python."""
+    """Whether NUMBA_DISABLE_JIT asks to run kernels as Python."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
 
 
@@ -77,7 +77,7 @@ def _load(stages: Sequence[Stage], before_compiling: Callable[[], object] | None
 
 
 def _enter(object_code: bytes, name: str) -> int:
-    """Load object code for good; return the address of its function of this name."""
+    """Load object code, which is never unloaded; return the address of its function `name`."""
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), TARGET.machine(), use_lmm=True)
     engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
     engine.finalize_object()
@@ -107,7 +107,7 @@ def cache_folder() -> Path:
 
 
 def name_of(stage: Stage, *surroundings: str) -> str:
-    """A name that changes with all that a stage's object code depends on: its sources, and where it was compiled."""
+    """A stage's name with a digest of all that its object code depends on: sources, TARGET, `surroundings`."""
     parts = str(stage), _digest(stage.module), TARGET.lanes, TARGET.compress, surroundings
     return f"{stage}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"
 
@@ -170,5 +170,5 @@ def _write(path: Path, object_code: bytes) -> None:
 
 
 def _checksum(path: Path, object_code: bytes) -> bytes:
-    """Of the object code under this name: another stage's, renamed, is none."""
+    """A digest of the object code and the file's name, so that a renamed file of another stage does not pass."""
     return hashlib.sha256(path.name.encode() + object_code).digest()

@@ -1,7 +1,7 @@
-"""Stages, each compiled once and whole to object code.
+"""The compiler of stages: each becomes one object file.
 
 Numba optimises and emits every function when it is compiled, and again inside each of its callers. Here the functions
-are only lowered and linked, and LLVM sees the finished stage once: half of the time.
+are only lowered and linked, and LLVM optimises the finished stage once, in half of the time.
 """
 
 import gc
@@ -25,7 +25,7 @@ Resolve = Callable[[Any, tuple[types.Type, ...], dict[str, types.Type]], Any]
 """Numba's: a function's type and its arguments' → the signature of the call."""
 
 ROOM = "@room = global [8 x i64] zeroinitializer"
-"""A writable variable: the loader puts addresses of C functions beside it, for which alone it would reserve nothing."""
+"""A writable variable: without one, the loader reserves no memory for the addresses of C functions."""
 
 
 class _LinkedLibrary(JITCodeLibrary):
@@ -42,7 +42,7 @@ class _LinkedLibrary(JITCodeLibrary):
 
 
 def _remember(resolve: Resolve) -> Resolve:
-    """Numba works out at every call what a function makes of its arguments' types; a stage's calls are much alike."""
+    """Numba re-resolves each call's return type; our calls repeat, so remember the answer."""
     known: dict[Any, Any] = {}
 
     def resolve_once(function: Any, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
@@ -80,7 +80,7 @@ def link(function: Function) -> tuple[binding.ModuleRef, str]:
 
 
 def optimise(module: binding.ModuleRef, name: str, machine: binding.TargetMachine, symbol: str) -> binding.ModuleRef:
-    """Optimise the module for a machine, with the function as its only entry, now called symbol; return the module."""
+    """Optimise the module for a machine and return it; its only external function is `name`, renamed to `symbol`."""
     module.get_function(name).name = symbol
     # Numba's names count what was compiled before: object code would not be the same twice.
     for i, function in enumerate(f for f in module.functions if not f.is_declaration and f.name != symbol):
@@ -98,7 +98,7 @@ def optimise(module: binding.ModuleRef, name: str, machine: binding.TargetMachin
 
 
 def compile_object(function: Function, symbol: str) -> bytes:
-    """Return the object code of function(int64, int64) → None for TARGET, which calls it symbol."""
+    """Return the object code of function(int64, int64) → None for TARGET, under the name `symbol`."""
     machine = TARGET.machine()
     module, name = link(function)
     if TARGET.triple != binding.get_process_triple():
@@ -107,7 +107,7 @@ def compile_object(function: Function, symbol: str) -> bytes:
 
 
 def _describe_anew(module: binding.ModuleRef, machine: binding.TargetMachine) -> binding.ModuleRef:
-    """Return the module, which Numba described as this machine's, as one of another machine."""
+    """Return the module with the target triple and the data layout of another machine."""
     code = re.sub(r"^target (triple|datalayout) = .*$", "", str(module), flags=re.MULTILINE)
     described = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
     return binding.parse_assembly(described + code)

@@ -1,4 +1,4 @@
-"""In which shapes a network is trained: decided once, from the network, the data and the machine."""
+"""The plan of a training: panels and layouts, decided once from the network, the data and the machine."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,44 +13,45 @@ if TYPE_CHECKING:
     from fastmlp.problem import Architecture
 
 TYPICAL_DENSITY = 0.2
-"""Of sparse features, where a plan has to be the same for all."""
+"""The density of sparse features that plans assume: a plan must not depend on the actual one."""
 MANY_FEATURES = 384
-"""From which a narrow first layer is divided by feature: fewer are not worth the sums that this adds."""
+"""Below this many features, adding up the shards' partial sums costs more than dividing saves."""
 
 
 def registers(kind: str) -> tuple[int, int]:
-    """Return (numbers in a register, registers in a widest panel): sums of two rows of two panels stay in registers.
+    """Return (numbers in a register, registers in the widest panel).
 
-    Four numbers, where that takes two registers: units are taken in fours.
+    The widest panel is one for which accumulators of 2 samples × 2 panels fit in the register file. At least 4 numbers,
+    even if they take two registers, because narrow kernels process 4 units at a time.
     """
     return max(4, lanes(kind)), 2 if LANES == 8 else 4  # AVX2 has 16 registers, AVX-512 and arm64 have 32
 
 
 def wider(kind: str, raw: str) -> str:
-    """The kind in which raw features are normalised: the wider of theirs and the network's."""
+    """The kind in which raw features are normalised: the wider of `raw` and the network's `kind`."""
     return "f64" if raw == "f64" else kind
 
 
 def is_wide(row: int, kind: str) -> bool:
-    """Whether a panel of `row` units is a widest one, in which kernels skip zeros."""
+    """Whether a panel of `row` units has the largest width; for these, kernels skip zeros."""
     register, most = registers(kind)
     return row == most * register
 
 
 def is_narrow(row: int, kind: str) -> bool:
-    """Whether eight rows of a panel of `row` units fit half of the registers; they go together where it is alone."""
+    """Whether 8 rows of a panel of `row` units fit in half of the registers; a single panel goes 8 rows at a time."""
     register, most = registers(kind)
     return 2 * row <= most * register
 
 
 def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
-    """Whether threads divide the features of the first layer among them: many, for units that fill no two panels."""
+    """Whether threads divide the first layer by feature, not by unit: many features, and units of one panel at most."""
     register, most = registers(kind)
     return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
 
 
 def rows_of_panels(kind: str) -> list[int]:
-    """Units that a panel may have, the widest first."""
+    """The possible widths of a panel in units, the widest first."""
     register, most = registers(kind)
     return [n * register for n in (4, 2, 1) if n <= most]
 
@@ -58,7 +59,7 @@ def rows_of_panels(kind: str) -> list[int]:
 def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]:
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
-    Wide panels are the fastest; narrower ones where padding would cost more than it gains.
+    Wide panels are the fastest; narrower ones are chosen where padding would cost more.
     """
     register, choices = registers(kind)[0], rows_of_panels(kind)
     hidden, outputs = widths[1:-1], widths[-1]
@@ -67,7 +68,7 @@ def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]
         return out, out
 
     def cost(row: int) -> float:
-        # Panels go two at a time, in a first layer divided by unit for each of two threads: cycles of multiply-adds.
+        # In cycles of multiply-adds. Panels go in pairs; two threads divide the pairs of a first layer divided by unit.
         pairs = [(-(-h // row) + 1) // 2 for h in hidden]
         if not is_divided_by_feature(widths, kind, form):
             pairs[0] += pairs[0] % 2
@@ -81,32 +82,32 @@ def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]
 
 
 class Plan(NamedTuple):
-    """What the stages of a training, or of predictions, depend on."""
+    """All that the stages of a training or of predictions depend on."""
 
     kind: str
-    """Of parameters and arithmetic: "f32" or "f64"."""
+    """The type of parameters and arithmetic: "f32" or "f64"."""
     raw: str
-    """Of the features in memory: "u8", "f32" or "f64"."""
+    """The type of the features in memory: "u8", "f32" or "f64"."""
     form: str
-    """Of the first layer: "sparse" (dense rows read for what differs from a constant row), "dense" or "csr"."""
+    """The form of the first layer: "dense", "csr", or "sparse" for dense rows that mostly equal a constant row."""
     row: int
     """Units in a panel of a hidden layer."""
     out: int
-    """Units in a panel of the last layer, equal to `row` if it is also the first."""
+    """Units in a panel of the last layer; equal to `row` if there is no hidden layer."""
     depth: int
-    """Hidden layers."""
+    """The number of hidden layers."""
     by_feature: bool
-    """Whether threads divide the first layer's features among them, not its units."""
+    """Whether threads divide the first layer by feature, not by unit."""
     activation: str = ""
     loss: str = ""
     optimizer: str = ""
-    """None of a prediction."""
+    """Empty for predictions."""
     transposed: bool = False
-    """Whether the first layer's weights are kept by unit, W transposed, so that inactive units cost no gradient."""
+    """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
 
     @property
     def keeps_inputs(self) -> bool:
-        """Whether activations' inputs are kept, as their derivatives are functions of these."""
+        """Whether the inputs of activations are kept, because their derivatives are functions of the inputs."""
         return bool(self.optimizer) and ACTIVATIONS[self.activation].of_input
 
     @property
@@ -126,9 +127,9 @@ def make_plan(
     optimizer: str = "",
     transposed: bool = False,
 ) -> Plan:
-    """Return the plan to train an architecture with an optimizer, or to predict with it.
+    """Return the plan to train an architecture with an optimizer, or without one to predict.
 
-    `raw` names the features' type, and `transposed` asks for that layout of W where it can be.
+    `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
@@ -151,7 +152,7 @@ def make_plan(
 
 
 class LayerPlan(NamedTuple):
-    """One layer in panels."""
+    """The sizes of one layer in panels."""
 
     in_units: int
     units: int
@@ -168,15 +169,16 @@ class LayerPlan(NamedTuple):
 
     @property
     def in_rows(self) -> int:
-        """Rows of a panel of W, a whole number of input panels."""
+        """Rows of a panel of W: the inputs, padded to whole panels."""
         return self.in_panels * self.in_row
 
 
 def shards_of_units(panels: int) -> int:
-    """Into how many shards the units of a first layer of so many panels are divided, each owned by one thread.
+    """Return the number of shards into which the units of a first layer of `panels` panels are divided.
 
     The order of every sum depends on it, so it must not depend on the machine: the same network has the same bits on
-    any number of cores. Four where there are as many panels, and four panels each in wider layers, up to 64.
+    any number of cores. Four shards if there are as many panels. Wider layers have four panels a shard, and at most 64
+    shards.
     """
     return min(panels, max(4, min(64, panels // 4)))
 

@@ -1,4 +1,4 @@
-"""Stages that come with the package: archives of object code, one for each kind of processor, which wheels may carry.
+"""Archives of object code that wheels may carry, one for each kind of processor.
 
     python -m fastmlp.engine.prebuilt FILE
 
@@ -28,7 +28,7 @@ def every_stage() -> list[Stage]:
 
 
 def _plans() -> Iterator[Plan]:
-    """Plans that have all stages together: of numbers that a stage depends on, one at a time differs from the first."""
+    """Plans that together have all stages: for each type, form and panel width, those that differ in one choice."""
     kinds, raws, forms, depths = ("f32", "f64"), ("u8", "f32", "f64"), ("sparse", "dense", "csr"), range(3)
     for kind, raw, form, depth in itertools.product(kinds, raws, forms, depths):
         rows = rows_of_panels(kind)

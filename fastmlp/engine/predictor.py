@@ -43,14 +43,14 @@ class Predictor:
         self._memory = _Memory()
 
     def reads(self, X: Features) -> bool:
-        """Whether X (a checked feature matrix) is an array where the training data were one, CSR where they were."""
+        """Whether X (a checked feature matrix) is of the same container as the training data: an array, or CSR."""
         return isinstance(X, np.ndarray) != self.reading.is_sparse
 
     def logits(self, params: Array, X: Features) -> Array:
-        """Return the logits (n, k) of X (n, d) under a flat parameter vector that nobody changes."""
+        """Return the logits (n, k) of X (n, d); the flat vector `params` must never change."""
         memory = self._memory
         if memory.process != os.getpid():
-            # After a fork, a thread that exists no more may have held the lock, in the middle of a prediction.
+            # After a fork, the lock may be held by a thread of the parent, in the middle of a prediction.
             memory = self._memory = _Memory()
         scores = np.empty((X.shape[0], self._architecture.widths[-1]), self._dtype)
         with memory.lock:
@@ -58,7 +58,7 @@ class Predictor:
         return scores
 
     def _reader(self, readers: "dict[np.dtype[Any], _Reader]", X: Features) -> "_Reader":
-        """Features are read as the training data were where that loses nothing, or else in their own type."""
+        """Return the reader of X: of the training data's type if that loses no digits, else of X's own type."""
         trained = np.dtype(self.reading.raw)
         values = X if isinstance(X, np.ndarray) else X.data
         raw = trained if np.can_cast(X.dtype, trained) else raw_type(values, self._dtype)
@@ -99,7 +99,7 @@ class _Reader:
             self._predict_many(params, X, scores)
 
     def _predict_few(self, params: Array, X: Array, scores: Array) -> None:
-        """Rows copied to where they can be read in whole words, on the caller's thread."""
+        """Predict on the caller's thread, from a copy of the rows in whole words."""
         workspace = self._workspace(params, threads=1, batch=S)
         if self._few is None:
             d = self._widths[0]
@@ -126,7 +126,7 @@ class _Reader:
             self._workspaces[key] = Workspace(self._plan, self._widths, self._split, batch, threads)
         workspace = self._workspaces[key]
         if self._loaded.get(key) is not params:
-            self._loaded.pop(key, None)  # a load that is interrupted leaves neither the old parameters nor the new
+            self._loaded.pop(key, None)  # an interrupted load leaves a mixture
             workspace.load(params)
             self._loaded[key] = params
         return workspace

@@ -1,4 +1,4 @@
-"""What code is compiled for: this machine's processor, or a kind of processor that wheels carry code for."""
+"""The processor that code is compiled for: this machine's, or a kind for which wheels carry code."""
 
 import os
 import platform
@@ -13,14 +13,14 @@ class Target(NamedTuple):
     triple: str
     cpu: str
     features: str
-    """LLVM's, "+name,-name"."""
+    """In LLVM's notation, "+name,-name"."""
     lanes: int
     """Float32 numbers in a register."""
     compress: bool
-    """Whether `keep` of fastmlp.engine.simd is one instruction. Elsewhere a loop over `setbits` wins."""
+    """Whether `keep` of fastmlp.engine.simd is one instruction; if not, a loop over `setbits` is faster."""
 
     def machine(self) -> binding.TargetMachine:
-        """LLVM's description, to compile for it."""
+        """Return LLVM's target machine."""
         if self.triple == binding.get_process_triple():
             binding.initialize_native_target()
             binding.initialize_native_asmprinter()
@@ -73,7 +73,7 @@ def _chosen() -> Target:
     return TARGETS[name] if name else _host()
 
 
-#: This machine's processor, or that of TARGETS which the environment variable FASTMLP_TARGET names, to fill a wheel.
+#: This machine's processor, or to fill a wheel the one of TARGETS that the environment variable FASTMLP_TARGET names.
 TARGET = _chosen()
 
 #: Float32 numbers in a register: 16 with AVX-512, 8 with AVX2, else 4; or the environment variable FASTMLP_LANES.
@@ -81,12 +81,12 @@ LANES = TARGET.lanes
 
 
 def lanes(kind: str) -> int:
-    """How many numbers of a kind ("f32", "f64") one register holds."""
+    """The number of "f32" or "f64" numbers that one register holds."""
     return {"f32": LANES, "f64": LANES // 2}[kind]
 
 
 def served_by() -> str | None:
-    """Return the name in TARGETS whose code runs here, in registers as wide as those in use; None if there is none."""
+    """Return the name in TARGETS whose code runs here and uses registers of the same width, or None."""
     machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
     for name, target in TARGETS.items():
         is_here = platform.system() == "Linux" and target.triple.startswith(machine) and all(map(_has, _NEEDED[name]))
@@ -96,5 +96,5 @@ def served_by() -> str | None:
 
 
 def usable_cores() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

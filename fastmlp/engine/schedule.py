@@ -1,19 +1,20 @@
 """What one thread does in a batch, as data: phases between barriers, each a list of stages and their layers.
 
-Threads own shards of the first layer: some of its units, with the weights on both sides of them, or where a narrow
-layer reads many features some of these, with their weights. What a thread owns never leaves its cache. Only what its
-shards add to the layer above, or to the narrow layer itself, crosses to others. A batch of a training has three phases:
+Threads own shards of the first layer. A shard is some of its units, with their incoming and outgoing weights; or, in a
+narrow layer with many features, some of the features with their weights. A shard stays in its thread's cache. Only its
+partial sums cross to other threads: sums of the next layer, or of the narrow layer itself. A batch of a training has
+three phases:
 
-1. Each thread computes its shards, all samples, and what they add.
-2. Each thread takes some samples through the layers that follow and the loss and back, and reads its part of the next
+1. Each thread computes its shards for all samples, and their partial sums.
+2. Each thread takes some samples through the layers that follow, the loss, and back, and reads its part of the next
    batch.
-3. Each thread computes the gradients of the weights it owns and updates them, and goes on with phase 1.
+3. Each thread computes the gradients of the weights it owns, updates them, and goes on with phase 1.
 
-Where little work follows the sums, two threads do all of it twice: these layers are replicated, each thread takes all
-samples through its own copy and updates that, to the same bits. Phases 2 and 3 then are one, with one barrier in a
-batch, and neither deltas nor activations cross.
+If little work follows the sums, these layers are replicated on two threads: each takes all samples through its own copy
+and updates it, to the same bits. Phases 2 and 3 then are one, a batch has one barrier, and neither deltas nor
+activations cross.
 
-Every sum is made in one fixed order, and the result is the same to the bit for any number of threads.
+Every sum has one fixed order: the result is the same to the bit for any number of threads.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from fastmlp.engine.plan import Plan
 from fastmlp.engine.stages import Stage
 
 EPOCH = Stage("epoch")
-"""The loop that plays a schedule."""
+"""The loop that runs a schedule."""
 
 
 class Step(NamedTuple):
@@ -40,10 +41,10 @@ Phase = list[Step]
 
 
 def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
-    """Return the phases of a plan's batches, after the one that reads the first batch.
+    """Return a list of phases: one that reads the first batch, then those of every batch.
 
-    Predictions have the first two; after them, threads wait for each other once more. `replicated` says whether each
-    thread has its own copy of the layers that follow the sums of shards.
+    In predictions phase 3 is empty: it only adds a barrier. `replicated` says whether each thread has its own copy of
+    the layers that follow the sums of shards.
     """
     read, through = _read(plan), _forward(plan)
     if plan.optimizer:
@@ -57,12 +58,12 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
 
 
 def stages_of(schedule: Sequence[Phase]) -> list[Stage]:
-    """Return the stages of a schedule, each once, and the loop that plays it."""
+    """Return the loop that runs a schedule, and the schedule's stages, each once."""
     return list(dict.fromkeys([EPOCH, *(step.stage for phase in schedule for step in phase)]))
 
 
 def describe(schedule: Sequence[Phase]) -> str:
-    """Say in lines what a schedule does."""
+    """Return a schedule as text, one step a line."""
     titles = ["before the first batch:", *(f"phase {i}:" for i in range(1, len(schedule)))]
     parts = [[title, *(f"    {step}" for step in phase)] for title, phase in zip(titles, schedule, strict=True)]
     return "\n".join(line for part in parts for line in part)
@@ -74,7 +75,7 @@ def _row(plan: Plan, layer: int) -> int:
 
 
 def layer_of_sums(plan: Plan) -> int | None:
-    """The layer to which every shard of the first layer adds, itself where shards are of features; None without."""
+    """The layer of the shards' partial sums: 0 if shards are of features, else 1; None if there is no such layer."""
     return 0 if plan.by_feature else 1 if plan.depth else None
 
 
@@ -84,7 +85,7 @@ def _activate(plan: Plan, layer: int) -> list[Step]:
 
 
 def _read(plan: Plan) -> list[Step]:
-    """The next batch into this thread's memory."""
+    """Read the next batch into this thread's memory."""
     features = {
         "sparse": [Step(Stage("list_features", (plan.kind, plan.raw)), 0)],
         "dense": [Step(Stage("copy_features", (plan.kind, plan.raw, plan.first_row)), 0)],

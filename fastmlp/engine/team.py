@@ -1,8 +1,8 @@
-"""The worker threads of this process: one team, which makes one call at a time on as many threads as it asks for.
+"""The worker threads of this process: one team, which runs one call at a time on as many threads as the call wants.
 
-A Python thread that waits for a call can be interrupted anywhere, a worker cannot. So a call is handed to the leader of
-the team in one step, the leader passes it on to the others, and a call owns all that it works on: whatever happens to
-the thread that waits, no memory is freed before every worker has left it.
+An interrupt can stop a Python thread that waits for a call, but not a worker. So the caller hands a call to the team's
+leader in one step, and the leader passes it on to the workers. The call keeps its arrays alive: even if the caller was
+interrupted, no memory is freed before every worker has left it.
 """
 
 import os
@@ -12,15 +12,15 @@ from queue import SimpleQueue
 
 
 class Call:
-    """A schedule to be played at once on several tables, one a thread.
+    """A function to run on several threads at once.
 
     Parameters
     ----------
     run_thread : callable
-        ``run_thread(thread, threads)`` does the part of one thread, 0 ≤ thread < threads, and waits for the others'.
-        It keeps alive what it works on.
+        ``run_thread(thread, threads)`` does the part of one thread, 0 ≤ thread < threads, and waits at barriers for the
+        others. It keeps alive what it works on.
     threads : int
-        How many are wanted; it is run on fewer where the system has no more.
+        The number wanted; fewer run it if the system has no more.
     """
 
     def __init__(self, run_thread: Callable[[int, int], object], threads: int) -> None:
@@ -39,7 +39,7 @@ class Call:
             self.error = error
 
     def finish(self) -> None:
-        """Let `wait` return."""
+        """Mark the call as done, and let `wait` return."""
         self.done = True
         self._finished.release()
 
@@ -54,7 +54,7 @@ Part = tuple[Call, int]
 
 
 class Team:
-    """A leader, which is thread 0 of every call, and the workers that it has hired so far."""
+    """A leader, which is thread 0 of every call, and the workers that it has started so far."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Call] = SimpleQueue()
@@ -64,7 +64,7 @@ class Team:
 
     def complete(self, call: Call) -> None:
         """Return when the call is done."""
-        self._calls.put(call)  # the leader makes a call once, however often it finds it here
+        self._calls.put(call)  # the leader runs a call once, even if it is here twice
         call.wait()
 
     def _lead(self) -> None:
@@ -84,7 +84,7 @@ class Team:
         call.finish()
 
     def _hire(self, wanted: int) -> int:
-        """Have this many workers, or as many as the system has threads for; return how many."""
+        """Start workers until there are `wanted`, or the system has no more threads; return how many there are."""
         try:
             while len(self._workers) < wanted:
                 calls: SimpleQueue[Part] = SimpleQueue()
@@ -115,7 +115,7 @@ _founding = threading.Lock()
 
 
 def _forget() -> None:
-    """A forked child has none of its parent's threads."""
+    """Start without a team: a forked child has none of its parent's threads."""
     global _team, _founding
     _team, _founding = None, threading.Lock()
 
@@ -125,9 +125,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def complete(call: Call) -> None:
-    """Return when the call is done, on the process's team or without threads right here.
+    """Run a call on the process's team, or in this thread if no other can be started; return when it is done.
 
-    After an interrupt in here, call it again to wait for the same call.
+    After an interrupt, call this again to wait for the same call.
     """
     global _team
     if call.done:

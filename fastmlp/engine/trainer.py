@@ -19,12 +19,11 @@ from fastmlp.problem import Problem, Reading
 from fastmlp.reference.backpropagation import row_shares
 
 MADDS_PER_THREAD = 1 << 18
-"""Multiply-adds a batch below which another thread costs more than it brings."""
+"""Fewest multiply-adds of a batch for each thread; with fewer, a thread costs more than it saves."""
 MADDS_PER_FEATURE = 32
-"""How many of them take as long as to read a feature."""
-
+"""Cost of reading one feature, in multiply-adds."""
 TRANSPOSE_FROM = 48
-"""Samples in a batch from which skipping inactive units in a dense first layer outweighs a transpose of its weights."""
+"""Batch size from which skipping inactive units saves more than transposing the first layer's weights costs."""
 
 
 class Engine:
@@ -119,10 +118,10 @@ class Engine:
 
 
 def default_threads(widths: Sequence[int], batch: int, density: float, read: float, most: int) -> int:
-    """Return how many threads pay for a batch of a network: none costs more than it brings, and none sits idle.
+    """Return how many threads are worth their cost for a batch of a network, and have work.
 
-    Of a sample, `read` features are read and `density` of all are used. The first layer has work for at most `most`
-    threads, which bounds them where it is most of the work.
+    The first layer reads `read` features of a sample, and multiplies a share of `density` of all. It has work for at
+    most `most` threads, which is the limit if it is most of the work.
     """
     madds = [m * p for m, p in pairwise(widths)]
     madds[0] = int(madds[0] * density)

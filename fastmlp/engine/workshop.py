@@ -1,7 +1,7 @@
-"""Stages compiled on all cores: in this process, and in one more for each further core.
+"""Compiling stages on all cores: in this process, and in one more for each further core.
 
-Numba holds a lock that only one thread of a process can have. Processes start slowly, so each takes one stage after
-another as long as there are any; where there are few, this one is done before another has begun.
+Numba's compiler holds a lock, so threads of one process can't compile at the same time. Processes start slowly, so each
+takes one stage after another from a queue; if there are few stages, this process alone compiles them.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from fastmlp.engine.stages import Stage
 Codes = dict[Stage, bytes]
 
 FEWEST = 5
-"""Stages below which another process would not have started before they are compiled."""
+"""Stages for each further process; for fewer, it would start too late to help."""
 PATIENCE = 60.0
-"""Seconds after which a stage is compiled here that another process did not finish."""
+"""Seconds to wait for another process to finish a stage, before this process compiles it."""
 _SERVE = "import sys; sys.path[:] = {path!r}; from fastmlp.engine.workshop import serve; serve()"
 
 
 def compile_stages(stages: Sequence[Stage]) -> Codes:
-    """Return {stage: object code}."""
+    """Return {stage: object code} for all of the stages."""
     waiting = deque(stages)
     codes: Codes = {}
     helpers = _start_helpers(len(stages), waiting, codes)
@@ -37,16 +37,16 @@ def compile_stages(stages: Sequence[Stage]) -> Codes:
         waiting.clear()
         for helper in helpers:
             helper.end()
-    for stage in stages:  # those at which a helper failed
+    for stage in stages:  # stages that a helper did not finish
         if stage not in codes:
             codes[stage] = compile_stage(stage)
     return codes
 
 
 def _start_helpers(count: int, waiting: deque[Stage], codes: Codes) -> "list[_Helper]":
-    """Return as many helpers as there are cores and work for, or as the system has processes and threads for."""
+    """Start a helper for each further core and FEWEST stages, while the system has processes and threads."""
     helpers = []
-    if Path(sys.executable or "").name.startswith("python"):  # and no program that Python is embedded in
+    if Path(sys.executable or "").name.startswith("python"):  # not a program that embeds Python
         with contextlib.suppress(OSError, RuntimeError):
             for _ in range(min(usable_cores() - 1, count // FEWEST)):
                 helpers.append(_Helper(waiting, codes))
@@ -68,10 +68,10 @@ def _work(waiting: deque[Stage], codes: Codes) -> None:
 
 
 class _Helper:
-    """Another process that compiles what is waiting, from the end, and the thread that talks to it."""
+    """Another process that compiles waiting stages, from the end of the queue, and the thread that talks to it."""
 
     def __init__(self, waiting: deque[Stage], codes: Codes) -> None:
-        # In a session of its own, it gets no Ctrl-C; it ends when its input does.
+        # Started apart from the terminal, it gets no Ctrl-C. It ends at the end of its input.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE.format(path=[str(Path(__file__).parents[2]), *sys.path])],
             stdin=subprocess.PIPE,
@@ -98,7 +98,7 @@ class _Helper:
                 self._works = False
 
     def end(self) -> None:
-        """Wait for the stage that it is compiling, if it is at one."""
+        """Wait for the stage that it is compiling, if any, and end the process."""
         if self._works:
             self._thread.join(PATIENCE)
         self._process.kill()
@@ -110,9 +110,9 @@ class _Helper:
 
 
 def serve() -> None:
-    """Compile the stages that come in, and send out their code, until there are no more."""
+    """Read stages from the standard input and write their object code to the standard output, until the input ends."""
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever else is printed
+    os.dup2(2, 1)  # other output must not get between
     import fastmlp.engine.object_code  # noqa: F401
 
     pickle.dump(True, output)

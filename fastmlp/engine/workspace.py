@@ -41,22 +41,22 @@ DTYPES: dict[str, type[np.generic]] = {
     "u16": np.uint16,
 }
 BLOCK_BYTES = 32 << 10
-"""First-layer weights that a block of features may take, so as to stay in L1 with what is added to them."""
+"""Most bytes of first-layer weights in a block of features, so that they stay in L1 together with the sums."""
 READERS = 4
-"""Threads up to which each reads all samples for itself: what another one read would have to cross to its core."""
+"""Up to this many threads, each reads all samples itself, so that no lists cross between cores."""
 COPIED_BYTES = 1 << 18
-"""A batch's panels of features up to which each thread copies them for itself."""
+"""Up to this size of a batch's panels of features, each thread makes its own copy."""
 REPLICATED_MADDS = 1 << 13
-"""Multiply-adds a sample up to which two threads repeat all that follows the sums of shards: less crosses."""
+"""Up to this many multiply-adds a sample, two threads repeat all that follows the sums of shards: less crosses."""
 MADDS_PER_UNIT = 32
-"""How many of them an activation or an output takes, besides its products."""
+"""Cost of an activation or an output besides its products, in multiply-adds."""
 CALL_SECONDS = 0.05
-"""What a call into compiled code takes, unless a single batch takes longer: Python sees an interrupt between two."""
+"""Duration of a call into compiled code, at least one batch: Python handles interrupts between two calls."""
 _SLOTS = {name: i for i, name in enumerate(RUN)}
 
 
 class Workspace:
-    """Everything that the stages of a plan read and write, allocated once, and their schedule.
+    """The arrays and tables of a plan's stages, allocated once, and their schedule.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Workspace:
         self._replicated = self._is_worth_replicating(threads)
         self._sizes["B"] = threads if self._replicated else 1
         self.schedule = make_schedule(plan, self._replicated)
-        # The tables hold addresses: what they point to lives as long as they do.
+        # The tables hold addresses: their arrays must live as long.
         self._layers, self._layer_tables = self._make_layers(threads if self._replicated else 1)
         self.shared, self._own, self._tables = self._make_run(batch, threads)
         self._set: Values = {}
@@ -112,7 +112,7 @@ class Workspace:
         self._epoch = make_callable(addresses[EPOCH])
 
     def _count_sizes(self, batch: int) -> dict[str, int]:
-        """The numbers that letters in tables stand for; those of the first layer, of which a reader's arrays are."""
+        """The sizes that letters in tables stand for; letters of a layer are the first layer's, which readers use."""
         first, T, words = self._plans[0], -(-batch // S), self._words
         longest = -(-words // self._parts)
         block = max(1, BLOCK_BYTES // (64 * self.plan.first_row * self._dtype.itemsize))
@@ -130,12 +130,12 @@ class Workspace:
         } | _letters(first, 0)
 
     def _allocate_parameters(self) -> Layers:
-        """Weights and biases of each layer as views of one vector, which the optimizer's states follow."""
+        """Return (W, b) of each layer: views of one vector, which is followed by the optimizer's states."""
         shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
         first = self._plans[0]
         if self.plan.transposed:
             shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
-        # Each begins at a multiple of the wider panel, so that the rows of both widths are aligned.
+        # Each begins at a multiple of the wider panel: rows of both widths are aligned.
         widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
         states = OPTIMIZERS[self.plan.optimizer].arrays if self.plan.optimizer else 0
@@ -151,7 +151,7 @@ class Workspace:
         return weights
 
     def _is_worth_replicating(self, threads: int) -> bool:
-        """Whether two threads each take all samples through what follows the sums of shards, which then alone cross."""
+        """Whether both of two threads take all samples through the layers after the sums of shards."""
         summed = layer_of_sums(self.plan)
         if not self._all_read or summed is None or threads > 2:
             return False
@@ -160,7 +160,7 @@ class Workspace:
         return madds <= REPLICATED_MADDS
 
     def _make_layers(self, copies: int) -> tuple[list[list[Values]], Array]:
-        """What the tables of the layers hold, for each thread that has layers of its own, and the tables."""
+        """Return the values of the layers' fields, for each copy of the layers, and their tables."""
         layers: list[list[Values]] = []
         tables = self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
         for copy, table in enumerate(tables):
@@ -174,7 +174,7 @@ class Workspace:
         return layers, tables
 
     def _shared_by_threads(self, layer: Values, i: int) -> Values:
-        """What replicated threads share of layer i, each thread's part written by nobody else."""
+        """Return the values of layer i that its copies share; each thread writes only its part of them."""
         summed = layer_of_sums(self.plan)
         assert summed is not None  # or else no layer is replicated
         if i < summed:
@@ -182,7 +182,7 @@ class Workspace:
         return {name: layer[name] for name in ("W", "WT", "Z")} if i == summed else {}
 
     def _make_layer(self, i: int, W: Array, b: Array, below: Table | int, shared: Values) -> Values:
-        """What the table of layer i holds, besides what it shares with another's."""
+        """Return the values of layer i's fields; `shared` are those of another copy."""
         plan, summed = self._plans[i], layer_of_sums(self.plan)
         given: Values = {
             "units": plan.units,
@@ -209,7 +209,7 @@ class Workspace:
         return layer
 
     def _make_run(self, batch: int, threads: int) -> tuple[Values, list[Values], list[Table]]:
-        """What the tables of all threads hold, what each holds besides, and the tables."""
+        """Return the values that all threads share, the values of each thread, and the threads' tables."""
         plan, sizes = self.plan, self._sizes
         shared = self._allocate(
             SHARED,
@@ -241,11 +241,11 @@ class Workspace:
             numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
             numbers["thread"] = thread
             own.append(self._allocate(OWN, numbers) | readers[thread % len(readers)] | heads[thread % len(heads)])
-        # Threads write to their tables: none shares a cache line with another's.
+        # Threads write to their tables, so each table has its own cache lines.
         return shared, own, [self._arena.like(_slots(RUN, shared | each)) for each in own]
 
     def _allocate(self, fields: Fields, given: Values, letters: Mapping[str, int] | None = None) -> Values:
-        """Return a value for each field: what is given, zeroed arrays, and 0 for what is set later or has no use."""
+        """Return a value for each field: the given one, a zeroed array, or 0 if it is set later or not used."""
         if unknown := given.keys() - fields.keys():
             raise KeyError(f"not fields of the table: {sorted(unknown)}")
         sizes = self._sizes | dict(letters or {})
@@ -271,7 +271,7 @@ class Workspace:
         return self._dtype if kind == "number" else DTYPES[kind]
 
     def _make_schedule_table(self, addresses: Mapping[Stage, int], layers: Array) -> tuple[Array, Array, Table]:
-        """The steps of all phases on these tables of layers, where each begins, and the table that tells both."""
+        """Return all phases' steps on these tables of layers, where each phase begins, and the schedule's table."""
         steps = np.array(
             [
                 _slots(STEP, {"stage": addresses[step.stage], "layer": layers[step.layer]})
@@ -283,7 +283,7 @@ class Workspace:
         return steps, ends, _slots(SCHEDULE, {"phases": len(self.schedule), "ends": ends, "steps": steps})
 
     def scratch(self) -> list[Array]:
-        """Return the arrays that a run need not find as the last one left them."""
+        """Return the scratch arrays: their content may be overwritten between runs."""
         arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "D", "C")]
@@ -291,7 +291,7 @@ class Workspace:
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
     def load(self, params: Array) -> None:
-        """Pack a flat parameter vector."""
+        """Pack a flat parameter vector into the layers."""
         self._settle()
         views = layer_views(np.asarray(params, self._dtype), self._widths)
         for i, ((W, b), plan) in enumerate(zip(views, self._plans, strict=True)):
@@ -321,7 +321,7 @@ class Workspace:
         )
 
     def set(self, **values: float | Array) -> None:
-        """Write integers, floats or the addresses of arrays into these slots; the arrays are kept until the next."""
+        """Write integers, floats or the addresses of arrays into these slots; arrays are kept alive until replaced."""
         self._settle()
         self._set |= values
         for name, value in values.items():
@@ -338,9 +338,10 @@ class Workspace:
             self.set(X=data.data, indices=data.indices, indptr=data.indptr)
 
     def run(self, n: int) -> None:
-        """Play the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
+        """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
-        After an interrupt no thread works on, the samples up to some batch are done, and the workspace can be used.
+        After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
+        usable.
         """
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
@@ -359,7 +360,7 @@ class Workspace:
             begin = end
 
     def _make_call(self) -> None:
-        """Play the schedule over the samples that are set; one thread plays in the caller's."""
+        """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""
         self.shared["arrived"][0] = 0
         schedules = [table.ctypes.data for _, _, table in self._schedule_tables]
         if len(self._tables) == 1:
@@ -380,22 +381,22 @@ class Workspace:
             raise call.error
 
     def _settle(self) -> None:
-        """Wait until no thread works here any more: an interrupt may have ended the wait for a call before."""
+        """Wait until the last call is done: an interrupt may have ended an earlier wait."""
         if self._call is not None:
             complete(self._call)
-            # Where the system had no more threads, what the others have for themselves was left behind.
+            # If the system had fewer threads, the tables of the missing ones are out of date.
             del self._tables[self._call.threads :]
             self._call = None
 
 
 def _shape(field: Field, sizes: Mapping[str, int]) -> list[int]:
-    """The shape of a field's array, of which letters stand for these sizes."""
+    """The shape of a field's array; letters stand for these sizes."""
     assert field.shape is not None
     return [int(n) if n.isdigit() else sizes[n] for n in field.shape.split()]
 
 
 def _letters(plan: LayerPlan, adds: int) -> dict[str, int]:
-    """The letters that stand for the sizes of a layer to which so many shards add."""
+    """The letters of a layer's sizes; `adds` shards add to the layer."""
     return {
         "P": plan.panels,
         "R": plan.row,
@@ -407,7 +408,7 @@ def _letters(plan: LayerPlan, adds: int) -> dict[str, int]:
 
 
 def _real_units(units: int, panels: int, row: int) -> NDArray[np.int64]:
-    """For each panel, an integer whose low bits are the lanes that stand for a unit."""
+    """For each panel, an integer with a bit for each lane that is a unit, not padding."""
     return np.array([_low_bits(min(row, units - p * row)) for p in range(panels)], np.int64)
 
 
@@ -423,7 +424,7 @@ def _slot(field: Field, value: Any) -> int:
 
 
 def _slots(fields: Fields, values: Values) -> Table:
-    """A table; every field has its value, and every value its field."""
+    """Return a table; fields and values must have the same names."""
     if fields.keys() != values.keys():
         unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()
         raise KeyError(f"not fields of the table: {sorted(unknown)}, without a value: {sorted(missing)}")

@@ -1,7 +1,7 @@
-"""The stages of an epoch: each is one layer's operation, compiled once, stage(address of a run's table, of a layer's).
+"""The stages of an epoch: stage(address of a run's table, address of a layer's table) is one operation of one layer.
 
-A stage is known by its name and by what is compiled into it, and nothing else: the kinds of numbers, the widths of
-panels, an activation, a loss or an optimizer's step. All the rest is numbers in the tables.
+A stage is identified by its name and by the options that are compiled into it: the kinds of numbers, the widths of
+panels, an activation, a loss or an optimizer's step. Everything else it reads from the tables.
 """
 
 from collections.abc import Callable
@@ -36,11 +36,11 @@ HOMES = {
     "write_scores": "output",
     "epoch": "..epoch",
 }
-"""The module of each stage; it has a function make_… that returns it."""
+"""The module of each stage; its function make_… returns the stage."""
 
 
 class Stage(NamedTuple):
-    """What a stage is known by."""
+    """The identity of a stage."""
 
     name: str
     options: tuple[str | int, ...] = ()
@@ -50,13 +50,13 @@ class Stage(NamedTuple):
 
     @property
     def module(self) -> str:
-        """Where it is written."""
+        """The module that defines it."""
         home = HOMES[self.name]
         return f"fastmlp.engine.{home[2:]}" if home.startswith("..") else f"fastmlp.engine.stages.{home}"
 
     @property
     def symbol(self) -> str:
-        """What its object code calls it."""
+        """Its name in object code."""
         return f"fastmlp_{self}".replace("-", "_")
 
     def make(self) -> Callable[[int, int], None]:

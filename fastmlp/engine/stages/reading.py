@@ -10,9 +10,9 @@ from fastmlp.engine.views import run_table
 integers, bytes_ = pointer("i64"), pointer("u8")
 
 CACHED = 1 << 19
-"""Bytes of a batch that a core's cache holds while the one before it is trained on: it is asked for that early."""
+"""A batch of at most this many bytes is prefetched one whole batch ahead."""
 NEAR = 16
-"""How many samples ahead those of a larger batch are asked for."""
+"""Prefetch distance, in samples, for larger batches."""
 
 
 @inline
@@ -28,14 +28,14 @@ def place_of(t, o):
 
 @kernel
 def fetch(t, place, j0, j1):
-    """Ask for features j0 ≤ j < j1 of the sample at an address, before they are read."""
+    """Prefetch features j0 ≤ j < j1 of the sample at an address."""
     for byte in range(j0 * t.raw_bytes, j1 * t.raw_bytes, 64):
         prefetch(bytes_(place) + byte)
 
 
 @kernel
 def fetch_tile(t, begin, count, j0, j1):
-    """Ask for features j0 ≤ j < j1 of samples that were located, from `begin` on."""
+    """Prefetch features j0 ≤ j < j1 of samples that were located, from `begin` on."""
     address = integers(t.address)
     for k in range(begin, begin + count):
         fetch(t, address[k], j0, j1)
