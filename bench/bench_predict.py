@@ -52,7 +52,7 @@ def _call_alone(model: Any, row: Any) -> Callable[[], Any]:
     """The compiled call that `predict` makes for one row, without what Python does before and after."""
     model.predict(row)  # from now on the row and the parameters lie where the stages read them
     reader = model._inference._predictor._memory.readers[row.dtype]
-    workspace, _ = reader._workspaces[1, S]
+    workspace = reader._workspaces[1, S]
     workspace.run(len(row))
     (_, _, schedule), table = workspace._schedule_tables[0], workspace._tables[0]
     return lambda: workspace._epoch(table.ctypes.data, schedule.ctypes.data)

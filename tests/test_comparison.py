@@ -243,7 +243,7 @@ def test_the_figure(digits):
         ({"steps": (1.5,)}, r"steps\[0\] must be an integer, got 1\.5"),
         ({"num_epochs": 0}, r"num_epochs must be at least 1, got 0"),
         ({"lr": -1}, r"lr must be a finite number greater than 0, got -1"),
-        ({"optimizer": "lbfgs"}, r"optimizer must be one of 'sgd', 'adam', got 'lbfgs'"),
+        ({"optimizer": "lbfgs"}, r"optimizer must be one of 'sgd', 'adam', 'adamw', 'rmsprop', got 'lbfgs'"),
     ],
 )
 def test_bad_arguments(digits, options, message):

@@ -95,6 +95,8 @@ def test_a_result_of_the_other_type_is_seen(dtype):
 
 def test_two_nan_are_no_agreement(monkeypatch):
     case = Case()
-    monkeypatch.setattr("engine_cases.train", lambda trainer, orders: (np.full_like(trainer.params, np.nan), [np.nan]))
+    monkeypatch.setattr(
+        "support.engine_cases.train", lambda trainer, orders: (np.full_like(trainer.params, np.nan), [np.nan])
+    )
     with pytest.raises(AssertionError):
         check(case, np.full_like(make_problem(case)[1], np.nan), [np.nan])

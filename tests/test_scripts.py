@@ -224,5 +224,5 @@ def test_the_gallery_is_complete():
 
 def test_check_equivalence_tells_right_from_wrong(run, monkeypatch):
     assert re.match(r"1 problems under 1 plans, 0 wrong", run("check_equivalence", "--minutes", "1e-9"))
-    monkeypatch.setattr("engine_cases.TOLERANCE", {"float32": 0.0, "float64": 0.0})
+    monkeypatch.setattr("support.engine_cases.TOLERANCE", {"float32": 0.0, "float64": 0.0})
     assert re.search(r"1 problems under 0 plans, 1 wrong", run("check_equivalence", "--minutes", "1e-9"))

@@ -650,9 +650,10 @@ def test_twins_check_addresses():
 
 def start_program(**environment):
     clean = {key: x for key, x in os.environ.items() if not key.startswith(("FASTMLP_", "NUMBA_"))}
-    path = os.pathsep.join([str(pathlib.Path(__file__).parent.parent), clean.get("PYTHONPATH", "")])
+    tests = pathlib.Path(__file__).parent
+    path = os.pathsep.join([str(tests.parent), str(tests), clean.get("PYTHONPATH", "")])
     return subprocess.run(
-        [sys.executable, "-W", "error", pathlib.Path(__file__).with_name("simd_program.py")],
+        [sys.executable, "-W", "error", "-m", "support.simd_program"],
         env=clean | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,

@@ -98,7 +98,7 @@ BAD_INPUT = [
     ({"hidden": {8, 9}}, TypeError, r"^hidden must be a sequence of layer widths .*got \{8, 9\}|got \{9, 8\}"),
     ({"hidden": np.array(8)}, TypeError, r"^hidden must be a sequence of layer widths .*got array\(8\)"),
     # choices
-    ({"activation": "rleu"}, ValueError, r"^activation must be one of 'relu', 'sigmoid', .*got 'rleu'"),
+    ({"activation": "rleu"}, ValueError, r"^activation must be one of 'relu', 'leaky_relu', .*got 'rleu'"),
     ({"activation": None}, ValueError, r"^activation must be one of 'relu', .*got None"),
     ({"loss": "log_loss"}, ValueError, r"^loss must be one of 'auto', 'cross_entropy', .*got 'log_loss'"),
     ({"loss": ["auto"]}, ValueError, r"^loss must be one of 'auto', .*got \['auto'\]"),
@@ -108,7 +108,7 @@ BAD_INPUT = [
     ({"init": -0.01}, ValueError, r"^init must be a finite number greater than 0, got -0\.01"),
     ({"init": np.nan}, ValueError, r"^init must be a finite number greater than 0, got nan"),
     ({"init": True}, TypeError, r"^init must be a number, got True"),
-    ({"optimizer": "rmsprop"}, ValueError, r"^optimizer must be one of 'sgd', 'adam', got 'rmsprop'"),
+    ({"optimizer": "lbfgs"}, ValueError, r"^optimizer must be one of 'sgd', 'adam', .*got 'lbfgs'"),
     ({"backend": "cuda"}, ValueError, r"^backend must be one of 'jit', 'reference', got 'cuda'"),
     ({"backend": None}, ValueError, r"^backend must be one of 'jit', 'reference', got None"),
     ({"dtype": "float16"}, ValueError, r"^dtype must be one of 'float32', 'float64', got 'float16'"),
