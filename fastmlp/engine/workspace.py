@@ -151,9 +151,9 @@ class Workspace:
         return weights
 
     def _is_worth_replicating(self, threads: int) -> bool:
-        """Whether both of two threads take all samples through the layers after the sums of shards."""
+        """Whether both of two threads train all samples on the layers after the sums of shards."""
         summed = layer_of_sums(self.plan)
-        if not self._all_read or summed is None or threads > 2:
+        if not self.plan.optimizer or not self._all_read or summed is None or threads > 2:
             return False
         widths = self._widths[1 + summed :]
         madds = sum(m * p for m, p in pairwise(widths)) + MADDS_PER_UNIT * sum(widths)
@@ -286,7 +286,7 @@ class Workspace:
         """Return the scratch arrays: their content may be overwritten between runs."""
         arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
         for layers in self._layers:
-            arrays += [layer[name] for layer in layers for name in ("Z", "A", "D", "C")]
+            arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
