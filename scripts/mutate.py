@@ -65,9 +65,11 @@ def run_tests(root: Path, tests: Sequence[str], timeout: float, environment: dic
     )  # fmt: skip
     try:
         out, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)  # its own session: with what it has started
         out, _ = process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         return None, out
     return process.returncode, out
 
@@ -142,4 +144,5 @@ def main(argv: Sequence[str] | None = None, faults: Sequence[Fault] = FAULTS, ro
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with the tests that hang
     sys.exit(main())

@@ -1,6 +1,9 @@
 """scripts/mutate.py on a project of one function."""
 
+import os
 import re
+import signal
+import subprocess
 import time
 
 import mutate
@@ -53,6 +56,23 @@ def test_the_tests_that_kill_are_named_and_the_project_is_left_alone(project, ca
     assert out.endswith("2 of 2 faults were killed\n")
     assert (project / "small.py").read_text() == SOURCE
     assert sorted(path.name for path in project.iterdir()) == ["pyproject.toml", "small.py", "test_small.py"]
+
+
+def test_an_interrupt_ends_the_tests_that_run(project, monkeypatch):
+    processes = []
+
+    class Interrupted(subprocess.Popen):
+        def communicate(self, *arguments, **options):
+            processes.append(self)
+            if len(processes) == 1:
+                raise KeyboardInterrupt
+            return super().communicate(*arguments, **options)
+
+    (project / "small.py").write_text(SOURCE.replace(HANGING.old, HANGING.new))
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mutate.run_tests(project, ["test_small.py"], 60, dict(os.environ))
+    assert processes[0].poll() == -signal.SIGKILL
 
 
 def test_a_test_that_hangs_ends_at_the_timeout(project, capsys):
