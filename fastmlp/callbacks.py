@@ -64,6 +64,8 @@ class Training:
         The epoch after which it was kept.
     interrupted : bool
         Whether Ctrl-C has ended it.
+    divergence : str or None
+        If it diverged, a sentence that says when, and why most likely.
     """
 
     def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
@@ -72,6 +74,7 @@ class Training:
         self.lr = lr
         self._kept: tuple[MLP | None, int | None] = None, None
         self.interrupted = False
+        self.divergence: str | None = None
 
     @property
     def lr(self) -> float:

@@ -210,7 +210,7 @@ def compare(
     n = problem.X.shape[0]
     batch = min(problem.batch_size, n)
     rows = batch * (counts[-1] + 1)
-    drawn = [orders.permutation(n) for _ in range(max(options.num_epochs, -(-rows // n)))]
+    drawn = [orders.next() for _ in range(max(options.num_epochs, -(-rows // n)))]
     with np.errstate(over="ignore", invalid="ignore"):
         differences = _compare_numbers(problem, start, counts, np.concatenate(drawn)[:rows].reshape(-1, batch))
     trainers = {name: make_trainer(problem, start, name) for name in BACKENDS}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp.problem import Problem
+from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
 from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
@@ -43,6 +43,12 @@ def batch_gradients(
     return loss * unit**2, gradients
 
 
+def batch_decays(problem: Problem, sizes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the factor of the penalty in each batch, from the weights of their samples."""
+    decay = np.full(len(sizes), problem.optimizer.weight_decay)
+    return decay / np.where(sizes == 0, np.inf, sizes) if problem.is_penalized else decay
+
+
 class Descent:
     """A trainer that reads like the textbook: a batch, its loss and gradients, one step on the flat vector.
 
@@ -66,36 +72,61 @@ class Descent:
         self._functions = functions
         self._params = params.astype(problem.dtype)
         self._state = initial_state(optimizer.name, self._params)
+        self._steps = 0
         self._step = getattr(functions, optimizer.name)
+        self._settings = {name: getattr(optimizer, name) for name in OPTIMIZERS[optimizer.name].settings}
+        self._decayed = weight_mask(problem.architecture.widths).astype(problem.dtype)
         self.lr = optimizer.lr
-        self._settings: dict[str, Any] = {}
-        if "momentum" in OPTIMIZERS[optimizer.name].settings:
-            self._settings["momentum"] = optimizer.momentum
-        if optimizer.weight_decay:
-            decayed = weight_mask(problem.architecture.widths)
-            self._settings["weight_decay"] = (optimizer.weight_decay * decayed).astype(problem.dtype)
         self.description = f"{functions.__name__.rpartition('.')[2]} path, one step at a time"
 
     @property
     def params(self) -> NDArray[Any]:
         return self._params.copy()
 
+    @property
+    def state(self) -> State:
+        """A copy of all that was learned."""
+        arrays = self._state[: OPTIMIZERS[self._problem.optimizer.name].arrays]
+        return State(self.params, tuple(array.copy() for array in arrays), self._steps)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        dtype = self._problem.dtype
+        counted = (np.array([state.steps]),) if OPTIMIZERS[self._problem.optimizer.name].counts_steps else ()
+        self._params, self._steps = state.params.astype(dtype), state.steps
+        self._state = (*(array.astype(dtype) for array in state.arrays), *counted)
+
+    def exchange(self, problem: Problem) -> bool:
+        """Go on with the data of another problem."""
+        self._problem = problem
+        return True
+
     def run_epoch(self, order: NDArray[np.int64]) -> float:
         """Train on the rows in this order; stops at the first batch whose loss is not finite."""
-        size, weights = self._problem.batch_size, self._problem.sample_weight
+        problem, weights = self._problem, self._problem.sample_weight
+        size = problem.batch_size
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         sizes = np.array([len(rows) if weights is None else np.sum(weights[rows]) for rows in batches])
         losses = []
         with self._thread_limit(), np.errstate(over="ignore", invalid="ignore"):
-            for rows in batches:
-                loss, gradients = batch_gradients(self._problem, self._params, rows, self._functions)
+            for rows, decay in zip(batches, batch_decays(problem, sizes), strict=True):
+                loss, gradients = batch_gradients(problem, self._params, rows, self._functions)
+                if problem.is_penalized:
+                    loss += decay / 2 * float(np.sum(self._decayed * self._params.astype(np.float64) ** 2))
                 if not np.isfinite(loss):
                     return loss
                 losses.append(loss)
                 self._params, self._state = self._step(
-                    self._params, flatten(gradients), self._state, lr=self.lr, **self._settings
+                    self._params,
+                    flatten(gradients),
+                    self._state,
+                    lr=self.lr,
+                    weight_decay=(decay * self._decayed).astype(problem.dtype) if decay else 0.0,
+                    **self._settings,
                 )
-        return float(row_shares(len(batches), sizes) @ losses)
+                self._steps += 1
+        counts = [len(rows) for rows in batches] if problem.is_penalized else sizes
+        return float(row_shares(len(batches), np.array(counts)) @ losses)
 
     def _thread_limit(self) -> AbstractContextManager[Any]:
         if self._problem.num_threads is None:
@@ -103,3 +134,30 @@ class Descent:
         from threadpoolctl import threadpool_limits
 
         return threadpool_limits(self._problem.num_threads)
+
+
+class Objective:
+    """The loss of all samples and its gradient, as one batch; called with a flat vector, it returns both.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its penalty is included, divided by the weight of all samples if the problem is penalized.
+    functions : module
+        `fastmlp.reference` or `fastmlp.jit`.
+    """
+
+    def __init__(self, problem: Problem, functions: ModuleType) -> None:
+        n, weights = problem.X.shape[0], problem.sample_weight
+        (self._decay,) = batch_decays(problem, np.array([n if weights is None else np.sum(weights)]))
+        self._problem = problem
+        self._functions = functions
+        self._decayed = weight_mask(problem.architecture.widths)
+
+    def __call__(self, params: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        params = params.astype(self._problem.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = np.arange(self._problem.X.shape[0])
+            loss, gradients = batch_gradients(self._problem, params, rows, self._functions)
+            weights = np.where(self._decayed, params, 0)
+            return loss + self._decay / 2 * float(np.sum(weights**2)), flatten(gradients) + self._decay * weights

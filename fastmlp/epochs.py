@@ -1,7 +1,6 @@
 """The epochs of a training: each run, judged, recorded and told, until the last one, a stop or an interrupt."""
 
 import time
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +25,7 @@ def run_epochs(preparation: Preparation, options: Options, training: Training, c
     """Train, and return the network of the last whole epoch or the one that a callback kept.
 
     Ctrl-C ends the training as `fastmlp.train` tells, whenever it comes; it is passed on only if no epoch has begun.
-
-    Warns
-    -----
-    RuntimeWarning
-        If the training diverged; it is told of the caller of `fastmlp.train`.
+    `training.divergence` says whether the training diverged.
     """
     epochs: _Epochs | None = None
     try:
@@ -42,7 +37,7 @@ def run_epochs(preparation: Preparation, options: Options, training: Training, c
                 training.interrupted = True
                 progress.interrupted(epochs.kept_epoch)
         if epochs.diverged:
-            warnings.warn(epochs.describe_divergence(), RuntimeWarning, stacklevel=4)
+            training.divergence = epochs.describe_divergence()
     except KeyboardInterrupt:  # a second one, or one while the bar was closed
         if epochs is None:
             raise
@@ -126,8 +121,7 @@ class _Epochs:
     def _run_one(self, epoch: int) -> None:
         """Run one epoch, counted from 0, judge it and record it."""
         options, trainer, tracker, history = self._options, self._trainer, self._tracker, self._history
-        n = self._preparation.problem.X.shape[0]
-        order = self._preparation.orders.permutation(n) if options.shuffle else np.arange(n)
+        order = self._preparation.orders.next()
         trainer.lr = self._training.lr
         started = time.perf_counter()
         if tracker is None:

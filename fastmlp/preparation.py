@@ -30,9 +30,21 @@ from fastmlp.validation import (
 )
 
 BATCHES, LARGEST_BATCH = 32, 64
-SMALLEST_BATCH = {"classes": 8, "binary": 8, "numbers": 16}
+SMALLEST_BATCH = {"classes": 8, "binary": 8, "numbers": 16, "counts": 16}
 """Small tables need many small batches to be learned in as few epochs as large ones; the squared error of few rows is
 too noisy for steps of its rate."""
+
+
+class Orders:
+    """The order of the rows in each epoch: a fresh permutation of all n, or always the same one without a generator."""
+
+    def __init__(self, n: int, rng: np.random.Generator | None) -> None:
+        self._n = n
+        self._rng = rng
+
+    def next(self) -> NDArray[np.int64]:
+        """Return the order of the next epoch."""
+        return np.arange(self._n) if self._rng is None else self._rng.permutation(self._n)
 
 
 class Preparation(NamedTuple):
@@ -42,8 +54,7 @@ class Preparation(NamedTuple):
     coding: Coding
     start: NDArray[Any]
     """The flat parameter vector to start from."""
-    orders: np.random.Generator
-    """The generator that permutes the rows before each epoch."""
+    orders: Orders
     validation: Samples | None
     """The samples on which the loss and the score of every epoch are taken."""
     feature_names: NDArray[Any] | None
@@ -82,7 +93,7 @@ def prepare(
         samples, validation = hold_out(options.validation_split, samples, coding.classes is not None, rng)
     elif validation_data is not None:
         validation = _read_validation(validation_data, d, names, coding)
-    if coding.is_regression and options.normalize_targets:
+    if LOSSES[coding.loss].targets == "numbers" and options.normalize_targets:
         coding = coding._replace(scaling=standardize_targets(samples.codes))
         samples = _scale_codes(samples, coding.scaling)
         validation = None if validation is None else _scale_codes(validation, coding.scaling)
@@ -92,7 +103,8 @@ def prepare(
     else:
         start = flatten(check_params(params, problem.architecture.widths))
     _check_size("init must give weights" if params is None else "params must hold numbers", start, problem.dtype)
-    return Preparation(problem, coding, start, np.random.default_rng(order_seed), validation, names)
+    orders = Orders(problem.X.shape[0], np.random.default_rng(order_seed) if options.shuffle else None)
+    return Preparation(problem, coding, start, orders, validation, names)
 
 
 def _read_validation(
@@ -139,6 +151,24 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
     )
 
 
+def make_objective(
+    problem: Problem, backend: str
+) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
+    """Return the function from a flat vector to the mean loss of all samples and its flat gradient, on a backend.
+
+    Both include the penalty λ/2 Σ w², divided by the weight of all samples if the problem is penalized.
+    """
+    if backend == "reference":
+        from fastmlp import reference
+        from fastmlp.descent import Objective as Reference
+
+        return Reference(problem, reference)
+    with held_off():
+        from fastmlp.engine.objective import Objective
+
+    return Objective(problem)
+
+
 def make_trainer(
     problem: Problem, params: NDArray[Any], backend: str, before_compiling: Callable[[], None] = lambda: None
 ) -> Trainer:
@@ -169,7 +199,7 @@ def default_lr(optimizer: str, loss: str, momentum: float, squared_length: Calla
     if known is not None:
         return known
     lr = LOSSES[loss].lr
-    if LOSSES[loss].targets == "numbers":
+    if LOSSES[loss].is_regression:
         lr = min(lr, 1 / max(1, squared_length()))
     return lr * (1 - momentum)
 

@@ -47,8 +47,27 @@ class Optimizer(NamedTuple):
     name: str
     """A name of `fastmlp.reference.optimizers.OPTIMIZERS`."""
     lr: float
-    momentum: float
-    weight_decay: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    """Adam's β₁."""
+    beta2: float = 0.999
+    """Adam's β₂."""
+    epsilon: float = 1e-8
+    """Adam's ε."""
+    epsilon_hat: bool = False
+    """Whether Adam's ε stands beside the uncorrected √v."""
+
+
+class State(NamedTuple):
+    """All that a trainer has learned: a training that goes on from it is the same to the bit."""
+
+    params: NDArray[Any]
+    """The flat parameter vector."""
+    arrays: tuple[NDArray[Any], ...]
+    """The optimizer's arrays, each of the shape of `params`."""
+    steps: int
+    """The number of batches so far."""
 
 
 class Reading(NamedTuple):
@@ -83,6 +102,9 @@ class Problem:
     num_threads: int | None
     target_scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
     """The unit of the codes, in units of y, of each output (k,) or of all (); losses are in the units of y."""
+    is_penalized: bool = False
+    """Whether the penalty belongs to the loss, as scikit-learn has it: a batch's loss ends with λ/2 Σ w² / (the weight
+    of its samples), and in an epoch's loss a batch counts by its rows. Else λ/2 Σ w² enters the gradient alone."""
 
     @property
     def target_units(self) -> tuple[NDArray[np.float64], float]:
@@ -114,6 +136,15 @@ class Trainer(Protocol):
     @property
     def params(self) -> NDArray[Any]:
         """A copy of the flat parameter vector."""
+
+    state: State
+    """A copy of all that was learned; it may be set between two runs."""
+
+    def exchange(self, problem: Problem) -> bool:
+        """Go on with the data of another problem, which differs from this trainer's in them alone, batch size included.
+
+        Returns whether that is possible: if not, nothing has changed, and another trainer can go on from `state`.
+        """
 
     def run_epoch(self, order: NDArray[np.int64]) -> float:
         """Train on the rows in this order, batch by batch, and return the weighted mean of the batches' losses.

@@ -200,7 +200,7 @@ def _check_normalization(shift: NDArray[Any], scale: NDArray[Any], d: int, of: s
 def _check_scaling(about: dict[str, Any], architecture: Architecture, arrays: dict[str, NDArray[Any]]) -> Normalization:
     """Return the scaling of a regression's targets; older formats have none."""
     found = [name for name in ("target_shift", "target_scale") if name in arrays]
-    if LOSSES[architecture.loss].targets != "numbers" or about["format_version"] < 3:
+    if not LOSSES[architecture.loss].is_regression or about["format_version"] < 3:
         _require(not found, f"it has {' and '.join(found)}, which its loss or its format has no use for")
         return IDENTITY
     _require(len(found) == 2, "its target_shift or target_scale is missing")
@@ -211,7 +211,7 @@ def _check_coding(about: dict[str, Any], architecture: Architecture, arrays: dic
     classes = arrays.get("classes")
     flat, loss, k = about.get("flat_targets"), architecture.loss, architecture.widths[-1]
     _require(isinstance(flat, bool), "its flat_targets is neither true nor false")
-    count = {"classes": k, "binary": 2 if k == 1 else 0, "numbers": 0}[LOSSES[loss].targets]
+    count = {"classes": k, "binary": 2 if k == 1 else 0, "numbers": 0, "counts": 0}[LOSSES[loss].targets]
     found = 0 if classes is None else classes.size
     _require(found == count, f"it has {found} classes where its loss and widths ask for {count}")
     if classes is not None:

@@ -29,7 +29,7 @@ class Coding(NamedTuple):
     @property
     def is_regression(self) -> bool:
         """Whether targets are numbers to come near to, rather than labels."""
-        return LOSSES[self.loss].targets == "numbers"
+        return LOSSES[self.loss].is_regression
 
     def encode(self, targets: NDArray[Any], name: str = "y") -> NDArray[Any]:
         """Return the codes of targets that `check_targets` returned.
@@ -49,6 +49,8 @@ class Coding(NamedTuple):
             raise ValueError(f"{name} must have {self.outputs} columns as in training, got {rows.shape[1]}")
         if LOSSES[self.loss].targets == "binary" and not _is_binary(rows):
             raise ValueError(f"{name} must hold only 0 and 1 for loss={self.loss!r}, got {_not_binary(rows):g}")
+        if LOSSES[self.loss].targets == "counts" and np.min(rows) < 0:
+            raise ValueError(f"{name} must hold numbers of at least 0 for loss={self.loss!r}, got {np.min(rows):g}")
         return self.scaling.apply(rows, np.float64)
 
     def _class_numbers(self, y: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -75,7 +77,7 @@ class Coding(NamedTuple):
     def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
         """Return predictions in the terms of y from logits (n, k)."""
         if self.is_regression:
-            y = self.scaling.undo(Z)
+            y = self.scaling.undo(LOSSES[self.loss].output(Z))
             return y[:, 0] if self.flat else y
         if LOSSES[self.loss].targets == "classes":
             assert self.classes is not None

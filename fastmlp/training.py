@@ -1,5 +1,6 @@
 """`train`: check what the user passes, prepare the problem, run the epochs, return the network."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike, DTypeLike
@@ -156,7 +157,10 @@ def train(
     for callback in listed:
         if hasattr(callback, "begin"):
             callback.begin(training)
-    return run_epochs(preparation, options, training, listed)
+    model = run_epochs(preparation, options, training, listed)
+    if training.divergence is not None:
+        warnings.warn(training.divergence, RuntimeWarning, stacklevel=3)
+    return model
 
 
 def _monitors(preparation: Preparation) -> tuple[str, ...]:

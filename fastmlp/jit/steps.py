@@ -3,6 +3,7 @@
 Same arguments and results as `fastmlp.reference.optimizers`: new arrays come out, none that went in is changed.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,15 @@ def adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
+    epsilon_hat: bool = False,
     weight_decay: float | Array = 0.0,
 ) -> tuple[Array, State]:
     """One pass over all arrays."""
     m, v, steps = state
     steps = steps + 1
     t = int(steps[0])
+    if epsilon_hat:
+        epsilon /= math.sqrt(1 - beta2**t)
     numbers = (lr, beta1, beta2, 1 - beta1, 1 - beta2, 1 - beta1**t, 1 - beta2**t, epsilon)
     params, m, v = _step(_step_adam, weight_decay, (params, grads, m, v), *numbers)
     return params, (m, v, steps)

@@ -126,11 +126,36 @@ def _huber_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
     return np.mean(units * units * _huber(Z - y), axis=1)
 
 
+def _half_squared_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    return _squared_loss(Z, y, units) / 2
+
+
+def _log_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    """-ln p of the class, p the softmax clipped to [ε, 1 - ε]."""
+    return _clip(_softmax_loss(Z, y))
+
+
+def _binary_log_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    """-ln p summed over each row, p the sigmoid's probability of what is so, clipped to [ε, 1 - ε]."""
+    return np.sum(_clip(np.maximum(Z, 0) - y * Z + np.log1p(np.exp(-np.abs(Z)))), axis=1)
+
+
+def _clip(loss: Array) -> Array:
+    """-ln p for p in [ε, 1 - ε], ε being the distance from 1 to the next number of the type."""
+    epsilon = np.finfo(loss.dtype).eps
+    return np.clip(loss, -np.log1p(-epsilon), -np.log(epsilon))
+
+
+def _poisson_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
+    """y ln(y/μ) - y + μ summed over each row, half the Poisson deviance of μ = e^z."""
+    return np.sum(y * np.log(np.where(y > 0, y, 1)) - y * Z - y + np.exp(Z), axis=1)
+
+
 class Loss(NamedTuple):
     """A loss as training sees it."""
 
     targets: str
-    """What y holds: "classes", "binary" or "numbers"."""
+    """What y holds: "classes", "binary", "numbers", or "counts", which are numbers of at least 0."""
     lr: float
     """The learning rate of SGD that suits most problems."""
     output: Callable[[Array], Array]
@@ -142,10 +167,21 @@ class Loss(NamedTuple):
     delta: Callable[[Array, Array], Array]
     """δ = ∂(row's loss)/∂Z (n, k) from outputs and targets, in units of 1."""
 
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are numbers to come near to, rather than labels."""
+        return self.targets in ("numbers", "counts")
 
+
+# "half_squared_error", "poisson", "log_loss" and "binary_log_loss" are those of scikit-learn's networks to the letter:
+# with several outputs, the first one's δ is k times the derivative of its value.
 LOSSES = {
     "cross_entropy": Loss("classes", 0.1, softmax, _softmax_loss, lambda A, y: A - y),
     "binary_cross_entropy": Loss("binary", 0.1, sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
     "mean_squared_error": Loss("numbers", 0.015, identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
+    "half_squared_error": Loss("numbers", 0.03, identity, _half_squared_loss, lambda A, y: A - y),
+    "poisson": Loss("counts", 0.01, np.exp, _poisson_loss, lambda A, y: A - y),
+    "log_loss": Loss("classes", 0.1, softmax, _log_loss, lambda A, y: A - y),
+    "binary_log_loss": Loss("binary", 0.1, sigmoid, _binary_log_loss, lambda A, y: A - y),
     "huber": Loss("numbers", 0.03, identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
 }

@@ -5,6 +5,7 @@ arrays that starts as zeros (`initial_state`). ``weight_decay`` is the factor λ
 the gradient as λ w; it may be a number, or a vector that is 0 where a parameter (a bias) shall not decay.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -129,11 +130,13 @@ def adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
+    epsilon_hat: bool = False,
     weight_decay: float | Array = 0.0,
 ) -> tuple[Array, State]:
     """Adam: running means of g and g², corrected for their start at 0; w ← w - lr·m̂ / (√v̂ + ε).
 
-    In step t, with λw in g: m ← β₁m + (1 - β₁)g, v ← β₂v + (1 - β₂)g², m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ).
+    In step t, with λw in g: m ← β₁m + (1 - β₁)g, v ← β₂v + (1 - β₂)g², m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ). With
+    ``epsilon_hat``, ε is added to √v instead, before the correction: w ← w - lr·m̂·√(1 - β₂ᵗ) / (√v + ε).
 
     Parameters
     ----------
@@ -149,6 +152,8 @@ def adam(
         β₁ and β₂, how much of either mean is kept.
     epsilon : float
         ε.
+    epsilon_hat : bool
+        Whether ε stands beside the uncorrected √v, as in scikit-learn and TensorFlow.
     weight_decay : float or array of the shape of params
         λ of a penalty λ/2 Σ w²: λ w is added to g.
 
@@ -160,7 +165,7 @@ def adam(
 
     References
     ----------
-    Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1; section 2 has the other form, ε̂.
     """
     m, v, steps = state
     g = grads + weight_decay * params
@@ -169,6 +174,8 @@ def adam(
     v = beta2 * v + (1 - beta2) * g * g
     t = int(steps[0])
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    if epsilon_hat:
+        epsilon /= math.sqrt(1 - beta2**t)
     return params - lr * m_hat / (np.sqrt(v_hat) + epsilon), (m, v, steps)
 
 
@@ -263,6 +270,14 @@ def rmsprop(
     return params - lr * g / (np.sqrt(v) + epsilon), (v,)
 
 
+def add_gradient(
+    params: Array, grads: Array, state: State, *, lr: float = 0.0, weight_decay: float | Array = 0.0
+) -> tuple[Array, State]:
+    """Take no step, but add the gradient up: G ← G + g + λw."""
+    (total,) = state
+    return params, (total + grads + weight_decay * params,)
+
+
 class Optimizer(NamedTuple):
     """An optimizer and what everybody has to know of it."""
 
@@ -277,11 +292,15 @@ class Optimizer(NamedTuple):
     """The learning rate that suits most problems; None if it depends on the problem."""
 
 
+ADD_GRADIENT = Optimizer(add_gradient, 1)
+"""What stands in an optimizer's place where gradients are wanted and no steps."""
 OPTIMIZERS = {
     "sgd": Optimizer(sgd, 0),
     "momentum": Optimizer(momentum, 1, settings=("momentum",)),
     "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
-    "adam": Optimizer(adam, 2, counts_steps=True, lr=0.001),
+    "adam": Optimizer(
+        adam, 2, counts_steps=True, settings=("beta1", "beta2", "epsilon", "epsilon_hat"), lr=0.001
+    ),
     "adamw": Optimizer(adamw, 2, counts_steps=True, lr=0.001),
     "rmsprop": Optimizer(rmsprop, 1, lr=0.001),
 }
