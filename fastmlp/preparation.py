@@ -59,6 +59,13 @@ class Preparation(NamedTuple):
     """The samples on which the loss and the score of every epoch are taken."""
     feature_names: NDArray[Any] | None
 
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """By which figures of an epoch this training can be judged."""
+        if self.validation is None:
+            return ("loss",)
+        return ("loss", "val_loss") if self.coding.is_regression else ("loss", "val_loss", "val_accuracy")
+
 
 def prepare(
     X: ArrayLike,
@@ -151,9 +158,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
     )
 
 
-def make_objective(
-    problem: Problem, backend: str
-) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
+def make_objective(problem: Problem, backend: str) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
     """Return the function from a flat vector to the mean loss of all samples and its flat gradient, on a backend.
 
     Both include the penalty λ/2 Σ w², divided by the weight of all samples if the problem is penalized.

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastmlp.callbacks import Callback, Training
+from fastmlp.callbacks import Callback, Training, check_callbacks
 from fastmlp.epochs import run_epochs
 from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
 from fastmlp.options import lists_choices, read_options
-from fastmlp.preparation import Preparation, prepare
+from fastmlp.preparation import prepare
 
 
 @answers_by_name
@@ -151,9 +151,9 @@ def train(
     True
     """
     options = read_options(locals())
-    listed = _check_callbacks(callbacks)
+    listed = check_callbacks(callbacks)
     preparation = prepare(X, y, options, sample_weight=sample_weight, params=params, validation_data=validation_data)
-    training = Training(options.num_epochs, preparation.problem.optimizer.lr, _monitors(preparation))
+    training = Training(options.num_epochs, preparation.problem.optimizer.lr, preparation.monitors)
     for callback in listed:
         if hasattr(callback, "begin"):
             callback.begin(training)
@@ -161,20 +161,3 @@ def train(
     if training.divergence is not None:
         warnings.warn(training.divergence, RuntimeWarning, stacklevel=3)
     return model
-
-
-def _monitors(preparation: Preparation) -> tuple[str, ...]:
-    """Return by which figures of an epoch this training can be judged."""
-    if preparation.validation is None:
-        return ("loss",)
-    return ("loss", "val_loss") if preparation.coding.is_regression else ("loss", "val_loss", "val_accuracy")
-
-
-def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list of callables, got {callbacks!r}")
-    listed = list(callbacks)
-    for i, callback in enumerate(listed):
-        if not callable(callback):
-            raise TypeError(f"callbacks[{i}] must be callable as callback(model, history), got {callback!r}")
-    return listed
