@@ -151,9 +151,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
     )
 
 
-def make_objective(
-    problem: Problem, backend: str
-) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
+def make_objective(problem: Problem, backend: str) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
     """Return the function from a flat vector to the mean loss of all samples and its flat gradient, on a backend.
 
     Both include the penalty λ/2 Σ w², divided by the weight of all samples if the problem is penalized.
