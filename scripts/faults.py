@@ -315,7 +315,7 @@ FAULTS = (
 
     # ---- engine: the order of the kernels
     Fault("engine: a penalty without the last panels", UPPER,
-          "for p in range(P):\n                squares[q] = ", "for p in range(1):\n                squares[q] = ", TEST_ENGINE),
+          "squares[q] + sum_squares(W + (p * height", "sum_squares(W + (p * height", TEST_ENGINE),
     Fault("engine: the penalty of the first batch in all", "fastmlp/engine/objective.py",
           "self._rates[0] = ", "self._rates[:] = ", "tests/test_objective.py"),
     Fault("engine: an optimizer's arrays without their transposed panels", "fastmlp/engine/workspace.py",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,10 @@ from fastmlp.engine.plan import Plan, make_plan
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
-from fastmlp.engine.tables import FEATURE_SHARDS
+from fastmlp.engine.tables import FEATURE_SHARDS, Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
+from fastmlp.validation import Features
 
 MADDS_PER_THREAD = 1 << 18
 """Fewest multiply-adds of a batch for each thread; with fewer, a thread costs more than it saves."""
@@ -23,6 +25,9 @@ MADDS_PER_FEATURE = 32
 """Cost of reading one feature, in multiply-adds."""
 TRANSPOSE_FROM = 48
 """Batch size from which skipping inactive units saves more than transposing the first layer's weights costs."""
+
+
+DECAY = Rate._fields.index("decay")
 
 
 class Runner:
@@ -127,10 +132,10 @@ class Runner:
             self._workspace.set(squares=squares)
         self._workspace.set(order=order, share=share, rates=rates, batch_loss=loss)
         self._workspace.run(len(order))
-        return loss + rates[:, 1] / 2 * np.sum(squares, axis=1)
+        return loss + rates[:, DECAY] / 2 * np.sum(squares, axis=1)
 
 
-def _read(X: Array, dtype: np.dtype) -> Rows | Entries:
+def _read(X: Features, dtype: np.dtype[Any]) -> Rows | Entries:
     return read_rows(X) if isinstance(X, np.ndarray) else read_entries(X, dtype)
 
 

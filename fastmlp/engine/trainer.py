@@ -1,6 +1,7 @@
 """The trainer that runs epochs as one compiled call on each thread."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Engine(Runner):
         problem, order = self._problem, np.ascontiguousarray(order, np.int64)
         starts, counts = self._divide(len(order))
         if problem.sample_weight is None:
-            sums: Array = counts
+            sums: NDArray[Any] = counts
             share = 1 / np.repeat(counts, counts)
         else:
             ordered = problem.sample_weight[order]
@@ -55,17 +56,20 @@ class Engine(Runner):
             share = ordered / np.repeat(np.where(sums == 0, 1, sums), counts)
         loss = self._run(order, share, self._rates(batch_decays(problem, sums)))
         self._steps += len(counts)
-        return float(row_shares(len(counts), counts if problem.is_penalized else sums) @ loss) * self._unit**2
+        weights = np.asarray(counts if problem.is_penalized else sums, np.float64)
+        return float(row_shares(len(counts), weights) @ loss) * self._unit**2
 
     def _rates(self, decays: NDArray[np.float64]) -> Array:
         """Return the `Rate` of each batch (batches, numbers), whose decays these are."""
-        optimizer = self._problem.optimizer
-        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat = optimizer
-        correct1, correct2 = np.zeros((2, len(decays)))
-        if OPTIMIZERS[optimizer.name].counts_steps:
+        name, _, momentum, _, beta1, beta2, epsilon, epsilon_hat = self._problem.optimizer
+        rates = np.empty((len(decays), len(Rate._fields)))
+        rates[:] = Rate(self.lr, 0.0, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, 0.0, 0.0)
+        rates[:, Rate._fields.index("decay")] = decays
+        if OPTIMIZERS[name].counts_steps:
             steps = self._steps + np.arange(1, len(decays) + 1)
-            correct1, correct2 = self.lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
+            correct2 = 1 / (1 - beta2**steps)
+            rates[:, Rate._fields.index("correct1")] = self.lr / (1 - beta1**steps)
+            rates[:, Rate._fields.index("correct2")] = correct2
             if epsilon_hat:
-                epsilon = epsilon * np.sqrt(correct2)
-        rate = Rate(self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, correct1, correct2)
-        return np.stack(np.broadcast_arrays(*rate), axis=1)
+                rates[:, Rate._fields.index("epsilon")] *= np.sqrt(correct2)
+        return rates

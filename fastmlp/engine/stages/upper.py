@@ -229,25 +229,25 @@ def make_penalty(kind, row):
 
     def penalty(run, address):
         t, layer = run_table(run), layer_table(address)
-        W, P, I = rows(layer.W), layer.panels, layer.in_rows
+        W, P, height = rows(layer.W), layer.panels, layer.in_rows
         squares = floats(t.squares) + (t.at // t.batch * t.square_parts + layer.first_square)
         if layer.by_unit:
             begin, end = owned(P, t)
             for p in range(begin, end):
-                squares[p] = sum_squares(W + p * I, I)
+                squares[p] = sum_squares(W + p * height, height)
             return
         begin, end = own_features(t)
-        height = t.portion
+        part = t.portion
         if layer.below:
             below = layer_table(layer.below)
             begin, end = updated_panels(below, t)
-            height = I // layer.in_panels
+            part = height // layer.in_panels
             if below.replicated and t.thread > 0:
                 return
         for q in range(begin, end):
             squares[q] = 0.0
             for p in range(P):
-                squares[q] = squares[q] + sum_squares(W + (p * I + q * height), least(height, I - q * height))
+                squares[q] = squares[q] + sum_squares(W + (p * height + q * part), least(part, height - q * part))
 
     return penalty
 
