@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastmlp.callbacks import Training
 from fastmlp.checks import check_choice, check_init, check_integer
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.steering import Training
 from fastmlp.training import train
 
 if TYPE_CHECKING:
