@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastmlp import npz
 from fastmlp.network import MLP
+from fastmlp.normalization import Normalization
 from fastmlp.npz import is_choice, is_count, require
 from fastmlp.options import Options
 from fastmlp.preparation import Preparation
@@ -61,8 +62,8 @@ def identify(preparation: Preparation, options: Options) -> dict[str, Any]:
         "classes": _summary(coding.classes),
         "sample_weight": _summary(problem.sample_weight),
         "validation_data": _summary_of_samples(preparation.validation),
-        "normalize": _summary(*problem.normalization[:2]),
-        "normalize_targets": _summary(*coding.scaling[:2]),
+        "normalize": _describe(problem.normalization),
+        "normalize_targets": _describe(coding.scaling),
         "hidden": options.hidden,
         "activation": problem.architecture.activation,
         "loss": coding.loss,
@@ -128,22 +129,28 @@ def check_resumable(checkpoint: Checkpoint, identity: dict[str, Any], options: O
         )
 
 
-def _summary(*arrays: Features | None) -> str:
-    """Return shape, type and checksum of dense arrays and CSR matrices."""
-    return ", ".join("none" if array is None else _summary_of_one(array) for array in arrays)
-
-
-def _summary_of_one(array: Features) -> str:
+def _summary(array: Features | None) -> str:
+    """Return shape, type and checksum of a dense array or a CSR matrix."""
+    if array is None:
+        return "none"
     checksum = 0
-    for part in (array.indptr, array.indices, array.data) if is_sparse(array) else (np.atleast_1d(array),):
+    for part in (array.indptr, array.indices, array.data) if is_sparse(array) else (array,):
         rows = max(1, _BLOCK // max(1, part[:1].nbytes))
         for start in range(0, len(part), rows):
             checksum = zlib.crc32(part[start : start + rows].tobytes(), checksum)
-    return f"{' x '.join(map(str, array.shape))} {array.dtype} with checksum {checksum:08x}".strip()
+    return f"{' x '.join(map(str, array.shape))} {array.dtype} with checksum {checksum:08x}"
 
 
 def _summary_of_samples(samples: Samples | None) -> str:
-    return "none" if samples is None else _summary(samples.X, samples.codes, samples.sample_weight)
+    if samples is None:
+        return "none"
+    return ", ".join(_summary(array) for array in (samples.X, samples.codes, samples.sample_weight))
+
+
+def _describe(normalization: Normalization) -> str:
+    """Return how numbers are scaled, which the same numbers and the same option lead to."""
+    is_identity = not np.any(normalization.shift) and np.all(normalization.scale == 1)
+    return "nothing" if is_identity else normalization.description
 
 
 def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:
@@ -162,7 +169,7 @@ def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:
         require(np.all(np.isfinite(params)), "its kept network is not finite")
         kept = MLP._of(parts._replace(params=params)), kept_epoch
     state = State(parts.params, _check_optimizer(identity.get("optimizer"), arrays, parts.params), steps)
-    return Checkpoint(MLP._of(parts), state, _check_orders(orders), kept, identity)
+    return Checkpoint(MLP._of(parts), state, _check_orders(orders, identity.get("shuffle") is True), kept, identity)
 
 
 def _check_history(parts: Parts, validated: bool) -> None:
@@ -189,7 +196,8 @@ def _check_vector(name: str, vector: NDArray[Any], params: NDArray[Any]) -> NDAr
     return vector
 
 
-def _check_orders(orders: Any) -> dict[str, Any] | None:
+def _check_orders(orders: Any, shuffled: bool) -> dict[str, Any] | None:
+    require(shuffled == (orders is not None), "its generator's state is missing, or nobody needs it")
     if orders is None:
         return None
     generator = np.random.default_rng(0).bit_generator

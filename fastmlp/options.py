@@ -23,7 +23,7 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 BACKENDS = ("jit", "reference")
-RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if not optimizer.settings)
+RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if "momentum" not in optimizer.settings)
 """The optimizers that go by their own name; the others are SGD with a momentum."""
 FIRST_EPOCH = "first_epoch"
 
