@@ -50,11 +50,8 @@ class Optimizer(NamedTuple):
     momentum: float = 0.0
     weight_decay: float = 0.0
     beta1: float = 0.9
-    """Adam's β₁."""
     beta2: float = 0.999
-    """Adam's β₂."""
     epsilon: float = 1e-8
-    """Adam's ε."""
     epsilon_hat: bool = False
     """Whether Adam's ε stands beside the uncorrected √v."""
 

@@ -6,13 +6,14 @@ import mmap
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from support.engine_cases import Case, compare, make_features, make_problem, same_bits, train
+from support.engine_cases import TOLERANCE, Case, compare, make_features, make_problem, same_bits, train
 from support.processes import run_python
 
 from fastmlp import reference
@@ -95,7 +96,13 @@ PLANS = [
     ("float32", "float32", SPARSE, "leaky_relu", "cross_entropy", "sgd", WIDE32, 2),
     ("float32", "uint8", SPARSE, "sigmoid", "cross_entropy", "adamw", NARROW, 2),
     ("float32", "float32", DENSE, "relu", "mean_squared_error", "rmsprop", WIDE32, 2),
+    ("float64", "float64", SPARSE, "relu", "log_loss", "adam", MIXED, 3),
+    ("float64", "float32", DENSE, "tanh", "binary_log_loss", "nesterov", WIDE, 1),
+    ("float64", "float64", CSR, "relu", "half_squared_error", "adam", NARROW, 2),
+    ("float64", "uint8", SPARSE, "relu", "poisson", "sgd", NARROW_MANY, 1),
+    ("float32", "float32", DENSE, "sigmoid", "log_loss", "momentum", NARROW_MANY, 2),
 ]
+PENALIZED = ("log_loss", "binary_log_loss", "half_squared_error", "poisson")
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
 CASES_PER_PLAN = 10
@@ -123,6 +130,7 @@ def cases():
                     decay=(0.0, 0.02)[i // 3 % 2],
                     momentum=(0.9, 0.5)[i // 7 % 2],
                     labels=("any", "last")[i // 4 % 2],
+                    penalized=loss in PENALIZED,
                 )
             )
     return listed
@@ -323,6 +331,49 @@ def test_an_optimizer_goes_on_where_the_last_epoch_ended(case):
     descent.run_epoch(orders[0])
     tolerance = 1e-3 * np.max(np.abs(before - engine.params))
     assert np.max(np.abs(engine.params - descent.params)) < tolerance < np.max(np.abs(again.params - engine.params))
+
+
+@pytest.mark.parametrize("case", TILES, ids=names)
+def test_a_training_goes_on_from_its_state(case):
+    """To the bit, on another number of threads, and as the reference does from the same state."""
+    problem, start, orders = make_problem(case)
+    engine, descent = Engine(problem, start), Descent(problem, start, reference)
+    engine.run_epoch(orders[0])
+    descent.state = state = engine.state
+    other = Engine(replace(problem, num_threads=3 - case.threads % 2), start)
+    other.state = state
+    same_bits(train(other, orders[1:2]), train(engine, orders[1:2]))
+    train(descent, orders[1:2])
+    assert engine.state.steps == descent.state.steps == 2 * -(-case.n // case.batch)
+    for mine, wanted in zip(engine.state.arrays, descent.state.arrays, strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=TOLERANCE[case.dtype] * np.max(np.abs(wanted)))
+
+
+@pytest.mark.parametrize("case", [*TILES[:3], *TILES[16:18]], ids=names)
+def test_data_are_exchanged(case):
+    """An engine goes on with other rows, more of them and in smaller batches, as a new one would."""
+    problem, start, _ = make_problem(case)
+    other, _, orders = make_problem(case._replace(seed=case.seed + 1, n=case.n + 30, batch=64, weighted=True))
+    other = replace(other, normalization=problem.normalization)
+    engine, fresh = Engine(problem, start), Engine(problem, start)
+    engine.run_epoch(np.arange(case.n))
+    assert engine.exchange(other)
+    engine.state = fresh.state
+    descent = Descent(other, start, reference)
+    for mine, wanted in zip(train(engine, orders[:2]), train(descent, orders[:2]), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=TOLERANCE[case.dtype], atol=TOLERANCE[case.dtype])
+
+
+def test_data_that_do_not_fit_are_not_exchanged():
+    """Another container, another type, larger batches: the engine goes on with what it had."""
+    problem, start, orders = make_problem(DENSE_FLOATS)
+    others = [
+        make_problem(DENSE_FLOATS._replace(**change))[0]
+        for change in ({"data": "csr"}, {"raw": "float32"}, {"batch": 20})
+    ]
+    engine, fresh = Engine(problem, start), Engine(problem, start)
+    assert not any(engine.exchange(other) for other in others)
+    same_bits(train(engine, orders), train(fresh, orders))
 
 
 def test_the_given_parameters_are_copied():

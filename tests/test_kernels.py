@@ -12,15 +12,14 @@ from support.tolerances import ROUNDINGS, assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
 from fastmlp.engine.losses import make_head
-from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, lanes, pair
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.stages.upper import sample_masks
-from fastmlp.engine.tables import BETA1, BETA2, READER, S
+from fastmlp.engine.tables import READER, Rate, S
 from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
 from fastmlp.reference.losses import LOSSES
-from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code with its twins")
 
@@ -172,7 +171,7 @@ def test_gradient_of_one_tile_goes_straight_to_the_weights(panel, rng, body, pan
         before, rows = W.copy(), panel.row
         call(
             body, units, count, (ints, integers(mask.T)), (rows, active), (rows, D), (rows, W), (rows, G), True, True,
-            0, Rate(0.5, 0.0, 0.0, 0.0), 0.25, panel.R, panels,
+            0, plain_rate(0.5), 0.25, panel.R, panels,
         )  # fmt: skip
         n = up_to(units_at_once, units)
         for p in range(panels):
@@ -198,7 +197,7 @@ def test_gradient_adds_tiles_up(panel, rng, body, panels, units_at_once):
         active = aligned(A.shape, panel.dtype, np.where(mask, A, 0))
         call(
             body, panel.R, S, (ints, integers(mask.T)), (rows, active), (rows, D), (rows, W), (rows, G), i == 0, i == 2,
-            0, Rate(0.5, 0.0, 0.0, 0.0), 0.0, panel.R, panels,
+            0, plain_rate(0.5), 0.0, panel.R, panels,
         )  # fmt: skip
     for p in range(panels):
         g = sum(twins.gradient(A.astype(float), mask, D[p].astype(float)) for A, D in tiles)
@@ -485,7 +484,7 @@ def test_sparse_gradient(panel, rng, lazy, tiles, place):
                 run_sparse_gradient(raw_kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
                 (wide, base), (wide, scale), (rows, D[0, here]), D.shape[1],
                 (rows, W), W.shape[1], (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
-                (panel.number, shift), (rows, h), 0, Rate(0.25, 0.0, 0.0, 0.0), decay,
+                (panel.number, shift), (rows, h), 0, plain_rate(0.25), decay,
             )  # fmt: skip
         X = twins.features(raw[:, :d], base[:d], scale[:d])
         for p in range(2):
@@ -567,7 +566,7 @@ def test_csr(panel, rng, place):
         call(run_csr_gradient, count, *entries, panel.dtype(-0.5), (rows, D), (rows, G), d)
         new = aligned(W.shape, panel.dtype, W)
         whole = aligned(G.shape, panel.dtype, G)
-        call(run_csr_update, d, (rows, whole), (rows, new), 0, Rate(0.5, 0.0, 0.0, 0.0), 0.125)
+        call(run_csr_update, d, (rows, whole), (rows, new), 0, plain_rate(0.5), 0.125)
         assert not np.any(whole)
         for p in range(2):
             before = W[p].astype(float)
@@ -619,7 +618,9 @@ def test_head(panel, rng, loss):
             )  # fmt: skip
             here = slice(first, last)
             Z = A[:, :S].transpose(1, 0, 2).reshape(S, -1)[:, :K].astype(float)
-            value, delta = twins.head(Z[here], targets[here].astype(float), loss, share[here], units.ravel()[:K])
+            value, delta = twins.head(
+                Z[here], targets[here].astype(float), loss, share[here], units.ravel()[:K], np.finfo(panel.dtype).eps
+            )
             assert_close(losses[here], value, panel.dtype)
             mine = D[:, :S].transpose(1, 0, 2).reshape(S, -1)
             # An output is exact to its rounding, of which much may be left when it is near its target.
@@ -636,6 +637,11 @@ def test_head(panel, rng, loss):
 # ---- optimizers
 
 
+def plain_rate(lr):
+    """The numbers of a step of plain SGD."""
+    return Rate(lr, *[0.0] * (len(Rate._fields) - 1))
+
+
 @functools.cache
 def run_step(name):
     step = optimizers.STEPS[name]
@@ -646,22 +652,25 @@ def run_step(name):
     return run
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "add_gradient"])
 def test_step(panel, rng, name):
-    facts = OPTIMIZERS[name]
+    facts = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[name]
     memory = random(rng, (1 + facts.arrays + 1, 4, panel.R), panel.dtype)  # weights, their states, and one more
     memory[1:] = np.abs(memory[1:])
     g = random(rng, (1, panel.R), panel.dtype)
-    settings = {"lr": 0.125, "weight_decay": 0.25} | ({"momentum": 0.75} if "momentum" in facts.settings else {})
+    beta1, beta2, epsilon = 0.875, 0.75, 0.25
+    numbers = {"momentum": 0.75, "beta1": beta1, "beta2": beta2, "epsilon": epsilon, "epsilon_hat": False}
+    settings = {"lr": 0.125, "weight_decay": 0.25} | {setting: numbers[setting] for setting in facts.settings}
     for t, i in ((1, 0), (2, 1), (1000, 3)):
-        rate = Rate(0.125, 0.75, 0.125 / (1 - BETA1**t), 1 / (1 - BETA2**t))
+        correct1, correct2 = 0.125 / (1 - beta1**t), 1 / (1 - beta2**t)
+        rate = Rate(0.125, 0.25, 0.75, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, correct1, correct2)
         mine, before = aligned(memory.shape, panel.dtype, memory), memory.astype(float)
         call(run_step(name), (panel.row, mine), i, (panel.row, g), 4, rate, 0.25)
         state = (*before[1:-1, i], *([np.array([t - 1])] if facts.counts_steps else []))
         wanted = twins.step(name, before[0, i], g[0].astype(float), state, **settings)
         for place, result in enumerate(wanted[: 1 + facts.arrays]):
             assert_close(mine[place, i], result, panel.dtype)
-            assert np.all(mine[place, i] != memory[place, i])
+            assert name == "add_gradient" or np.all(mine[place, i] != memory[place, i])
         np.testing.assert_array_equal(mine[-1], memory[-1])
         others = np.arange(4) != i
         np.testing.assert_array_equal(mine[:, others], memory[:, others])

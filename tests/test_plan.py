@@ -21,7 +21,7 @@ from fastmlp.engine.plan import (
     unpack_weights,
 )
 from fastmlp.engine.processor import usable_cores
-from fastmlp.engine.trainer import default_threads
+from fastmlp.engine.runner import default_threads
 
 NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
 FORMS = ("dense", "sparse", "csr")

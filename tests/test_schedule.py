@@ -120,7 +120,7 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "inputs"), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "inputs", "penalty"), name
         assert not (field.shape and field.later), name
 
 
@@ -134,5 +134,5 @@ def test_only_sums_cross_between_replicated_threads(hidden, sums):
     code = f"import crossings; print(crossings.count_crossings({hidden}, 17, 2))"
     crossed = ast.literal_eval(run_python(code, PYTHONPATH=os.pathsep.join(map(str, (PACKAGE.parent, BENCH)))))
     assert crossed.pop(sums) >= 17
-    assert crossed.keys() <= {"arrived", "powers"}
+    assert crossed.keys() <= {"arrived"}
     assert sum(crossed.values()) < 4

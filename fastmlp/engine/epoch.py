@@ -5,10 +5,9 @@ Whatever the network, the data and the optimizer are, this is the loop; all the 
 
 from fastmlp.engine.division import meet
 from fastmlp.engine.simd import call, kernel, least, pointer
-from fastmlp.engine.tables import BETA1, BETA2
 from fastmlp.engine.views import run_table, schedule_table, step_table
 
-floats, integers = pointer("f64"), pointer("i64")
+integers = pointer("i64")
 
 
 @kernel
@@ -24,8 +23,6 @@ def make_epoch():
 
     def epoch(run, address):
         t, schedule = run_table(run), schedule_table(address)
-        powers = floats(t.powers)
-        power1, power2 = powers[0], powers[1]
         goal = t.threads
         t.turn = 1
         t.next_at, t.next_size = t.begin, least(t.batch, t.n - t.begin)
@@ -35,15 +32,11 @@ def make_epoch():
             t.at, t.size, t.turn = t.next_at, t.next_size, 1 - t.turn
             t.next_at = t.at + t.size
             t.next_size = least(t.batch, t.n - t.next_at)
-            power1 *= BETA1
-            power2 *= BETA2
-            t.correct1, t.correct2 = t.lr / (1 - power1), 1 / (1 - power2)
+            t.rate = t.rates + t.at // t.batch * t.rate_bytes
             for phase in range(1, schedule.phases):
                 play(run, schedule, phase)
                 if phase + 1 < schedule.phases:
                     goal += t.threads
                     meet(t, goal)
-        if t.thread == 0:
-            powers[0], powers[1] = power1, power2
 
     return epoch

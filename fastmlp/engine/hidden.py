@@ -8,7 +8,7 @@ Wide panels have registers enough to skip zeros: two rows are walked along their
 of both are set. In narrow panels an addition would wait for the one before it: four rows go together and skip nothing.
 """
 
-from fastmlp.engine.simd import iota, kernel, low_bits, setbits, splat, where
+from fastmlp.engine.simd import iota, kernel, low_bits, reduce_sum, setbits, splat, where
 
 
 @kernel
@@ -51,6 +51,20 @@ def dense_product(count, units, mask, A, W, start, out, is_first):
             z2 += A[k + 2, i] * w
             z3 += A[k + 3, i] * w
         out[k], out[k + 1], out[k + 2], out[k + 3] = z0, z1, z2, z3
+
+
+@kernel
+def sum_squares(W, count):
+    """Σ W[i]² over i < count, a multiple of four, and all lanes."""
+    s0 = splat(W, 0)
+    s1, s2, s3 = s0, s0, s0
+    for i in range(0, count, 4):
+        w0, w1, w2, w3 = W[i], W[i + 1], W[i + 2], W[i + 3]
+        s0 += w0 * w0
+        s1 += w1 * w1
+        s2 += w2 * w2
+        s3 += w3 * w3
+    return reduce_sum((s0 + s1) + (s2 + s3))
 
 
 @kernel

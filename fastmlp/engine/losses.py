@@ -5,6 +5,8 @@ has the share share[k] of the batch's mean loss. Its class number, or a row of K
 numbers the loss counts each output c in units[c], (P, R) with 1 for the largest; D does not know them.
 """
 
+import math
+
 from fastmlp.engine.simd import (
     absolute,
     exp,
@@ -55,31 +57,56 @@ def make_put_targets(row):
     return put_targets
 
 
-def make_cross_entropy(kind, row):
-    labels, is_output = pointer("i64"), make_is_output(row)
+def make_clip(kind):
+    """Return clip(-ln p), which keeps p within [ε, 1 - ε], ε being the distance from 1 to the next number."""
+    epsilon = {"f32": 2.0**-23, "f64": 2.0**-52}[kind]
+    low, high = -math.log1p(-epsilon), -math.log(epsilon)
 
-    @kernel
-    def cross_entropy(begin, end, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(begin, end):
-            top = splat(A, LOWEST)
-            for p in range(panels):
-                top = maximum(top, where(is_output(A, p, K), (A + p * stride)[k], LOWEST))
-            highest = reduce_max(top)
-            e_sum = splat(A, 0)
-            for p in range(panels):
-                e = where(is_output(A, p, K), exp((A + p * stride)[k] - highest), 0)
-                (D + p * stride)[k] = e
-                e_sum += e
-            total = reduce_sum(e_sum)
-            scale = number(A, share[k] / total)
-            for p in range(panels):
-                (D + p * stride)[k] = (D + p * stride)[k] * scale
-            label = labels(target[k])[0]
-            p, lane = label // row, label % row
-            (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
-            loss[k] = log(total) + highest - (A + p * stride)[k, lane]
+    @inline
+    def clip(loss):
+        return low if loss < low else high if loss > high else loss
 
-    return cross_entropy
+    return clip
+
+
+def make_no_limit(kind):
+    @inline
+    def no_limit(loss):
+        return loss
+
+    return no_limit
+
+
+def make_softmax_loss(make_limit):
+    """Return the maker of a head whose loss is -ln p of the class, p the softmax, within limits."""
+
+    def make(kind, row):
+        labels, is_output, limited = pointer("i64"), make_is_output(row), make_limit(kind)
+
+        @kernel
+        def softmax_loss(begin, end, K, panels, stride, A, D, target, share, units, loss):
+            for k in range(begin, end):
+                top = splat(A, LOWEST)
+                for p in range(panels):
+                    top = maximum(top, where(is_output(A, p, K), (A + p * stride)[k], LOWEST))
+                highest = reduce_max(top)
+                e_sum = splat(A, 0)
+                for p in range(panels):
+                    e = where(is_output(A, p, K), exp((A + p * stride)[k] - highest), 0)
+                    (D + p * stride)[k] = e
+                    e_sum += e
+                total = reduce_sum(e_sum)
+                scale = number(A, share[k] / total)
+                for p in range(panels):
+                    (D + p * stride)[k] = (D + p * stride)[k] * scale
+                label = labels(target[k])[0]
+                p, lane = label // row, label % row
+                (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
+                loss[k] = limited(log(total) + highest - (A + p * stride)[k, lane])
+
+        return softmax_loss
+
+    return make
 
 
 def make_binary_cross_entropy(kind, row):
@@ -102,8 +129,51 @@ def make_binary_cross_entropy(kind, row):
     return binary_cross_entropy
 
 
-def make_mean_of_errors(loss_of, slope_of):
-    """Return the maker of a head whose loss is the mean of loss_of(output - target), slope_of being its derivative."""
+def make_binary_log_loss(kind, row):
+    numbers, is_output, put_targets, clip = pointer(kind), make_is_output(row), make_put_targets(row), make_clip(kind)
+
+    @kernel
+    def binary_log_loss(begin, end, K, panels, stride, A, D, target, share, units, loss):
+        for k in range(begin, end):
+            wanted, value = numbers(target[k]), 0.0
+            for c in range(K):
+                z = (A + c // row * stride)[k, c % row]
+                value += clip(maximum(z, 0) - z * wanted[c] + log(1 + exp(-absolute(z))))
+            put_targets(k, K, stride, D, wanted)
+            for p in range(panels):
+                error = sigmoid((A + p * stride)[k]) - (D + p * stride)[k]
+                (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
+            loss[k] = value
+
+    return binary_log_loss
+
+
+def make_poisson(kind, row):
+    numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
+
+    @kernel
+    def poisson(begin, end, K, panels, stride, A, D, target, share, units, loss):
+        for k in range(begin, end):
+            wanted, value = numbers(target[k]), 0.0
+            for c in range(K):
+                z, y = (A + c // row * stride)[k, c % row], wanted[c]
+                value += exp(z) - y - y * z
+                if y > 0:
+                    value += y * log(y)
+            put_targets(k, K, stride, D, wanted)
+            for p in range(panels):
+                error = exp((A + p * stride)[k]) - (D + p * stride)[k]
+                (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
+            loss[k] = value
+
+    return poisson
+
+
+def make_mean_of_errors(loss_of, slope_of, is_mean_slope=True):
+    """Return the maker of a head whose loss is the mean of loss_of(output - target) and D the mean of slope_of.
+
+    Without `is_mean_slope`, D is the sum.
+    """
 
     def make(kind, row):
         numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
@@ -116,7 +186,7 @@ def make_mean_of_errors(loss_of, slope_of):
                 for p in range(panels):
                     error = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
                     value += reduce_sum(loss_of(error) * (units[p] * units[p]))
-                    (D + p * stride)[k] = slope_of(error) * number(A, share[k] / K)
+                    (D + p * stride)[k] = slope_of(error) * number(A, share[k] / K if is_mean_slope else share[k])
                 loss[k] = value / K
 
         return mean_of_errors
@@ -135,6 +205,16 @@ def squared_slope(r):
 
 
 @inline
+def half_squared(r):
+    return 0.5 * (r * r)
+
+
+@inline
+def half_squared_slope(r):
+    return r
+
+
+@inline
 def huber(r):
     inside = huber_slope(r)
     return inside * (r - 0.5 * inside)
@@ -146,9 +226,13 @@ def huber_slope(r):
 
 
 HEADS = {
-    "cross_entropy": make_cross_entropy,
+    "cross_entropy": make_softmax_loss(make_no_limit),
     "binary_cross_entropy": make_binary_cross_entropy,
     "mean_squared_error": make_mean_of_errors(squared, squared_slope),
+    "half_squared_error": make_mean_of_errors(half_squared, half_squared_slope, is_mean_slope=False),
+    "poisson": make_poisson,
+    "log_loss": make_softmax_loss(make_clip),
+    "binary_log_loss": make_binary_log_loss,
     "huber": make_mean_of_errors(huber, huber_slope),
 }
 """For each loss, the function of (kind, row) that makes its kernel."""

@@ -4,30 +4,19 @@ Each step reads and writes row i of W, and of its state, while the gradient g is
 state are laid out as the weights are, `state` rows further on each; `rate` holds the numbers of the present step.
 """
 
-from typing import NamedTuple
-
-from fastmlp.engine.simd import inline, sqrt
-from fastmlp.engine.tables import BETA1, BETA2, EPSILON
+from fastmlp.engine.simd import inline, pointer, sqrt
+from fastmlp.engine.tables import Rate
 
 RHO = 0.9
 """RMSprop's constant."""
-
-
-class Rate(NamedTuple):
-    """The numbers of one step, equal for all weights."""
-
-    lr: float
-    momentum: float
-    correct1: float
-    """Adam: lr / (1 - β1^t)."""
-    correct2: float
-    """Adam: 1 / (1 - β2^t)."""
+floats = pointer("f64")
 
 
 @inline
 def rate_of(t):
     """The numbers of the present step, from a thread's table."""
-    return Rate(t.lr, t.momentum, t.correct1, t.correct2)
+    r = floats(t.rate)
+    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9])
 
 
 @inline
@@ -65,11 +54,11 @@ def adam(W, i, g, state, rate, decay):
     V = M + state
     w = W[i]
     g = g + decay * w
-    m = BETA1 * M[i] + (1 - BETA1) * g
-    v = BETA2 * V[i] + (1 - BETA2) * g * g
+    m = rate.beta1 * M[i] + rate.rest1 * g
+    v = rate.beta2 * V[i] + rate.rest2 * g * g
     M[i] = m
     V[i] = v
-    W[i] = w - rate.correct1 * m / (sqrt(v * rate.correct2) + EPSILON)
+    W[i] = w - rate.correct1 * m / (sqrt(v * rate.correct2) + rate.epsilon)
 
 
 @inline
@@ -88,7 +77,22 @@ def rmsprop(W, i, g, state, rate, decay):
     g = g + decay * w
     v = RHO * V[i] + (1 - RHO) * g * g
     V[i] = v
-    W[i] = w - rate.lr * g / (sqrt(v) + EPSILON)
+    W[i] = w - rate.lr * g / (sqrt(v) + rate.epsilon)
 
 
-STEPS = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam, "adamw": adamw, "rmsprop": rmsprop}
+@inline
+def add_gradient(W, i, g, state, rate, decay):
+    """G ← G + g + λw."""
+    G = W + state
+    G[i] = G[i] + g + decay * W[i]
+
+
+STEPS = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": nesterov,
+    "adam": adam,
+    "adamw": adamw,
+    "rmsprop": rmsprop,
+    "add_gradient": add_gradient,
+}

@@ -104,6 +104,8 @@ class Plan(NamedTuple):
     """Empty for predictions."""
     transposed: bool = False
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
+    is_penalized: bool = False
+    """Whether Σ w² is told of every batch."""
 
     @property
     def keeps_inputs(self) -> bool:
@@ -126,10 +128,12 @@ def make_plan(
     dtype: np.dtype[Any],
     optimizer: str = "",
     transposed: bool = False,
+    is_penalized: bool = False,
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
-    `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it.
+    `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it;
+    `is_penalized` for Σ w² before every batch.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
@@ -148,6 +152,7 @@ def make_plan(
         loss=architecture.loss,
         optimizer=optimizer,
         transposed=transposed and skips and not by_feature,
+        is_penalized=is_penalized,
     )
 
 
@@ -200,6 +205,16 @@ def unpack_weights(packed: Array, plan: LayerPlan) -> Array:
     """The inverse of `pack_weights`."""
     wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.row)
     return wide[: plan.in_units, : plan.units]
+
+
+def transpose_panels(packed: Array, plan: LayerPlan) -> Array:
+    """(P, in_rows, R) → (Q, P, R, R_in), a view: the same weights as panels of W transposed."""
+    return packed.reshape(plan.panels, plan.in_panels, plan.in_row, plan.row).transpose(1, 0, 3, 2)
+
+
+def restore_panels(transposed: Array, plan: LayerPlan) -> Array:
+    """The inverse of `transpose_panels`."""
+    return transposed.transpose(1, 0, 3, 2).reshape(plan.panels, plan.in_rows, plan.row)
 
 
 def pack_biases(b: Array, plan: LayerPlan) -> Array:

@@ -15,7 +15,7 @@ from pathlib import Path
 from fastmlp.engine.archive import grouped
 from fastmlp.engine.library import name_of
 from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
-from fastmlp.engine.schedule import make_schedule, stages_of
+from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
@@ -24,7 +24,9 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 
 def every_stage() -> list[Stage]:
     """Return the stages of all trainings and predictions that can be asked for, each once."""
-    return list(dict.fromkeys(stage for plan in _plans() for stage in stages_of(make_schedule(plan))))
+    return list(
+        dict.fromkeys(stage for plan in _plans() for stage in (*stages_of(make_schedule(plan)), start_of(plan)))
+    )
 
 
 def _plans() -> Iterator[Plan]:
@@ -36,9 +38,10 @@ def _plans() -> Iterator[Plan]:
             first = Plan(kind, raw, form, row, out, depth, False, "relu", "cross_entropy", "sgd")
             yield first._replace(by_feature=True)
             yield first._replace(optimizer="")
+            yield first._replace(is_penalized=True)
             yield from (first._replace(activation=activation) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
-            for optimizer in OPTIMIZERS:
+            for optimizer in (*OPTIMIZERS, "add_gradient"):
                 yield first._replace(optimizer=optimizer)
                 if form == "dense" and depth and is_wide(row, kind):
                     yield first._replace(optimizer=optimizer, transposed=True)

@@ -57,6 +57,11 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     return [read, _enter(plan), through + read, update]
 
 
+def start_of(plan: Plan) -> Stage:
+    """Return the stage that computes what the first layer's product starts with, where features are shifted."""
+    return Stage("start", (plan.kind, plan.first_row))
+
+
 def stages_of(schedule: Sequence[Phase]) -> list[Stage]:
     """Return the loop that runs a schedule, and the schedule's stages, each once."""
     return list(dict.fromkeys([EPOCH, *(step.stage for phase in schedule for step in phase)]))
@@ -135,6 +140,8 @@ def _delta(plan: Plan, layer: int) -> list[Step]:
 def _update(plan: Plan) -> list[Step]:
     """Phase 3: gradients and steps."""
     steps = [Step(Stage("total"), plan.depth)]
+    if plan.is_penalized:
+        steps += [Step(Stage("penalty", (plan.kind, _row(plan, layer))), layer) for layer in range(plan.depth + 1)]
     if layer_of_sums(plan) == 1:
         steps += _delta(plan, 1)
     for layer in range(plan.depth, 0, -1):

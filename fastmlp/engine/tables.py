@@ -22,8 +22,6 @@ FEATURE_SHARDS = 4
 """The most shards of features, where threads divide the first layer by feature."""
 CHUNK = 128
 """Features whose gradients are summed over tiles together, when a batch has several tiles."""
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's constants."""
 
 
 class Field(NamedTuple):
@@ -35,8 +33,8 @@ class Field(NamedTuple):
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
-    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), or
-    "inputs" (if the inputs of activations are kept); by default every use."""
+    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR),
+    "inputs" (if the inputs of activations are kept), or "penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -45,10 +43,31 @@ def _numbers(*names: str, only: str = "", later: bool = False) -> dict[str, Fiel
     return {name: Field("int", only=only, later=later) for name in names}
 
 
+class Rate(NamedTuple):
+    """The numbers of one step, equal for all weights: a row of the table `rates`, which has one for each batch."""
+
+    lr: float
+    decay: float
+    """λ, which biases don't know."""
+    momentum: float
+    beta1: float
+    rest1: float
+    """1 - β1."""
+    beta2: float
+    rest2: float
+    """1 - β2."""
+    epsilon: float
+    correct1: float
+    """Adam: lr / (1 - β1^t)."""
+    correct2: float
+    """Adam: 1 / (1 - β2^t)."""
+
+
 LAYER = {
     **_numbers("units", "panels", "in_units", "in_panels", "in_rows"),
     **_numbers("by_unit"),  # whether each thread owns some of its units
     **_numbers("replicated"),  # whether each thread has its own copy, for all samples; else a thread has some samples
+    **_numbers("first_square"),  # where its parts of Σ w² begin
     **_numbers("state"),  # offset, in rows of R numbers, from weight row i to its first state row
     **_numbers("below"),  # the address of the table of the layer below; 0 in the first layer
     "W": Field("number", "P I R"),
@@ -78,7 +97,7 @@ SHARED = {
     # the work and its division
     **_numbers("begin", "n", later=True),  # samples begin ≤ s < n of the order, in batches
     **_numbers("batch", "tiles", "d", "words", "block", "cuts", "shards", "by_feature"),
-    **_numbers("portions"),  # of features: words of 64 (sparse), else panels
+    **_numbers("portions", "portion"),  # of features: words of 64 (sparse), else panels; features in one
     **_numbers("threads", "all_read"),  # all_read: whether every thread reads all samples into its own arrays
     "arrived": Field("i64", "8"),
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
@@ -93,11 +112,13 @@ SHARED = {
     # the step
     **_numbers("targets", "targets_stride", only="learn", later=True),
     **_numbers("lazy", only="learn", later=True),
-    **{name: Field("float", only="learn", later=True) for name in ("lr", "momentum", "decay")},
+    "rates": Field("f64", only="learn", later=True),  # the numbers of each batch's step
+    **_numbers("rate_bytes"),  # from a batch's numbers to the next one's
     "share": Field("f64", only="learn", later=True),
     "batch_loss": Field("f64", only="learn", later=True),
     "target_units": Field("number", "O", "learn"),  # the unit of each output in the loss
-    "powers": Field("f64", "2"),  # Adam: β1^t and β2^t after t steps
+    "squares": Field("f64", only="penalty", later=True),  # Σ w² before each batch, in parts whose order is fixed
+    **_numbers("square_parts"),  # of a batch
     "scores": Field("number", only="predict", later=True),
     # the network
     "h": Field("number", "H P R"),  # the start of the first layer's product, one for each of H
@@ -107,8 +128,7 @@ OWN = {
     **_numbers("thread"),
     # the batch: `size` samples from place `at` of the order on, and the next batch; `turn` alternates between 0 and 1
     **_numbers("at", "size", "next_at", "next_size", "turn"),
-    "correct1": Field("float"),  # Adam: lr / (1 - β1^t)
-    "correct2": Field("float"),  # Adam: 1 / (1 - β2^t)
+    **_numbers("rate"),  # the address of the numbers of this batch's step
     "valid": Field("i64", "T 64", "dense"),
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "whole": Field("number", "2 I R", "csr"),  # the gradient of two panels of the first layer; 0 between batches

@@ -1,7 +1,7 @@
 """The memory of an engine: parameters in panels, scratch, and the tables through which stages see them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,14 +17,16 @@ from fastmlp.engine.plan import (
     pack_biases,
     pack_weights,
     plan_layers,
+    restore_panels,
     shards_of_units,
+    transpose_panels,
     unpack_weights,
 )
-from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of
+from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
-from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, S
+from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, Rate, S
 from fastmlp.engine.team import Call, complete
-from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
 Fields = dict[str, Field]
@@ -82,18 +84,22 @@ class Workspace:
     ) -> None:
         self.plan = plan
         self._widths = widths
-        self._split = split
         self._dtype = np.dtype(DTYPES[plan.kind])
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
         if plan.keeps_inputs:
             self._uses.add("inputs")
+        if plan.is_penalized:
+            self._uses.add("penalty")
+        self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
+        parts = [self._portions if plan.by_feature else first.panels, *(p.in_panels for p in self._plans[1:])]
+        self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()
         self._sizes = self._count_sizes(batch)
         is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
         self._all_read = threads <= READERS and not is_large
@@ -101,13 +107,16 @@ class Workspace:
         self._sizes["B"] = threads if self._replicated else 1
         self.schedule = make_schedule(plan, self._replicated)
         # The tables hold addresses: their arrays must live as long.
-        self._layers, self._layer_tables = self._make_layers(threads if self._replicated else 1)
-        self.shared, self._own, self._tables = self._make_run(batch, threads)
+        self._layers, self._states, self._layer_tables = self._make_layers(threads if self._replicated else 1)
+        self.shared, self._own, self._tables = self._make_run(batch, threads, split)
         self._set: Values = {}
         self._is_complete = False
         self._call: Call | None = None
         self._batches_a_call = 1
-        addresses = find_stages(stages_of(self.schedule), before_compiling)
+        # Only the sparse form shifts features: `shift` is what its base, the value it does not list, stands for.
+        shifting = [start_of(plan)] if np.any(split.shift) else []
+        addresses = find_stages([*stages_of(self.schedule), *shifting], before_compiling)
+        self._start = make_callable(addresses[shifting[0]]) if shifting else None
         self._schedule_tables = [self._make_schedule_table(addresses, table) for table in self._layer_tables]
         self._epoch = make_callable(addresses[EPOCH])
 
@@ -129,26 +138,27 @@ class Workspace:
             "block": block,
         } | _letters(first, 0)
 
-    def _allocate_parameters(self) -> Layers:
-        """Return (W, b) of each layer: views of one vector, which is followed by the optimizer's states."""
+    def _allocate_parameters(self) -> list[Layers]:
+        """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block."""
         shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
         first = self._plans[0]
-        if self.plan.transposed:
+        if self._is_transposed(0):
             shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
         # Each begins at a multiple of the wider panel: rows of both widths are aligned.
         widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
-        states = OPTIMIZERS[self.plan.optimizer].arrays if self.plan.optimizer else 0
-        flat = self._arena.zeros((1 + states, self._count), self._dtype)[0]
-        weights, start = [], 0
-        for pair in shapes:
-            views = []
-            for shape in pair:
-                size = int(np.prod(shape))
-                views.append(flat[start : start + size].reshape(shape))
-                start += -(-size // widest) * widest
-            weights.append((views[0], views[1]))
-        return weights
+        vectors = []
+        for flat in self._arena.zeros((1 + self._num_states, self._count), self._dtype):
+            weights, start = [], 0
+            for pair in shapes:
+                views = []
+                for shape in pair:
+                    size = int(np.prod(shape))
+                    views.append(flat[start : start + size].reshape(shape))
+                    start += -(-size // widest) * widest
+                weights.append((views[0], views[1]))
+            vectors.append(weights)
+        return vectors
 
     def _is_worth_replicating(self, threads: int) -> bool:
         """Whether both of two threads train all samples on the layers after the sums of shards."""
@@ -159,19 +169,21 @@ class Workspace:
         madds = sum(m * p for m, p in pairwise(widths)) + MADDS_PER_UNIT * sum(widths)
         return madds <= REPLICATED_MADDS
 
-    def _make_layers(self, copies: int) -> tuple[list[list[Values]], Array]:
-        """Return the values of the layers' fields, for each copy of the layers, and their tables."""
+    def _make_layers(self, copies: int) -> tuple[list[list[Values]], list[list[Layers]], Array]:
+        """Return the values of the layers' fields and the optimizer's arrays, for each copy, and the layers' tables."""
         layers: list[list[Values]] = []
+        states: list[list[Layers]] = []
         tables = self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
         for copy, table in enumerate(tables):
-            weights = self._allocate_parameters()
+            weights, *arrays = self._allocate_parameters()
+            states.append(arrays)
             layers.append([])
             for i in range(len(self._plans)):
                 shared = self._shared_by_threads(layers[0][i], i) if copy else {}
                 layer = self._make_layer(i, *weights[i], table[i - 1] if i else 0, shared)
                 layers[copy].append(layer)
                 table[i] = _slots(LAYER, layer)
-        return layers, tables
+        return layers, states, tables
 
     def _shared_by_threads(self, layer: Values, i: int) -> Values:
         """Return the values of layer i that its copies share; each thread writes only its part of them."""
@@ -193,11 +205,12 @@ class Workspace:
             "by_unit": int(i == 0 and not self.plan.by_feature),
             "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
+            "first_square": self._first_squares[i],
             "state": self._count // plan.row,
             "below": below,
             "b": b,
         }
-        if i == 0 and self.plan.transposed:
+        if self._is_transposed(i):
             given["WT"] = W
         else:
             given["W"] = W
@@ -208,7 +221,7 @@ class Workspace:
             layer["M"][...] = _real_units(plan.units, plan.panels, plan.row)[:, None, None]
         return layer
 
-    def _make_run(self, batch: int, threads: int) -> tuple[Values, list[Values], list[Table]]:
+    def _make_run(self, batch: int, threads: int, split: Split) -> tuple[Values, list[Values], list[Table]]:
         """Return the values that all threads share, the values of each thread, and the threads' tables."""
         plan, sizes = self.plan, self._sizes
         shared = self._allocate(
@@ -223,14 +236,16 @@ class Workspace:
                 "shards": self._shards,
                 "by_feature": int(plan.by_feature),
                 "portions": self._portions,
+                "portion": self._portion,
+                "rate_bytes": len(Rate._fields) * 8,
+                "square_parts": self.square_parts,
                 "threads": threads,
                 "all_read": int(self._all_read),
             },
         )
-        shared["powers"][...] = 1
         if plan.optimizer:
             shared["target_units"][...] = 1
-        for name, values in self._split._asdict().items():
+        for name, values in split._asdict().items():
             shared[name][: self._widths[0]] = values
         if plan.form == "dense":
             shared["features"][...] = _real_units(self._widths[0], self._portions, self._portion)[:, None]
@@ -238,7 +253,7 @@ class Workspace:
         heads = [self._allocate(HEAD, {}) for _ in self._layers]
         own = []
         for thread in range(threads):
-            numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "correct1", "correct2"), 0)
+            numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "rate"), 0)
             numbers["thread"] = thread
             own.append(self._allocate(OWN, numbers) | readers[thread % len(readers)] | heads[thread % len(heads)])
         # Threads write to their tables, so each table has its own cache lines.
@@ -290,35 +305,60 @@ class Workspace:
             arrays += [layer["M"] for layer in layers[:-1]]
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
-    def load(self, params: Array) -> None:
-        """Pack a flat parameter vector into the layers."""
+    def load(self, params: Array, arrays: Sequence[Array] = ()) -> None:
+        """Pack a flat parameter vector into the layers, and the optimizer's arrays, if there are any, beside them."""
         self._settle()
-        views = layer_views(np.asarray(params, self._dtype), self._widths)
-        for i, ((W, b), plan) in enumerate(zip(views, self._plans, strict=True)):
-            packed, P = pack_weights(W, plan), plan.panels
-            transposed = packed.reshape(P, plan.in_panels, plan.in_row, plan.row).transpose(1, 0, 3, 2)
-            for layers in self._layers:
-                layers[i]["W"][...] = packed
-                layers[i]["b"][...] = pack_biases(b, plan)
-                if isinstance(layers[i]["WT"], np.ndarray):
-                    layers[i]["WT"][...] = transposed
-        W, b = views[0]
-        start = np.zeros_like(b) if self.plan.by_feature else b
-        for r in range(self._parts):
-            features = slice(*(64 * (self._words * end // self._parts) for end in (r, r + 1)))
-            shift = self._split.shift[features]
-            with np.errstate(over="ignore", invalid="ignore"):
-                h = start + shift @ W[features] if np.any(shift) else start
-            self.shared["h"][r] = pack_biases(h.astype(self._dtype), self._plans[0])
+        layers = layer_views(np.asarray(params, self._dtype), self._widths)
+        for i, ((W, b), plan) in enumerate(zip(layers, self._plans, strict=True)):
+            packed, biases = pack_weights(W, plan), pack_biases(b, plan)
+            for copy in self._layers:
+                copy[i]["W"][...] = packed
+                copy[i]["b"][...] = biases
+                if isinstance(copy[i]["WT"], np.ndarray):
+                    copy[i]["WT"][...] = transpose_panels(packed, plan)
+        for vector, *copies in zip(arrays, *self._states, strict=False):
+            for i, (W, b) in enumerate(layer_views(np.asarray(vector, self._dtype), self._widths)):
+                plan = self._plans[i]
+                packed = pack_weights(W, plan)
+                for state in copies:
+                    state[i][0][...] = transpose_panels(packed, plan) if self._is_transposed(i) else packed
+                    state[i][1][...] = pack_biases(b, plan)
+        self.shared["h"][...] = 0 if self.plan.by_feature else self._layers[0][0]["b"]
+        if self._start is not None:
+            for thread, table in enumerate(self._tables):
+                first_layer = self._layer_tables[thread % len(self._layer_tables)][0]
+                self._start(table.ctypes.data, first_layer.ctypes.data)
 
     @property
     def params(self) -> Array:
         """The flat parameter vector, a copy."""
+        return self._unpack([(layer["W"], layer["b"]) for layer in self._layers[0]])
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The optimizer's arrays, copies as flat as the parameters."""
+        return tuple(
+            self._unpack(
+                (restore_panels(W, plan) if self._is_transposed(i) else W, b)
+                for i, ((W, b), plan) in enumerate(zip(state, self._plans, strict=True))
+            )
+            for state in self._states[0]
+        )
+
+    def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:
         self._settle()
         return flatten(
-            (unpack_weights(layer["W"], plan), layer["b"].ravel()[: plan.units])
-            for layer, plan in zip(self._layers[0], self._plans, strict=True)
+            (unpack_weights(W, plan), b.ravel()[: plan.units]) for (W, b), plan in zip(layers, self._plans, strict=True)
         )
+
+    def _is_transposed(self, i: int) -> bool:
+        """Whether layer i is trained as WT."""
+        return i == 0 and self.plan.transposed
+
+    @property
+    def square_parts(self) -> int:
+        """The number of parts of Σ w² that a batch leaves in `squares`."""
+        return self._first_squares[-1]
 
     def set(self, **values: float | Array) -> None:
         """Write integers, floats or the addresses of arrays into these slots; arrays are kept alive until replaced."""
@@ -328,6 +368,11 @@ class Workspace:
             slot, bits = _SLOTS[name], _slot(RUN[name], value)
             for table in self._tables:
                 table[slot] = bits
+
+    def set_batch(self, batch: int) -> None:
+        """Run batches of so many samples from now on, at most those that memory was made for."""
+        self.shared["batch"] = batch
+        self.set(batch=batch)
 
     def set_data(self, data: Rows | Entries) -> None:
         """Let the stages read these `Rows` or `Entries`."""

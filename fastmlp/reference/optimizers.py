@@ -298,11 +298,9 @@ OPTIMIZERS = {
     "sgd": Optimizer(sgd, 0),
     "momentum": Optimizer(momentum, 1, settings=("momentum",)),
     "nesterov": Optimizer(nesterov, 1, settings=("momentum",)),
-    "adam": Optimizer(
-        adam, 2, counts_steps=True, settings=("beta1", "beta2", "epsilon", "epsilon_hat"), lr=0.001
-    ),
-    "adamw": Optimizer(adamw, 2, counts_steps=True, lr=0.001),
-    "rmsprop": Optimizer(rmsprop, 1, lr=0.001),
+    "adam": Optimizer(adam, 2, counts_steps=True, settings=("beta1", "beta2", "epsilon", "epsilon_hat"), lr=0.001),
+    "adamw": Optimizer(adamw, 2, counts_steps=True, settings=("beta1", "beta2", "epsilon"), lr=0.001),
+    "rmsprop": Optimizer(rmsprop, 1, settings=("epsilon",), lr=0.001),
 }
 
 

@@ -14,8 +14,10 @@ from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import initialize, layer_views
 
-STEEP = {"mean_squared_error": 0.1}
+STEEP = {"mean_squared_error": 0.1, "half_squared_error": 0.1, "poisson": 0.1}
 """What the rate is multiplied by where the gradient grows with the error."""
+SETTINGS = (0.8, 0.95, 1e-2, True)
+"""β₁, β₂, ε of problems whose loss has the penalty, and that ε stands beside the uncorrected √v."""
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 
@@ -48,11 +50,17 @@ class Case(NamedTuple):
     labels: str = "any"
     epochs: int = 2
     seed: int = 0
+    penalized: bool = False
 
     def __str__(self):
         """A name for pytest."""
         widths = "-".join(map(str, (self.d, *self.hidden, self.k)))
-        options = [self.normalize or "", "weighted" * self.weighted, "decay" * bool(self.decay)]
+        options = [
+            self.normalize or "",
+            "weighted" * self.weighted,
+            "decay" * bool(self.decay),
+            "penalized" * self.penalized,
+        ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
 
@@ -86,7 +94,10 @@ def make_targets(rng, n, k, loss, labels="any"):
     """Class numbers (n,) or targets (n, k)."""
     if LOSSES[loss].targets == "classes":
         return rng.integers(0, k, n) if labels == "any" else np.full(n, k - 1) - rng.integers(0, min(k, 2), n)
-    return rng.integers(0, 2, (n, k)).astype(float) if LOSSES[loss].targets == "binary" else rng.standard_normal((n, k))
+    kind = LOSSES[loss].targets
+    if kind == "counts":
+        return rng.poisson(2.0, (n, k)).astype(float)
+    return rng.integers(0, 2, (n, k)).astype(float) if kind == "binary" else rng.standard_normal((n, k))
 
 
 def make_problem(case, X=None):
@@ -104,10 +115,11 @@ def make_problem(case, X=None):
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=Optimizer(case.optimizer, rate, case.momentum, case.decay),
+        optimizer=Optimizer(case.optimizer, rate, case.momentum, case.decay, *(SETTINGS if case.penalized else ())),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
+        is_penalized=case.penalized,
     )
     start = initialize(widths, "xavier", rng)
     for _, b in layer_views(start, widths):

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
-from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 
 def to_bits(mask):
@@ -97,14 +97,24 @@ def constant_part(b, shift, W):
 # ---- losses and optimizers
 
 
-def head(Z, targets, loss, share, units=1):
-    """Return (loss of each sample, ∂(Σ share · loss)/∂Z); of numbers the loss is counted in units (k,)."""
+def head(Z, targets, loss, share, units=1, epsilon=0.0):
+    """Return (loss of each sample, ∂(Σ share · loss)/∂Z); of numbers the loss is counted in units (k,).
+
+    A log loss takes probabilities for at least epsilon and at most 1 - epsilon.
+    """
     kind = LOSSES[loss]
-    D = kind.delta(kind.output(Z), targets) * share[:, None]
+    A = kind.output(Z)
+    D = kind.delta(A, targets) * share[:, None]
+    if loss == "log_loss":
+        return -np.log(np.clip(np.sum(A * targets, axis=1), epsilon, 1 - epsilon)), D
+    if loss == "binary_log_loss":
+        p = kind.output(np.where(targets == 1, Z, -Z))
+        return -np.sum(np.log(np.clip(p, epsilon, 1 - epsilon)), axis=1), D
     return kind.of_logits(Z, targets, units), D
 
 
 def step(optimizer, W, g, state, **settings):
     """Return the new (W, *state), where state has the arrays that the optimizer keeps."""
-    W, state = OPTIMIZERS[optimizer].step(W, g, state, **settings)
+    rule = ADD_GRADIENT if optimizer == "add_gradient" else OPTIMIZERS[optimizer]
+    W, state = rule.step(W, g, state, **settings)
     return W, *state

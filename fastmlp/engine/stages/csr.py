@@ -60,7 +60,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
         entry, after = integers(t.address) + t.turn * T * S, integers(t.end) + t.turn * T * S
         W, h = two(rows(layer.W), p, end, layer.in_rows), two(rows(t.h), p, end, 1)
         # Plain SGD adds -lr·g straight to the weights; others first need the whole gradient.
-        factor = -t.lr if t.lazy else 1.0
+        factor = -rate.lr if t.lazy else 1.0
         G = W if t.lazy else two(rows(t.whole), 0, 2, layer.in_rows)
         for i in range(tiles_in(size)):
             first_layer.csr_gradient(
@@ -68,7 +68,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
                 number(rows(t.G), factor), two(rows(layer.D) + i * S, p, end, T * S), G,
             )  # fmt: skip
         if not t.lazy:
-            first_layer.csr_update(t.d, G, W, step, layer.state, rate, t.decay)
+            first_layer.csr_update(t.d, G, W, step, layer.state, rate, rate.decay)
         h[0] = two(rows(layer.b), p, end, 1)[0]
 
     def csr_update(run, address):

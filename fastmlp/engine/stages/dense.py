@@ -116,7 +116,7 @@ def make_dense_update(kind, row, optimizer):
                     gradient(
                         tile_size(size, i), least(row, t.d - q * row), valid + i * S, X + (q * T + i) * S,
                         two(deltas + i * S, p, end, T * S), W, G, i == 0, i == tiles - 1, step, layer.state, rate,
-                        t.decay,
+                        rate.decay,
                     )  # fmt: skip
 
     return dense_update
@@ -139,7 +139,7 @@ def make_transposed_update(kind, row, optimizer):
                     d, inputs = (p * T + i) * S, two(X + i * S, q, Q, T * S)
                     masked_gradient(
                         tile_size(size, i), row, integers(layer.C) + d, rows(layer.D) + d, inputs, WT, G,
-                        i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
+                        i == 0, i == tiles - 1, step, layer.state, rate, rate.decay,
                     )  # fmt: skip
             for q in range(Q):
                 transpose(rows(layer.WT) + (q * P + p) * row, row, rows(layer.W) + (p * layer.in_rows + q * row), row)

@@ -87,6 +87,30 @@ def make_mask_features():
     return mask_features
 
 
+def make_start(kind, row):
+    """Return the stage that makes h = b + Σ shift W, what the product of this thread's part starts with.
+
+    A training calls it once: later, each update makes h anew, in the same order.
+    """
+    rows, values = pointer(kind, row), pointer(kind)
+
+    def start(run, address):
+        t, layer = run_table(run), layer_table(address)
+        shift = values(t.shift)
+        r0, r1 = feature_shards(t)
+        begin, end = first_units(t, layer.panels)
+        for p in range(begin, end):
+            W, b = rows(layer.W) + p * layer.in_rows, rows(layer.b)
+            for r in range(r0, r1):
+                f0, f1 = shard_of_features(t, r)
+                h = splat(b, 0) if t.by_feature else b[p]
+                for j in range(f0 * 64, least(f1 * 64, t.d)):
+                    h = h + shift[j] * W[j]
+                rows(t.h)[r * layer.panels + p] = h
+
+    return start
+
+
 def make_sparse_product(kind, row):
     """Return the stage A = h + Σ x W over the listed features."""
     rows, values = pointer(kind, row), pointer(kind)
@@ -150,7 +174,7 @@ def make_sparse_update(kind, raw_kind, row, optimizer):
                     h_new = first_layer.sparse_gradient(
                         j, least(j + CHUNK, d), integers(t.mask) + a * t.words, integers(t.address) + a, raw,
                         base, scale, two(deltas + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G,
-                        t.lazy, shift, h_new, step, layer.state, rate, t.decay,
+                        t.lazy, shift, h_new, step, layer.state, rate, rate.decay,
                     )  # fmt: skip
             h[0] = h_new
 

@@ -9,7 +9,9 @@ from fastmlp.engine.division import (
     has_halves,
     layer_panels,
     layer_samples,
+    own_features,
     own_shards,
+    owned,
     shard_sums,
     share_of,
     tile_size,
@@ -31,6 +33,7 @@ from fastmlp.engine.hidden import (
     masked_product,
     single_gradient,
     single_product,
+    sum_squares,
 )
 from fastmlp.engine.hidden import chain as chain_tile
 from fastmlp.engine.optimizers import STEPS, rate_of
@@ -40,7 +43,7 @@ from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
 from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
 
-integers, words = pointer("i64"), pointer("i64", 64)
+floats, integers, words = pointer("f64"), pointer("i64"), pointer("i64", 64)
 
 
 def make_product(kind, below_row, row):
@@ -220,6 +223,35 @@ def make_chain(kind, row, activation):
     return chain
 
 
+def make_penalty(kind, row):
+    """Return the stage that sums the squares of the weights that this thread owns, panel by panel of its part."""
+    rows = pointer(kind, row)
+
+    def penalty(run, address):
+        t, layer = run_table(run), layer_table(address)
+        W, P, height = rows(layer.W), layer.panels, layer.in_rows
+        squares = floats(t.squares) + (t.at // t.batch * t.square_parts + layer.first_square)
+        if layer.by_unit:
+            begin, end = owned(P, t)
+            for p in range(begin, end):
+                squares[p] = sum_squares(W + p * height, height)
+            return
+        begin, end = own_features(t)
+        part = t.portion
+        if layer.below:
+            below = layer_table(layer.below)
+            begin, end = updated_panels(below, t)
+            part = height // layer.in_panels
+            if below.replicated and t.thread > 0:
+                return
+        for q in range(begin, end):
+            squares[q] = 0.0
+            for p in range(P):
+                squares[q] = squares[q] + sum_squares(W + (p * height + q * part), least(part, height - q * part))
+
+    return penalty
+
+
 @kernel
 def sample_masks(size, tiles, M, C):
     """C[i, u] = the bits of the samples of tile i in which unit u is active, from M, the bits of the units."""
@@ -249,14 +281,14 @@ def make_update(kind, below_row, row, optimizer):
                 for i in range(tiles):
                     single_gradient(
                         tile_size(size, i), units, A + i * S, D + i * S, W, rows(t.G), i == 0, i == tiles - 1, step,
-                        layer.state, rate, t.decay,
+                        layer.state, rate, rate.decay,
                     )  # fmt: skip
             else:
                 for p in range(0, P, 2):
                     for i in range(tiles):
                         gradient(
                             tile_size(size, i), units, samples + i * S, A + i * S, two(D + i * S, p, P, T * S),
-                            two(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, t.decay,
+                            two(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, rate.decay,
                         )  # fmt: skip
             for p in range(P):
                 W, WT = rows(layer.W) + (p * layer.in_rows + q * below_row), inputs(layer.WT) + (q * P + p) * row
