@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -30,11 +31,12 @@ def run_epochs(
     training: Training,
     callbacks: list[Callback],
     checkpoint: Checkpoint | None = None,
+    on_divergence: Callable[[str], object] = lambda sentence: None,
 ) -> MLP:
     """Train, from a checkpoint on if there is one, and return the network of the last whole epoch or what was kept.
 
     Ctrl-C ends the training as `fastmlp.train` tells, whenever it comes; it is passed on only if no epoch has begun.
-    `training.divergence` says whether the training diverged.
+    `training.divergence` says whether the training diverged, and `on_divergence` is called with it.
     """
     epochs: _Epochs | None = None
     try:
@@ -47,6 +49,7 @@ def run_epochs(
                 progress.interrupted(epochs.kept_epoch)
         if epochs.diverged:
             training.divergence = epochs.describe_divergence()
+            on_divergence(training.divergence)
     except KeyboardInterrupt:  # a second one, or one while the bar was closed
         if epochs is None:
             raise
@@ -93,7 +96,7 @@ class _Epochs:
         self._inference = Inference(problem.architecture, problem.normalization, predictor=self._trainer.predictor)
         if checkpoint is not None:
             self._trainer.state, preparation.orders.state = checkpoint.state, checkpoint.orders
-        self._checkpoint = checkpoint
+        self._resumed = checkpoint
         self._history = training.history
         self._history.compile_seconds += self._trainer.compile_seconds
         # What is done to features and targets is told where anything was to be decided.
@@ -135,7 +138,7 @@ class _Epochs:
     @cached_property
     def _identity(self) -> dict[str, Any]:
         """What a training has to be like to go on from a checkpoint of this one; telling the data apart takes time."""
-        return identify(self._preparation, self._options)
+        return identify(self._preparation, self._options) if self._resumed is None else self._resumed.identity
 
     def finish(self) -> MLP:
         """Forget what an unfinished epoch left in the history, and return the network."""

@@ -176,10 +176,12 @@ def train(
             callback.begin(training)
     if checkpoint is not None:
         training.lr = training.history.lr[-1]  # callbacks are called for that epoch once more, and set the next one's
-    model = run_epochs(preparation, options, training, listed, checkpoint)
-    if training.divergence is not None:
-        warnings.warn(training.divergence, RuntimeWarning, stacklevel=3)
-    return model
+    return run_epochs(preparation, options, training, listed, checkpoint, _warn)
+
+
+def _warn(divergence: str) -> None:
+    """Warn the caller of `train`."""
+    warnings.warn(divergence, RuntimeWarning, stacklevel=5)
 
 
 def _monitors(preparation: Preparation) -> tuple[str, ...]:
