@@ -73,6 +73,7 @@ SHORT = {
     "crafted-model": 10,
     "networks-that-travel": 4,
     "killed-while-saving": 1,
+    "killed-while-checkpointing": 2,
     "many-interrupts-in-training": 1,
     "fork-after-training": 1,
     "full-disk": 2,

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +108,8 @@ KINDS = {
     "watched": (X, CODES, {"track_gradients": "first_epoch"}),
     "text labels": (X, np.array(["ant", "bee", "élan"])[CODES], {}),
     "regression": (10 * X + 3, 5 * X[:, :2] + 7, {"momentum": 0.5, "validation_split": 0.2}),
+    "sparse": (np.where(X > 0.5, X, 1.5), CODES, {"momentum": 0.9, "normalize": "zscore"}),
+    "pixels": ((40 * np.maximum(X, 0)).astype("u1"), CODES, {"batch_size": 48, "weight_decay": 0.1}),
     "csr": (csr_array(np.where(X > 0.5, X, 0)), CODES, {"optimizer": "adam"}),
     "linear": (X, CODES, {"hidden": ()}),
 }
@@ -145,6 +149,49 @@ def test_an_interruption_within_an_epoch(tmp_path, monkeypatch):
         patch.setattr(fastmlp.reference, "adam", interrupted_step)
         assert len(fit(X, CODES, ModelCheckpoint(path), optimizer="adam", backend="reference").history) == 2
     same(fit(X, CODES, resume=path, optimizer="adam", backend="reference"), whole)
+
+
+INTERRUPTED = [
+    str(Path(fastmlp.__file__).with_name(f"{name}.py"))
+    for name in ("epochs", "callbacks", "steering", "checkpoints", "saving", "npz", "files")
+]
+
+
+def interrupt_at_line(number, path):
+    """Train with an interrupt before the given line of these modules that runs; return how many lines ran."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename not in INTERRUPTED:
+            return None
+        if event == "line":
+            count += 1
+            if count == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        fit(X, CODES, ModelCheckpoint(path), backend="reference", num_epochs=3, momentum=0.9)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_an_interruption_at_any_moment_leaves_a_checkpoint(tmp_path):
+    whole = fit(X, CODES, backend="reference", num_epochs=3, momentum=0.9)
+    path, found = tmp_path / "checkpoint.npz", set()
+    for number in range(1, interrupt_at_line(0, path), 13):
+        path.unlink(missing_ok=True)
+        interrupt_at_line(number, path)
+        if path.exists():
+            found.add(len(fastmlp.MLP.load(path).history))
+            same(fit(X, CODES, resume=path, backend="reference", num_epochs=3, momentum=0.9), whole)
+    assert found == {1, 2, 3}
 
 
 def test_more_epochs_than_were_planned(backend, tmp_path):
