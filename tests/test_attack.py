@@ -71,6 +71,7 @@ SHORT = {
     "labels": 8,
     "damaged-model": 6,
     "crafted-model": 10,
+    "crafted-checkpoint": 6,
     "networks-that-travel": 4,
     "killed-while-saving": 1,
     "killed-while-checkpointing": 2,
