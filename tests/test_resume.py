@@ -408,6 +408,17 @@ def test_another_training_is_refused(kind, folder):
         resume(folder / "3.npz", **options)
 
 
+@pytest.mark.parametrize("row", [0, -1])
+def test_one_number_of_many_is_noticed(row, tmp_path):
+    large = np.random.default_rng(1).normal(size=(300, 500))
+    options = {"hidden": (), "backend": "reference", "num_epochs": 1}
+    fit(large, large[:, 0], Save(tmp_path), **options)
+    other = large.copy()
+    other[row, 3] += 1e-9
+    with pytest.raises(ValueError, match=r"^resume must be a checkpoint of the same training: X was 300 x 500 "):
+        fit(other, large[:, 0], resume=tmp_path / "1.npz", **options)
+
+
 def test_fewer_epochs_than_there_are_are_refused(folder):
     message = "^num_epochs must be at least the 4 epochs that resume's checkpoint has, got 3$"
     with pytest.raises(ValueError, match=message):
