@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fastmlp.flow import gradient_flow
     from fastmlp.history import History
     from fastmlp.network import MLP
+    from fastmlp.precompilation import warmup
     from fastmlp.training import train
-    from fastmlp.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _NAMES = {
     "compare": "fastmlp.comparison",
     "gradient_flow": "fastmlp.flow",
     "train": "fastmlp.training",
-    "warmup": "fastmlp.warmup",
+    "warmup": "fastmlp.precompilation",
 }
 __all__ = [
     "MLP",

@@ -71,7 +71,9 @@ def train(
         Of the hidden layers.
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
-        that up to errors of one standard deviation of the targets, and grows as the error beyond. Integers are labels
+        that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the
+        deviance of counts, whose predictions are e to the output. "half_squared_error", "log_loss" and
+        "binary_log_loss" are those of scikit-learn's networks. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.
@@ -118,7 +120,7 @@ def train(
     dtype : {"float32", "float64"} or dtype
         Of parameters and arithmetic.
     num_threads : int, optional
-        At most this many threads; by default as many as pay.
+        At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
     seed : int, optional
         Fixes initial parameters and every permutation, the same for both backends and any number of threads.
     params : list of (W, b), optional

@@ -25,6 +25,7 @@ VALIDATION, CHECKS, DATASETS = "fastmlp/validation.py", "fastmlp/checks.py", "fa
 EPOCHS, CHECKPOINTS, RESUME = "fastmlp/epochs.py", "fastmlp/checkpoints.py", "tests/test_resume.py"
 HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
+RUNNER = "fastmlp/engine/runner.py"
 READING, UPPER, LAST = (f"fastmlp/engine/stages/{name}.py" for name in ("reading", "upper", "output"))
 SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.py"
 LIBRARY = "fastmlp/engine/library.py"
@@ -390,7 +391,7 @@ FAULTS = (
           TEST_ENGINE),
     Fault("engine: a share leaves out what is left over", DIVISION,
           "return total * thread // threads", "return total // threads * thread", SAME_BITS),
-    Fault("engine: constant parts are lazy", TRAINER,
+    Fault("engine: constant parts are lazy", RUNNER,
           "not optimizer.weight_decay and not np.any(split.shift)", "not optimizer.weight_decay", TEST_ENGINE),
     Fault("engine: scores of the first panel alone", LAST,
           "(A + c // row * t.tiles * S)[k, c % row]", "A[k, c % row]",
@@ -435,7 +436,7 @@ FAULTS = (
           "units = least(row, layer.units - p * row)\n                activate",
           "units = row\n                activate",
           "tests/test_engine.py::test_padding_stays_zero"),
-    Fault("engine: steps with a momentum are lazy", TRAINER,
+    Fault("engine: steps with a momentum are lazy", RUNNER,
           'optimizer.name == "sgd" and not optimizer', "not optimizer", TEST_ENGINE),
     Fault("engine: shards by the cores of the machine", "fastmlp/engine/plan.py",
           "return min(panels, max(4, min(64, panels // 4)))", "return min(panels, __import__('os').cpu_count())",
@@ -443,7 +444,7 @@ FAULTS = (
     Fault("engine: positions in CSR of 32 bits", "fastmlp/engine/features.py",
           "np.ascontiguousarray(X.indptr, np.int64)", "np.ascontiguousarray(X.indptr, np.int32).astype(np.int64)",
           "tests/test_features.py::test_positions_of_entries_have_64_bits"),
-    Fault("engine: too few threads for a large network", TRAINER,
+    Fault("engine: too few threads for a large network", RUNNER,
           "threads = min(usable_cores(), int(work / MADDS_PER_THREAD))", "threads = 1", "tests/test_plan.py"),
 
     # ---- benchmarks

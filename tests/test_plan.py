@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.processes import run_python
 
-from fastmlp.engine import trainer
+from fastmlp.engine import runner
 from fastmlp.engine.plan import (
     MANY_FEATURES,
     is_divided_by_feature,
@@ -86,7 +86,7 @@ def test_a_tiny_network_runs_on_one_thread():
 
 @pytest.mark.parametrize("cores", [1, 2, 16, 64])
 def test_a_large_network_uses_every_core(cores, monkeypatch):
-    monkeypatch.setattr(trainer, "usable_cores", lambda: cores)
+    monkeypatch.setattr(runner, "usable_cores", lambda: cores)
     assert default_threads((784, 2048, 2048, 10), 512, 1.0, 784, 16) == cores
 
 
@@ -112,7 +112,7 @@ def test_shards_depend_on_the_panels_alone(panels, shards):
 
 
 def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):
-    monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
+    monkeypatch.setattr(runner, "usable_cores", lambda: 8)
     widths, most = (784, 256, 128, 10), 8
     assert default_threads(widths, 1, 1.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
     assert default_threads(widths, 8, 0.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
@@ -120,7 +120,7 @@ def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypat
 
 
 def test_the_first_layer_bounds_the_threads_where_it_is_most_of_the_work(monkeypatch):
-    monkeypatch.setattr(trainer, "usable_cores", lambda: 8)
+    monkeypatch.setattr(runner, "usable_cores", lambda: 8)
     assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 2) == 2
     assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 8) == 8
     assert default_threads((784, 30, 10), 512, 1.0, 784, 1) == 1

@@ -56,7 +56,7 @@ def test_a_call_is_completed_after_interrupts(monkeypatch, times):
     some = Engine(problem, start)
     some.run_epoch(orders[0][: 8 * 9])
     assert engine.params.tobytes() == some.params.tobytes()
-    assert np.count_nonzero(engine._batch_loss) == 8
+    assert np.count_nonzero(engine._workspace._set["batch_loss"]) == 8
     same_bits(train(Engine(problem, start), orders), wanted)
 
 

@@ -58,7 +58,7 @@ def warmup(
     """
     from fastmlp.engine.library import find_stages
     from fastmlp.engine.plan import make_plan
-    from fastmlp.engine.schedule import make_schedule, stages_of
+    from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 
     widths = (
         check_integer("num_features", num_features),
@@ -81,7 +81,8 @@ def warmup(
             raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
         )
     ]
-    find_stages(list(dict.fromkeys(stage for plan in plans for stage in stages_of(make_schedule(plan)))))
+    stages = [stage for plan in plans for stage in (*stages_of(make_schedule(plan)), start_of(plan))]
+    find_stages(list(dict.fromkeys(stages)))
     return time.perf_counter() - started
 
 
