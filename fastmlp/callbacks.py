@@ -7,7 +7,7 @@ given.
 
 One that wants to steer the training has a method ``begin(training)`` besides. It is called once, before anything is
 compiled, with a `Training`: there a callback checks that it can work, reads what it needs, sets the learning rate
-and says which network is to be returned.
+and says which network is to be returned. When it is called later, it may write a checkpoint with `Training.save`.
 
 In a training that is resumed, `training.history` then has the epochs so far, and `training.lr` is what `train` was
 given. All callbacks are called once more after the last of these epochs, as the interruption may have come between any

@@ -73,7 +73,10 @@ class Training:
         self._kept = model, len(model.history)  # in one go, whenever an interrupt comes
 
     def keep_again(self) -> int:
-        """Keep what a resumed training had kept, and return its epoch; 0 if there is nothing."""
+        """Have `train` return what a resumed training had kept, and tell its epoch; 0 if there is nothing.
+
+        For `begin`: what no callback keeps again is dropped.
+        """
         self._kept = self._kept_before
         return self.kept_epoch or 0
 
