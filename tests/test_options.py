@@ -17,7 +17,7 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 FUNCTIONS = {
     "train": fastmlp.train, "compare": fastmlp.compare, "gradients": fastmlp.gradient_flow, "warmup": fastmlp.warmup,
 }  # fmt: skip
-FILES = {"data", "label", "drop", "model", "figure", "csv", "output"}
+FILES = {"checkpoint", "data", "label", "drop", "model", "figure", "csv", "output"}
 """Options that only a command has."""
 COMMANDS = next(action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)).choices
 OPTIONS = [

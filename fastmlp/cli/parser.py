@@ -44,7 +44,7 @@ def _add_train(commands: Any) -> None:
     results.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep all of the training here after each "
                          "epoch, for --resume; by default nowhere")  # fmt: skip
     training.add_argument("--resume", type=Path, metavar="FILE", help="go on from a --checkpoint of the same command, "
-                          "to --num-epochs in all")  # fmt: skip
+                          "to --num-epochs in all; by default from the start")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
