@@ -51,7 +51,7 @@ class Options:
     activation: str = _choice("relu", tuple(ACTIVATIONS), "of the hidden layers")
     loss: str = _choice(
         "auto",
-        ("auto", *LOSSES),
+        ("auto", *(name for name, loss in LOSSES.items() if loss.is_offered)),
         "what is made small; by itself the cross-entropy for labels and the mean squared error for numbers",
     )
     init: str | float = _option("he", check_init, "initial weights: he, xavier, or a standard deviation")

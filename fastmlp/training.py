@@ -67,8 +67,7 @@ def train(
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
         that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the
-        deviance of counts, whose predictions are e to the output. "half_squared_error", "log_loss" and
-        "binary_log_loss" are those of scikit-learn's networks. Integers are labels
+        deviance of counts, whose predictions are e to the output. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.

@@ -116,7 +116,7 @@ def is_told(kind, value, sizes, shapes):
     if "array" not in kind.split(" of ")[0]:
         kinds = {
             "float": float, "int": int, "callable": Callable, "tuple": tuple, "sequence": list, "list": list,
-            "dict": dict, "{": str, "str": str,
+            "dict": dict, "{": str, "str": str, "bool": bool,
         }  # fmt: skip
         return any(kind.startswith(start) and isinstance(value, type_) for start, type_ in kinds.items())
     if match := re.match(r"(?:float or )?array of the shape of (\w+)$", kind):
@@ -351,7 +351,7 @@ def test_the_hand_computed_network():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "poisson"])  # whose e^z overflows
 def test_extreme_logits(loss, dtype):
     X = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 3], [0, 0, -1e4]], dtype)
     y = targets(np.random.default_rng(SEED), Case(3, (3, 3)), dtype, loss)

@@ -105,8 +105,12 @@ SCALAR_DELTAS = {
     "binary_cross_entropy": lambda z, y: [(_sigma(v) - t) / 2 for v, t in zip(z, y, strict=True)],
     "mean_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
     "huber": lambda z, y: [max(-1, min(1, v - t)) / 2 for v, t in zip(z, y, strict=True)],
+    "poisson": lambda z, y: [math.exp(v) - t for v, t in zip(z, y, strict=True)],
+    "log_loss": lambda z, y: [p - t for p, t in zip(_scalar_softmax(z), y, strict=True)],
+    "binary_log_loss": lambda z, y: [_sigma(v) - t for v, t in zip(z, y, strict=True)],
+    "half_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
 }
-"""Derivatives of a row's loss by its two logits."""
+"""δ of a row's two logits: the derivatives of its loss, but of `half_squared_error` twice them."""
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -172,6 +176,10 @@ def test_losses_of_logits_are_losses_of_outputs(loss):
         "binary_cross_entropy": reference.binary_cross_entropy,
         "mean_squared_error": reference.mse_loss,
         "huber": reference.huber_loss,
+        "poisson": lambda A, y: np.mean(np.sum(A - y + y * np.log(np.maximum(y, 1) / A), axis=1)),
+        "log_loss": lambda A, y: -np.mean(np.sum(y * np.log(A), axis=1)),
+        "binary_log_loss": lambda A, y: -np.mean(np.sum(y * np.log(A) + (1 - y) * np.log(1 - A), axis=1)),
+        "half_squared_error": lambda A, y: np.mean((A - y) ** 2) / 2,
     }[loss]
     value, _ = reference.loss_and_gradients(X, y, params, loss=loss)
     assert value > 0.1
@@ -229,7 +237,7 @@ def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
     _, gradients = reference.loss_and_gradients(X, y, params, activation, loss, sample_weight)
     assert_nonzero(gradients)
     h = 1e-6
-    slope = parameters.flatten(gradients) @ direction
+    slope = parameters.flatten(gradients) @ direction / (widths[-1] if loss == "half_squared_error" else 1)
     assert (value(h) - value(-h)) / (2 * h) == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 

@@ -106,6 +106,8 @@ def targets(rng: np.random.Generator, case: Case, dtype: Any, loss: str = "cross
         return np.eye(k, dtype=dtype)[rng.integers(k, size=n)]
     if kind == "binary":
         return rng.integers(2, size=(n, k)).astype(dtype)
+    if kind == "counts":
+        return rng.poisson(2, (n, k)).astype(dtype)
     return rng.standard_normal((n, k)).astype(dtype)
 
 
