@@ -87,8 +87,6 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
-        if plan.keeps_inputs:
-            self._uses.add("inputs")
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
@@ -197,6 +195,8 @@ class Workspace:
             "below": below,
             "b": b,
         }
+        if not self.plan.keeps_inputs(i):
+            given["kept"] = 0
         if i == 0 and self.plan.transposed:
             given["WT"] = W
         else:
