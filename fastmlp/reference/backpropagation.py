@@ -56,6 +56,11 @@ def forward(
     activations : list of arrays
         [A_1, ..., A_L], each (n, out) of its layer; the last one, (n, k), holds the predictions.
 
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
+
     References
     ----------
     Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.5.4, algorithm 6.3.
@@ -128,6 +133,11 @@ def backward(
     gradients : list of (W, b)
         [(∂W_1, ∂b_1), ...] in the shapes of `params`.
 
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
+
     References
     ----------
     Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
@@ -192,6 +202,11 @@ def loss_and_gradients(
     L : float
     gradients : list of (W, b)
         [(∂W_1, ∂b_1), ...] in the shapes of `params`.
+
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
 
     References
     ----------
