@@ -41,7 +41,9 @@ CASES = {
     "dense, three tiles, kept by unit": BASE._replace(
         n=131, batch=129, epochs=1, raw="float32", data="dense", threads=2, hidden=(20, 1)
     ),
-    "four hidden layers": BASE._replace(hidden=(2, 17, 1, 3), activation="tanh", raw="float64", threads=2),
+    "four hidden layers, an activation each": BASE._replace(
+        hidden=(2, 17, 1, 3), activation=("tanh", "gelu", "relu", "silu"), raw="float64", threads=2
+    ),
 }
 
 
