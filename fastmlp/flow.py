@@ -63,10 +63,11 @@ class GradientFlow:
     def __str__(self) -> str:
         """Return a table of every network's gradients before training and what it learned, and what they tell."""
         lines = ["loss and accuracy after training; mean |gradient| of each layer before it, first layer first"]
+        width = max((len(activation) for activation, _, _ in self._networks), default=0)
         for activation, init, depth in self._networks:
             row = self._last_row(activation, init, depth)
             values = "  ".join(f"{value:.1e}" for value in self.magnitudes(activation, init, depth))
-            lines.append(f"{activation:8s} init {init!s:6s} {depth:2d} hidden  {_result(row)}  {values}")
+            lines.append(f"{activation:{width}s} init {init!s:6s} {depth:2d} hidden  {_result(row)}  {values}")
         return "\n".join([*lines, self.reading, self.outcome])
 
     @property
