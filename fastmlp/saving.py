@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmlp.checks import check_activation
 from fastmlp.files import whole_file
 from fastmlp.history import History
 from fastmlp.normalization import IDENTITY, Normalization
@@ -170,14 +171,15 @@ def _is_choice(value: object, choices: Any) -> bool:
 
 
 def _check_architecture(about: dict[str, Any]) -> Architecture:
-    widths, activation, loss = about.get("widths"), about.get("activation"), about.get("loss")
+    widths: Any = about.get("widths")
+    loss: Any = about.get("loss")
     _require(
         isinstance(widths, list) and len(widths) >= 2 and all(map(_is_count, widths)),
         f"its widths are {widths!r:.80}, no list of positive integers",
     )
-    _require(_is_choice(activation, ACTIVATIONS), f"its activation {activation!r:.80} is unknown")
+    names = check_activation("its activation", about.get("activation"), ACTIVATIONS, len(widths) - 2)
     _require(_is_choice(loss, LOSSES), f"its loss {loss!r:.80} is unknown")
-    return Architecture(tuple(widths), activation, loss)  # type: ignore[arg-type]
+    return Architecture(tuple(widths), names, loss)
 
 
 def _check_params(params: NDArray[Any], widths: Sequence[int]) -> NDArray[Any]:

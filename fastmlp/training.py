@@ -20,7 +20,7 @@ def train(
     y: ArrayLike,
     *,
     hidden: int | Sequence[int] = (256, 128),
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
@@ -62,8 +62,8 @@ def train(
         for multilabel targets with ``loss="binary_cross_entropy"``. See `loss` for whole numbers that could be both.
     hidden : sequence of int
         Widths of the hidden layers; empty for a linear model.
-    activation : <activation>
-        Of the hidden layers.
+    activation : <activation>, or a sequence of them
+        Of all hidden layers, or of each.
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
         that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the

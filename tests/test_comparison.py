@@ -80,7 +80,7 @@ def test_a_long_step_shows_the_gradient(digits, backend, optimizer):
         np.testing.assert_allclose(db, wanted_db, atol=1e-5 * np.max(np.abs(wanted_db)))
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", ("silu", "relu")], ids=str)
 def test_activations_of_the_compiled_path_are_read_off_its_stages(digits, monkeypatch, activation):
     problem, _, start, *_ = problem_of(*digits, activation=activation)
     probe, params = comparison._select(problem, np.arange(40)), start.astype(np.float32)

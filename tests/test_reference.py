@@ -11,6 +11,7 @@ from support.cases import (
     CASES,
     DTYPES,
     LOSSES,
+    MIXED,
     OPTIMIZERS,
     SEED,
     TINY,
@@ -223,6 +224,17 @@ def test_normalize_of_integers():
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
+    check_slope(activation, loss, depth, weighted)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize("activation", MIXED, ids="/".join)
+def test_gradients_of_mixed_layers_are_the_slope_of_the_loss(activation, loss):
+    check_slope(activation, loss, 4, weighted=False)
+
+
+def check_slope(activation, loss, depth, weighted):
+    """Hold the gradients to a central difference of the loss in one direction."""
     widths = (5, *range(9, 9 - depth, -1), 3)
     X, y, params = network(depth, Case(11, widths), np.float64, loss)
     rng = np.random.default_rng(SEED)
@@ -239,6 +251,22 @@ def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
     h = 1e-6
     slope = parameters.flatten(gradients) @ direction / (widths[-1] if loss == "half_squared_error" else 1)
     assert (value(h) - value(-h)) / (2 * h) == pytest.approx(slope, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("names", MIXED, ids="/".join)
+def test_each_layer_has_the_activation_of_its_place(names):
+    X, _, params = network(SEED, CASES[6], np.float64)
+    A = X
+    for (W, b), name, found in zip(params, names, reference.forward(X, params, names), strict=False):
+        A = getattr(reference, name)(A @ W + b)
+        assert_close(found, A)
+
+
+def test_one_name_for_each_layer_is_one_name_for_all():
+    X, y, params = network(SEED, CASES[6], np.float64)
+    for names in (["silu"] * 4, ("silu",) * 4, np.array(["silu"] * 4)):
+        one, other = (reference.loss_and_gradients(X, y, params, activation) for activation in ("silu", names))
+        assert_close(other, one)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

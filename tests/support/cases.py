@@ -15,6 +15,9 @@ ACTIVATIONS, LOSSES, OPTIMIZERS = (
     tuple(names) for names in (activations.ACTIVATIONS, losses.LOSSES, optimizers.OPTIMIZERS)
 )
 
+MIXED = (("gelu", "relu", "silu", "tanh"), ("relu", "elu", "identity", "gelu"))
+"""An activation for each of four hidden layers."""
+
 
 @dataclass(frozen=True)
 class Case:

@@ -47,7 +47,9 @@ CASES = {
     "penalized, divided by feature": BASE._replace(
         d=390, threads=2, loss="binary_log_loss", decay=0.1, penalized=True, epochs=1
     ),
-    "four hidden layers": BASE._replace(hidden=(2, 17, 1, 3), activation="tanh", raw="float64", threads=2),
+    "four hidden layers, an activation each": BASE._replace(
+        hidden=(2, 17, 1, 3), activation=("tanh", "gelu", "relu", "silu"), raw="float64", threads=2
+    ),
 }
 
 
