@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastmlp.callbacks import Training
 from fastmlp.checks import check_activation, check_init, check_integer
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.problem import activation_text
 from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.steering import Training
 from fastmlp.training import train
 
 if TYPE_CHECKING:

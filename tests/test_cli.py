@@ -171,6 +171,24 @@ def test_a_csv_of_ones_own(table, folder, capsys):
     assert model.score(*table) > 0.9
 
 
+def test_a_training_goes_on_from_its_checkpoint(table, folder, capsys):
+    write_csv(folder / "mail.csv", *table)
+    command = ["train", "--data", "mail.csv", "--label", "kind", "--hidden", "4", "--optimizer", "adam"]
+    assert main([*command, "--epochs", "5", "--model", "whole.npz"]) == 0
+    assert main([*command, "--epochs", "2", "--checkpoint", "checkpoint.npz"]) == 0
+    assert main(["predict", "checkpoint.npz", "mail.csv"]) == 0
+    capsys.readouterr()
+    for epochs in ("4", "5"):
+        resumed = ["--epochs", epochs, "--resume", "checkpoint.npz", "--checkpoint", "checkpoint.npz"]
+        assert main([*command, *resumed]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if line.startswith(("epoch", "resumed"))] == [
+        "resumed after epoch 2", "epoch 3/4", "epoch 4/4", "resumed after epoch 4", "epoch 5/5",
+    ]  # fmt: skip
+    for name in ("fastmlp-model.npz", "checkpoint.npz"):
+        assert fastmlp.MLP.load(name).params.tobytes() == fastmlp.MLP.load("whole.npz").params.tobytes()
+
+
 def test_an_npz_of_ones_own_for_regression(table, capsys):
     X, _ = table
     np.savez("data.npz", X=X, y=X @ [1.0, 2.0, -1.0])
@@ -699,7 +717,7 @@ UNFIT_PLACES = [
 ]
 
 
-@pytest.mark.parametrize("option", ["--model", "--figure"])
+@pytest.mark.parametrize("option", ["--model", "--figure", "--checkpoint"])
 @pytest.mark.parametrize("make", UNFIT_PLACES)
 def test_where_results_go_is_checked_before_training(make, option, folder, capsys):
     path = make(folder)
@@ -757,6 +775,10 @@ def test_results_and_data_are_different_files(table, folder, capsys):
     (folder / "link.npz").symlink_to("data.npz")
     assert main(["train", "--data", "data.npz", "--model", "link.npz"]) == 2
     assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --data, got link.npz\n"
+    assert main(["train", "--resume", "data.npz", "--model", "data.npz"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --resume, got data.npz\n"
+    assert main([*TRAIN, "--checkpoint", "a.npz", "--model", "a.npz"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --checkpoint must not be the file of --model, got a.npz\n"
     assert main([*TRAIN, "--figure", "a.png", "--model", "./a.png"]) == 2
     assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --figure, got a.png\n"
     assert (folder / "data.npz").read_bytes() == content

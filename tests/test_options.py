@@ -30,7 +30,7 @@ OPTIONS = [
 ]
 
 
-DATA = {"X", "y", "validation_data", "sample_weight", "params", "callbacks"}
+DATA = {"X", "y", "validation_data", "sample_weight", "params", "resume", "callbacks"}
 """Arguments of `train` that are no hyperparameters."""
 OF_COMPARE = {"num_epochs": 5, "batch_size": 64}
 """Where `compare` has a default of its own: few epochs, and batches of one size."""

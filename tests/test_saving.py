@@ -73,7 +73,7 @@ def test_a_saved_network_needs_no_pickle(tmp_path):
         arrays = dict(file)
     assert {"about", "params", "shift", "scale", "classes"} == set(arrays)
     assert all(array.dtype != object for array in arrays.values())
-    assert json.loads(arrays["about"].item())["format_version"] == 3
+    assert json.loads(arrays["about"].item())["format_version"] == 4
 
 
 @pytest.mark.parametrize("name", ["model", "model.bin", "model.npz", ".hidden", "mö del.npz", "n" * 250])
@@ -345,6 +345,13 @@ def test_an_older_regression_has_targets_as_they_are(saved_regression):
     assert np.all(np.abs(new.predict(SPARSE) - old.predict(SPARSE)) > 1)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_older_formats_of_a_classifier(version, saved):
+    wanted = MLP.load(saved)
+    rewrite(saved, about={"format_version": version})
+    same_network(MLP.load(saved), wanted)
+
+
 FIRST_FORMAT = {"format_version": 1, "features": None, "arrays": None}
 OLD_READING = {"form": "sparse", "raw": "float64", "optimizer": "sgd", "by_unit": False}
 
@@ -377,8 +384,8 @@ def test_a_program_that_the_first_format_names_does_not_matter(saved):
 
 
 def test_loading_a_newer_format(saved):
-    rewrite(saved, about={"format_version": 4, "widths": None})
-    assert_refused(saved, r"has format version 4, and this fastmlp reads up to 3; install a newer fastmlp")
+    rewrite(saved, about={"format_version": 5, "widths": None})
+    assert_refused(saved, r"has format version 5, and this fastmlp reads up to 4; install a newer fastmlp")
 
 
 # --- memory

@@ -41,6 +41,10 @@ def _add_train(commands: Any) -> None:
     _add_place(results, "--figure", "fastmlp-train.png", "where the curves of loss and accuracy go")
     _add_place(results, "--model", "fastmlp-model.npz", "where the network goes, for fastmlp predict and "
                "fastmlp.MLP.load")  # fmt: skip
+    results.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep all of the training here after each "
+                         "epoch, for --resume; by default nowhere")  # fmt: skip
+    training.add_argument("--resume", type=Path, metavar="FILE", help="go on from a --checkpoint of the same command, "
+                          "to --num-epochs in all")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
