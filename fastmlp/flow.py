@@ -63,7 +63,7 @@ class GradientFlow:
     def __str__(self) -> str:
         """Return a table of every network's gradients before training and what it learned, and what they tell."""
         lines = ["loss and accuracy after training; mean |gradient| of each layer before it, first layer first"]
-        width = max((len(activation) for activation, _, _ in self._networks), default=0)
+        width = max([8, *(len(activation) for activation, _, _ in self._networks)])
         for activation, init, depth in self._networks:
             row = self._last_row(activation, init, depth)
             values = "  ".join(f"{value:.1e}" for value in self.magnitudes(activation, init, depth))

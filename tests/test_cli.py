@@ -279,7 +279,7 @@ FILES = {
     [
         (["--hidden", "256,x"], r"--hidden must be widths separated by commas such as 256,128, got '256,x'"),
         (["--activation", "relu,step"], r"activation\[1\] must be one of 'relu', .*, got 'step'"),
-        (["--activation", "relu,tanh,elu"], r"activation must be one name, or one for each hidden layer \(2\), got 3"),
+        (["--activation", "relu,tanh,elu"], r"activation must be one name, or one for each hidden layer \(1\), got 3"),
         (["--hidden", "0"], r"hidden\[0\] must be at least 1, got 0"),
         (["--init", "big"], r"--init must be 'he', 'xavier' or a number, got 'big'"),
         (["--init", "-1"], r"init must be a finite number greater than 0, got -1\.0"),
