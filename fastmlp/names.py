@@ -39,7 +39,7 @@ ARGUMENTS = {
 CHOICES = {
     "mean_squared_error": "mse squared_error mean_squared_loss l2 mseloss squared_loss",
     "binary_cross_entropy": "bce binary_crossentropy binarycrossentropy bceloss bcewithlogitsloss multilabel",
-    "cross_entropy": "crossentropy cross_entropy_loss crossentropyloss categorical_crossentropy nll softmax "
+    "cross_entropy": "crossentropy cross_entropy_loss crossentropyloss categorical_crossentropy log_loss nll softmax "
     "sparse_categorical_crossentropy",
     "sigmoid": "logistic expit",
     "identity": "linear none",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp import npz
+from fastmlp.checks import check_activation
 from fastmlp.history import History
 from fastmlp.normalization import IDENTITY, Normalization
 from fastmlp.npz import is_choice, is_count, require
@@ -107,14 +108,15 @@ def restore_network(about: dict[str, Any], arrays: npz.Arrays) -> Parts:
 
 
 def _check_architecture(about: dict[str, Any]) -> Architecture:
-    widths, activation, loss = about.get("widths"), about.get("activation"), about.get("loss")
+    widths: Any = about.get("widths")
+    loss: Any = about.get("loss")
     require(
         isinstance(widths, list) and len(widths) >= 2 and all(map(is_count, widths)),
         f"its widths are {widths!r:.80}, no list of positive integers",
     )
-    require(is_choice(activation, ACTIVATIONS), f"its activation {activation!r:.80} is unknown")
+    names = check_activation("its activation", about.get("activation"), ACTIVATIONS, len(widths) - 2)
     require(is_choice(loss, LOSSES), f"its loss {loss!r:.80} is unknown")
-    return Architecture(tuple(widths), activation, loss)  # type: ignore[arg-type]
+    return Architecture(tuple(widths), names, loss)
 
 
 def _check_params(params: NDArray[Any], widths: Sequence[int]) -> NDArray[Any]:

@@ -24,7 +24,7 @@ def train(
     y: ArrayLike,
     *,
     hidden: int | Sequence[int] = (256, 128),
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
@@ -67,13 +67,12 @@ def train(
         for multilabel targets with ``loss="binary_cross_entropy"``. See `loss` for whole numbers that could be both.
     hidden : sequence of int
         Widths of the hidden layers; empty for a linear model.
-    activation : <activation>
-        Of the hidden layers.
+    activation : <activation>, or a sequence of them
+        Of all hidden layers, or of each.
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
         that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the
-        deviance of counts, whose predictions are e to the output. "half_squared_error", "log_loss" and
-        "binary_log_loss" are those of scikit-learn's networks. Integers are labels
+        deviance of counts, whose predictions are e to the output. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.

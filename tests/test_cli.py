@@ -101,10 +101,10 @@ def test_the_recipe(backend, capsys):
 
 def test_options_reach_the_training(capsys):
     options = [
-        "--hidden", "7, 5", "--activation", "tanh", "--loss", "binary_cross_entropy", "--init", "0.5", "--lr", "0.5",
-        "--momentum", "0.9", "--nesterov", "--weight-decay", "0.001", "--batch-size", "10", "--normalize", "zscore",
-        "--epoch-loss", "full", "--seed", "3", "--dtype", "float64", "--threads", "1", "--backend", "reference",
-        "--epochs", "2", "--test-size", "0.5",
+        "--hidden", "7, 5", "--activation", "tanh, gelu", "--loss", "binary_cross_entropy", "--init", "0.5",
+        "--lr", "0.5", "--momentum", "0.9", "--nesterov", "--weight-decay", "0.001", "--batch-size", "10",
+        "--normalize", "zscore", "--epoch-loss", "full", "--seed", "3", "--dtype", "float64", "--threads", "1",
+        "--backend", "reference", "--epochs", "2", "--test-size", "0.5",
     ]  # fmt: skip
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
@@ -116,8 +116,8 @@ def test_options_reach_the_training(capsys):
 
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=42, stratify=y)
     expected = fastmlp.train(
-        X_train, y_train, hidden=(7, 5), activation="tanh", loss="binary_cross_entropy", init=0.5, lr=0.5, momentum=0.9,
-        nesterov=True, weight_decay=0.001, batch_size=10, normalize="zscore", epoch_loss="full", seed=3,
+        X_train, y_train, hidden=(7, 5), activation=("tanh", "gelu"), loss="binary_cross_entropy", init=0.5, lr=0.5,
+        momentum=0.9, nesterov=True, weight_decay=0.001, batch_size=10, normalize="zscore", epoch_loss="full", seed=3,
         dtype="float64", num_threads=1, backend="reference", num_epochs=2, validation_data=(X_test, y_test),
         verbose=False,
     )  # fmt: skip
@@ -278,6 +278,8 @@ FILES = {
     ("arguments", "message"),
     [
         (["--hidden", "256,x"], r"--hidden must be widths separated by commas such as 256,128, got '256,x'"),
+        (["--activation", "relu,step"], r"activation\[1\] must be one of 'relu', .*, got 'step'"),
+        (["--activation", "relu,tanh,elu"], r"activation must be one name, or one for each hidden layer \(1\), got 3"),
         (["--hidden", "0"], r"hidden\[0\] must be at least 1, got 0"),
         (["--init", "big"], r"--init must be 'he', 'xavier' or a number, got 'big'"),
         (["--init", "-1"], r"init must be a finite number greater than 0, got -1\.0"),
@@ -511,6 +513,10 @@ def test_gradients(folder, capsys):
         (["--inits", "big"], "--inits must be 'he', 'xavier' or a number, got 'big'"),
         (["--csv", "missing/a.csv"], "--csv must be a file in an existing folder, got missing/a.csv"),
         (["--depths", ""], "depths must hold at least one value, got none"),
+        (
+            ["--activations", "relu,elu/tanh", "--depths", "2,4"],
+            "activations[1] must be one name, or one for each hidden layer (4), got 2",
+        ),
     ],
 )
 def test_unfit_options_of_gradients(arguments, message, folder, capsys):

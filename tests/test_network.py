@@ -99,6 +99,18 @@ def test_classification_is_the_formula(activation, dtype, backend):
     assert type(model.loss(X, CODES)) is type(model.score(X, CODES)) is float
 
 
+@pytest.mark.parametrize("names", [("relu", "silu"), ["gelu", "tanh"]], ids="/".join)
+def test_each_layer_has_its_own_activation(names, backend):
+    model = fit(CODES, activation=names, backend=backend)
+    (W1, b1), (W2, b2), (W3, b3) = model.layers
+    f, g = (getattr(reference, name) for name in names)
+    first, second = model.activations(X)
+    assert_allclose(first, f(X @ W1 + b1), rtol=1e-9)
+    assert_allclose(second, g(first @ W2 + b2), rtol=1e-9)
+    assert_allclose(model.logits(X), second @ W3 + b3, rtol=1e-9, atol=1e-12)
+    assert repr(model) == f"MLP(4-6-5-3, {'/'.join(names)}, cross_entropy, 83 parameters, float64)"
+
+
 def test_regression_is_the_formula(backend):
     y = X[:, :2] + 1
     model = fit(y, backend=backend, activation="tanh")
