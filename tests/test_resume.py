@@ -111,6 +111,7 @@ KINDS = {
     "sparse": (np.where(X > 0.5, X, 1.5), CODES, {"momentum": 0.9, "normalize": "zscore"}),
     "pixels": ((40 * np.maximum(X, 0)).astype("u1"), CODES, {"batch_size": 48, "weight_decay": 0.1}),
     "csr": (csr_array(np.where(X > 0.5, X, 0)), CODES, {"optimizer": "adam"}),
+    "activations": (X, CODES, {"hidden": (5, 4), "activation": ("tanh", "relu")}),
     "linear": (X, CODES, {"hidden": ()}),
 }
 

@@ -61,7 +61,7 @@ def test_an_activation_for_each_layer_is_kept(activation, kept, tmp_path, backen
     model.save(tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as file:
         about = json.loads(file["about"].item())
-    assert (about["activation"], about["format_version"]) == (kept, 3)
+    assert (about["activation"], about["format_version"]) == (kept, 4)
     loaded = MLP.load(tmp_path / "model.npz")
     assert repr(loaded) == repr(model)
     assert_array_equal(loaded.logits(X), model.logits(X))
