@@ -22,8 +22,8 @@ from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 
 FORMAT_VERSION = 4
-"""3 knows neither checkpoints nor an activation for each layer, 2 no standardised targets, and 1 no values that features
-take most often."""
+"""3 knows neither checkpoints nor an activation for each layer, 2 no standardised targets, and 1 no values that
+features take most often."""
 MEMBERS = ("params", "shift", "scale", "classes", "base", "target_shift", "target_scale")
 
 
