@@ -7,11 +7,11 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from fastmlp.callbacks import Training
 from fastmlp.estimators.judgement import Judge
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.preparation import Orders
+from fastmlp.steering import Training
 
 SMALLEST_LR = 1e-6
 """The "adaptive" learning rate is lowered until it is at most this."""
@@ -21,6 +21,7 @@ class Shuffles(Orders):
     """Each epoch's order is that of the one before, shuffled by a RandomState; without one all are in order."""
 
     def __init__(self, n: int, random_state: RandomState | None) -> None:
+        super().__init__(n, None)
         self._order = np.arange(n)
         self._random_state = random_state
 

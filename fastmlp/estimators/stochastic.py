@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import RandomState
 from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp.callbacks import Callback, Training
+from fastmlp.callbacks import Callback
 from fastmlp.epochs import run_epochs
 from fastmlp.estimators.convergence import Convergence, Shuffles, begin_record
 from fastmlp.estimators.judgement import Judge, split
@@ -17,6 +17,7 @@ from fastmlp.estimators.solution import NOT_FINITE, make_problem
 from fastmlp.options import Options
 from fastmlp.preparation import Preparation
 from fastmlp.problem import Optimizer, Problem, Samples, Trainer
+from fastmlp.steering import Training
 
 AUTO_BATCH = 200
 
@@ -61,13 +62,14 @@ def fit_epochs(
         Shuffles(len(samples.codes), random_state if estimator.shuffle else None),
         held if estimator.callbacks else None,
         getattr(estimator, "feature_names_in_", None),
+        seed=0,  # the generator is the caller's
     )
     training = Training(estimator.max_iter, estimator._optimizer.learning_rate, preparation.monitors)
     for callback in callbacks:
         if hasattr(callback, "begin"):
             callback.begin(training)
     options = Options(num_epochs=estimator.max_iter, verbose=False)
-    model = run_epochs(preparation, options, training, callbacks, trainer)
+    model = run_epochs(preparation, options, training, callbacks, trainer=trainer)
     nothing_kept = estimator.early_stopping and is_new and training.kept is None
     estimator._take(preparation.start if nothing_kept else model.params)
     if training.divergence is not None:
