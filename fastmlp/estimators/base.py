@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
 from fastmlp.checks import check_integer
+from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
 from fastmlp.estimators.initialization import draw_weights
 from fastmlp.estimators.lbfgs import fit_at_once
@@ -229,6 +230,33 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         return self._logits(read_features(self, X))
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted estimator of `sklearn.neural_network` with the same weights and attributes.
+
+        Its predictions are equal to rounding, its `partial_fit` goes on with the same optimizer, and pickles of it need
+        no fastmlp. What scikit-learn lacks is left behind.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn lacks an activation or the loss.
+        NotFittedError
+        """
+        check_is_fitted(self)
+        return make_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Return an estimator with the parameters and all that a fitted one of `sklearn.neural_network` has learned.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        NotFittedError
+        """
+        return make_from_sklearn(cls, estimator)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but compiled code and its memory."""
