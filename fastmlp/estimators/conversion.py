@@ -30,12 +30,9 @@ def make_sklearn(estimator: Any) -> Any:
     """
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
     activation = _common_activation(estimator.activation)
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be one of {_listed(ACTIVATIONS)}, which scikit-learn has, got {activation!r}"
-        )
-    if estimator.loss not in LOSSES:
-        raise ValueError(f"loss must be one of {_listed(LOSSES)}, which scikit-learn has, got {estimator.loss!r}")
+    for name, value, known in (("activation", activation, ACTIVATIONS), ("loss", estimator.loss, LOSSES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one that scikit-learn has, {', '.join(map(repr, known))}, got {value!r}")
     given = estimator.get_params(deep=False) | {"activation": activation}
     twin = kind(**{name: copy.deepcopy(given[name]) for name in kind().get_params()})
     vars(twin).update(_fitted(estimator))
