@@ -49,6 +49,7 @@ MIXED = {0: [()], 3: [(130, 60, 3, 1, 17), (130, 33, 64), (120, 64, 3, 17)]}, (1
 WIDE32 = {2: [(256, 128), (250, 100)]}, (101, 64, 37, 130), FEW
 MIXED32 = {2: [(120, 60), (130, 130)], 3: [(130, 60, 3, 1, 17), (130, 130, 17)]}, (10, 5), FEW
 NARROW_MANY, MIDDLE_MANY = (*NARROW[:2], MANY), (*MIDDLE[:2], MANY)
+PAIR_MANY = {1: [(120,), (65,)]}, (10, 3), MANY
 
 SPARSE = {
     "uint8": [("sparse", "unit"), ("sparse", "zscore"), ("bright", "unit"), ("counts", None), ("constant", None)],
@@ -102,6 +103,7 @@ PLANS = [
     ("float64", "float64", CSR, "relu", "half_squared_error", "adam", NARROW, 2),
     ("float64", "uint8", SPARSE, "relu", "poisson", "sgd", NARROW_MANY, 1),
     ("float32", "float32", DENSE, "sigmoid", "log_loss", "momentum", NARROW_MANY, 2),
+    ("float32", "uint8", SPARSE, "relu", "log_loss", "adam", PAIR_MANY, 1),
 ]
 PENALIZED = ("log_loss", "binary_log_loss", "half_squared_error", "poisson")
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}

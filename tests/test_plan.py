@@ -152,7 +152,9 @@ def test_narrow_layers_on_many_features_are_divided_by_feature(kind):
         assert is_divided_by_feature((MANY_FEATURES, widest, 10), kind, form)
         assert is_divided_by_feature((5000, 3), kind, form)
         assert not is_divided_by_feature((MANY_FEATURES - 1, widest, 10), kind, form)
-        assert not is_divided_by_feature((5000, widest + 1, 10), kind, form)
-    assert not is_divided_by_feature((5000, widest, 10), kind, "csr")
+    assert not is_divided_by_feature((5000, widest + 1, 10), kind, "dense")
+    assert is_divided_by_feature((5000, 2 * widest, 10), kind, "sparse")
+    assert not is_divided_by_feature((5000, 2 * widest + 1, 10), kind, "sparse")
+    assert not is_divided_by_feature((5000, 1, 10), kind, "csr")
     # Every thread works on all units, so that one pair of panels is enough for both.
     assert panel_widths((5000, 2 * register, 10), kind, "sparse")[0] == register

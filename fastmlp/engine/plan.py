@@ -45,9 +45,13 @@ def is_narrow(row: int, kind: str) -> bool:
 
 
 def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
-    """Whether threads divide the first layer by feature, not by unit: many features, and units of one panel at most."""
+    """Whether threads divide the first layer by feature, not by unit: many features, and units of a panel at most.
+
+    Of two panels where features are listed: the lists are divided, too, and two panels share the walk along them.
+    """
     register, most = registers(kind)
-    return form != "csr" and widths[0] >= MANY_FEATURES and widths[1] <= most * register
+    panels = {"csr": 0, "dense": 1, "sparse": 2}[form]
+    return widths[0] >= MANY_FEATURES and widths[1] <= panels * most * register
 
 
 def rows_of_panels(kind: str) -> list[int]:
