@@ -21,12 +21,17 @@ def loss_of(
     return mean_loss(Z, numbers, coding.loss, sample_weight, units.astype(Z.dtype)) * unit**2
 
 
-def score_of(coding: Coding, Z: NDArray[Any], targets: NDArray[Any], codes: NDArray[Any]) -> float:
-    """Return the accuracy of logits Z (n, k), every label right of multilabel targets; of a regression R²."""
+def score_of(
+    coding: Coding,
+    Z: NDArray[Any],
+    targets: NDArray[Any],
+    codes: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> float:
+    """Return the weighted accuracy of logits Z (n, k), every label right of multilabel targets; of a regression R²."""
     if coding.is_regression:
         from sklearn.metrics import r2_score
 
-        return float(r2_score(targets, coding.decode(Z)))
-    if codes.ndim == 1:
-        return float(np.mean(np.argmax(Z, axis=1) == codes))
-    return float(np.mean(np.all((Z > 0) == codes, axis=1)))
+        return float(r2_score(targets, coding.decode(Z), sample_weight=sample_weight))
+    right = np.argmax(Z, axis=1) == codes if codes.ndim == 1 else np.all((Z > 0) == codes, axis=1)
+    return float(np.average(right, weights=sample_weight))
