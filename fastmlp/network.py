@@ -36,7 +36,7 @@ class MLP:
     widths : tuple of int
         (d, h1, ..., k).
     classes_ : (k,) array
-        The class labels, sorted; for multilabel targets the numbers of their columns. A regression has no such attribute.
+        The class labels, sorted; of multilabel targets the numbers of their columns. A regression has none.
     n_features_in_ : int
         d.
     feature_names_in_ : (d,) array or None
@@ -203,7 +203,8 @@ class MLP:
         """Return a fitted estimator of scikit-learn with the same predictions, to rounding.
 
         The scaling of features and targets becomes a part of its first and last layer, and a softmax of two classes
-        one logistic output. Its X is what `predict` takes; `partial_fit` goes on with a new optimizer.
+        one logistic output. Its X is what `predict` takes; `partial_fit` goes on with a new optimizer. Targets of one
+        column are predicted as (n,).
 
         Returns
         -------
