@@ -12,6 +12,7 @@ from fastmlp.forks import held_off
 if TYPE_CHECKING:
     from fastmlp import callbacks, datasets, display, jit, reference
     from fastmlp.comparison import Comparison, compare
+    from fastmlp.estimators import MLPClassifier, MLPRegressor
     from fastmlp.flow import gradient_flow
     from fastmlp.history import History
     from fastmlp.network import MLP
@@ -25,6 +26,8 @@ _NAMES = {
     "Comparison": "fastmlp.comparison",
     "History": "fastmlp.history",
     "MLP": "fastmlp.network",
+    "MLPClassifier": "fastmlp.estimators",
+    "MLPRegressor": "fastmlp.estimators",
     "compare": "fastmlp.comparison",
     "gradient_flow": "fastmlp.flow",
     "train": "fastmlp.training",
@@ -34,6 +37,8 @@ __all__ = [
     "MLP",
     "Comparison",
     "History",
+    "MLPClassifier",
+    "MLPRegressor",
     "callbacks",
     "compare",
     "datasets",

@@ -31,7 +31,7 @@ import csv
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,6 +96,17 @@ class Training:
     def keep(self, model: MLP) -> None:
         """Have `train` return this network, which a callback got for the epoch that has just ended."""
         self._kept = model, len(model.history)  # in one go, whenever an interrupt comes
+
+
+def check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Return callbacks as a list of callables."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of callables, got {callbacks!r}")
+    listed = list(callbacks)
+    for i, callback in enumerate(listed):
+        if not callable(callback):
+            raise TypeError(f"callbacks[{i}] must be callable as callback(model, history), got {callback!r}")
+    return listed
 
 
 class _Best:

@@ -12,7 +12,7 @@ from fastmlp.inference import Inference
 from fastmlp.network import MLP
 from fastmlp.options import FIRST_EPOCH, Options
 from fastmlp.preparation import Preparation, make_trainer
-from fastmlp.problem import Problem, Samples
+from fastmlp.problem import Problem, Samples, Trainer
 from fastmlp.progress import Progress
 from fastmlp.scoring import loss_of, score_of
 from fastmlp.tracking import Tracker
@@ -21,16 +21,23 @@ LARGE = 1e4
 """Features, targets or weights of this size are taken for the cause of a divergence before the learning rate is."""
 
 
-def run_epochs(preparation: Preparation, options: Options, training: Training, callbacks: list[Callback]) -> MLP:
+def run_epochs(
+    preparation: Preparation,
+    options: Options,
+    training: Training,
+    callbacks: list[Callback],
+    trainer: Trainer | None = None,
+) -> MLP:
     """Train, and return the network of the last whole epoch or the one that a callback kept.
 
+    A trainer goes on from where it is; without one, one is made that begins at the start of the preparation.
     Ctrl-C ends the training as `fastmlp.train` tells, whenever it comes; it is passed on only if no epoch has begun.
     `training.divergence` says whether the training diverged.
     """
     epochs: _Epochs | None = None
     try:
         with Progress(options.num_epochs, options.verbose) as progress:
-            epochs = _Epochs(preparation, options, training, callbacks, progress)
+            epochs = _Epochs(preparation, options, training, callbacks, progress, trainer)
             try:
                 epochs.run()
             except KeyboardInterrupt:
@@ -70,6 +77,7 @@ class _Epochs:
         training: Training,
         callbacks: list[Callback],
         progress: Progress,
+        trainer: Trainer | None,
     ) -> None:
         problem = preparation.problem
         self.diverged = False
@@ -79,7 +87,7 @@ class _Epochs:
         self._callbacks = callbacks
         self._progress = progress
         self._tracker = Tracker(problem, options.track_gradients == FIRST_EPOCH) if options.track_gradients else None
-        self._trainer = make_trainer(problem, preparation.start, options.backend, progress.compiling)
+        self._trainer = trainer or make_trainer(problem, preparation.start, options.backend, progress.compiling)
         self._inference = Inference(problem.architecture, problem.normalization, predictor=self._trainer.predictor)
         self._history = History(compile_seconds=self._trainer.compile_seconds)
         # What is done to features and targets is told where anything was to be decided.

@@ -59,6 +59,13 @@ class Preparation(NamedTuple):
     """The samples on which the loss and the score of every epoch are taken."""
     feature_names: NDArray[Any] | None
 
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """By which figures of an epoch this training can be judged."""
+        if self.validation is None:
+            return ("loss",)
+        return ("loss", "val_loss") if self.coding.is_regression else ("loss", "val_loss", "val_accuracy")
+
 
 def prepare(
     X: ArrayLike,

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastmlp.callbacks import Callback, Training
+from fastmlp.callbacks import Callback, Training, check_callbacks
 from fastmlp.epochs import run_epochs
 from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
 from fastmlp.options import lists_choices, read_options
-from fastmlp.preparation import Preparation, prepare
+from fastmlp.preparation import prepare
 
 
 @answers_by_name
@@ -66,7 +66,9 @@ def train(
         Of the hidden layers.
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
-        that up to errors of one standard deviation of the targets, and grows as the error beyond. Integers are labels
+        that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the
+        deviance of counts, whose predictions are e to the output. "half_squared_error", "log_loss" and
+        "binary_log_loss" are those of scikit-learn's networks. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.
@@ -112,7 +114,7 @@ def train(
     dtype : {"float32", "float64"} or dtype
         Of parameters and arithmetic.
     num_threads : int, optional
-        At most this many threads; by default as many as pay.
+        At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
     seed : int, optional
         Fixes initial parameters and every permutation, the same for both backends and any number of threads.
     params : list of (W, b), optional
@@ -151,9 +153,9 @@ def train(
     True
     """
     options = read_options(locals())
-    listed = _check_callbacks(callbacks)
+    listed = check_callbacks(callbacks)
     preparation = prepare(X, y, options, sample_weight=sample_weight, params=params, validation_data=validation_data)
-    training = Training(options.num_epochs, preparation.problem.optimizer.lr, _monitors(preparation))
+    training = Training(options.num_epochs, preparation.problem.optimizer.lr, preparation.monitors)
     for callback in listed:
         if hasattr(callback, "begin"):
             callback.begin(training)
@@ -161,20 +163,3 @@ def train(
     if training.divergence is not None:
         warnings.warn(training.divergence, RuntimeWarning, stacklevel=3)
     return model
-
-
-def _monitors(preparation: Preparation) -> tuple[str, ...]:
-    """Return by which figures of an epoch this training can be judged."""
-    if preparation.validation is None:
-        return ("loss",)
-    return ("loss", "val_loss") if preparation.coding.is_regression else ("loss", "val_loss", "val_accuracy")
-
-
-def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list of callables, got {callbacks!r}")
-    listed = list(callbacks)
-    for i, callback in enumerate(listed):
-        if not callable(callback):
-            raise TypeError(f"callbacks[{i}] must be callable as callback(model, history), got {callback!r}")
-    return listed

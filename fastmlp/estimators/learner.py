@@ -1,0 +1,60 @@
+"""The optimizer of an estimator, which `partial_fit` goes on with."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmlp.preparation import make_trainer
+from fastmlp.problem import Optimizer, Problem, State, Trainer
+
+
+class Learner:
+    """An optimizer's settings, its learning rate, and what it has learned so far.
+
+    Parameters
+    ----------
+    settings : Optimizer
+    learned : State, optional
+        From which to go on, but for its parameters.
+    """
+
+    def __init__(self, settings: Optimizer, learned: State | None = None) -> None:
+        self.settings = settings
+        self.learning_rate = settings.lr
+        self._learned = learned
+        self._trainer: Trainer | None = None
+        self._terms: tuple[Any, ...] = ()
+
+    def resume(self, problem: Problem, params: NDArray[Any], backend: str) -> Trainer:
+        """Return a trainer of a problem that goes on from these parameters: the last one, if it can."""
+        terms = _terms(problem, backend)
+        trainer = self._trainer
+        if trainer is None or self._terms != terms or not trainer.exchange(problem):
+            learned = self.learned
+            trainer = make_trainer(problem, params, backend)
+            if learned is not None:
+                trainer.state = learned._replace(params=params)
+            self._trainer, self._terms = trainer, terms
+        elif not np.array_equal(params, trainer.params):
+            trainer.state = trainer.state._replace(params=params)
+        return trainer
+
+    def release(self) -> None:
+        """Remember what the trainer has learned, and not the trainer, which holds the training data."""
+        self._learned, self._trainer = self.learned, None
+
+    @property
+    def learned(self) -> State | None:
+        """What was learned; None before the first training."""
+        return self._learned if self._trainer is None else self._trainer.state
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the trainer, which is made anew where the training goes on."""
+        return self.__dict__ | {"_learned": self.learned, "_trainer": None, "_terms": ()}
+
+
+def _terms(problem: Problem, backend: str) -> tuple[Any, ...]:
+    """What a trainer can't exchange, of another process least of all."""
+    return problem.architecture, problem.optimizer, problem.dtype, problem.num_threads, backend, os.getpid()

@@ -1,0 +1,161 @@
+"""Training by epochs, with SGD or Adam: a whole fit, or a few epochs more with the same optimizer."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.random import RandomState
+from sklearn.exceptions import ConvergenceWarning
+
+from fastmlp.callbacks import Callback, Training
+from fastmlp.epochs import run_epochs
+from fastmlp.estimators.convergence import Convergence, Shuffles, begin_record
+from fastmlp.estimators.judgement import Judge, split
+from fastmlp.estimators.learner import Learner
+from fastmlp.estimators.outputs import Outputs
+from fastmlp.estimators.solution import NOT_FINITE, make_problem
+from fastmlp.options import Options
+from fastmlp.preparation import Preparation
+from fastmlp.problem import Optimizer, Problem, Samples, Trainer
+
+AUTO_BATCH = 200
+
+
+def fit_epochs(
+    estimator: Any,
+    samples: Samples,
+    others: Samples | None,
+    random_state: RandomState,
+    hooks: Callback,
+    is_new: bool,
+) -> None:
+    """Train until scikit-learn's rules or a callback end it.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        With its initial weights.
+    samples : Samples
+    others : Samples or None
+        The validation data.
+    random_state : RandomState
+    hooks : callable
+        Called before the estimator's own callbacks.
+    is_new : bool
+        Whether the weights are new.
+    """
+    held = others
+    if estimator.early_stopping and others is None:
+        by_class = estimator.n_outputs_ == 1 and not estimator._coding.is_regression
+        samples, held = split(samples, estimator.validation_fraction, by_class, random_state)
+    begin_record(estimator, is_new, is_scored=held is not None, has_others=others is not None)
+    estimator._optimizer = Learner(_optimizer(estimator))
+    problem, trainer = _resume(estimator, samples)
+    start = trainer.params
+    judge = None if held is None else Judge(estimator, held)
+    convergence = Convergence(estimator, len(samples.codes), judge, others is not None)
+    callbacks = [convergence, hooks, *estimator.callbacks]
+    validation = held if estimator.callbacks else None
+    training = _run(estimator, problem, trainer, estimator.max_iter, random_state, callbacks, validation)
+    estimator._optimizer.release()
+    if estimator.early_stopping and is_new and training.kept is None:
+        estimator._take(start)
+    if training.divergence is None and not (training.interrupted or convergence.stopped):
+        _warn_if_out_of_epochs(estimator)
+
+
+def go_on(estimator: Any, samples: Samples, num_epochs: int, random_state: RandomState, is_new: bool) -> None:
+    """Train for some epochs, with the optimizer of the training before; `is_new` says whether the weights are new."""
+    begin_record(estimator, is_new)
+    if not hasattr(estimator, "_optimizer"):
+        estimator._optimizer = Learner(_optimizer(estimator))
+    problem, trainer = _resume(estimator, samples)
+    _run(estimator, problem, trainer, num_epochs, random_state, [Convergence(estimator, len(samples.codes))])
+
+
+def _optimizer(estimator: Any) -> Optimizer:
+    """Return the optimizer that an estimator's parameters describe."""
+    lr = float(estimator.learning_rate_init)
+    if estimator.solver == "adam":
+        β1, β2 = estimator.beta_1, estimator.beta_2
+        return Optimizer("adam", lr, beta1=β1, beta2=β2, epsilon=estimator.epsilon, epsilon_hat=True)
+    if not estimator.momentum:
+        return Optimizer("sgd", lr)
+    return Optimizer("nesterov" if estimator.nesterovs_momentum else "momentum", lr, momentum=estimator.momentum)
+
+
+def _resume(estimator: Any, samples: Samples) -> tuple[Problem, Trainer]:
+    """Return the problem of some samples, and a trainer that goes on from the estimator's weights."""
+    learner = estimator._optimizer
+    optimizer = learner.settings._replace(weight_decay=estimator.alpha)
+    batch_size = _batch_size(estimator.batch_size, samples.X.shape[0])
+    problem = make_problem(estimator, samples, estimator._architecture, optimizer, batch_size, estimator._dtype)
+    trainer = learner.resume(problem, estimator._params, estimator.backend)
+    estimator._use(Outputs(problem.architecture, problem.dtype, estimator.backend, trainer.predictor))
+    return problem, trainer
+
+
+def _batch_size(asked: int | str, n: int) -> int:
+    if isinstance(asked, str):
+        return min(AUTO_BATCH, n)
+    if asked > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+        )
+    return min(int(asked), n)
+
+
+def _run(
+    estimator: Any,
+    problem: Problem,
+    trainer: Trainer,
+    num_epochs: int,
+    random_state: RandomState,
+    callbacks: Sequence[Callback],
+    validation: Samples | None = None,
+) -> Training:
+    """Run epochs, and give the estimator the weights they lead to."""
+    orders = Shuffles(problem.X.shape[0], random_state if estimator.shuffle else None)
+    names = getattr(estimator, "feature_names_in_", None)
+    preparation = Preparation(problem, estimator._coding, trainer.params, orders, validation, names)
+    training = Training(num_epochs, estimator._optimizer.learning_rate, preparation.monitors)
+    for callback in callbacks:
+        if hasattr(callback, "begin"):
+            callback.begin(training)
+    options = Options(num_epochs=num_epochs, verbose=False)
+    model = run_epochs(preparation, options, training, list(callbacks), trainer)
+    estimator._take(model.params)
+    estimator._optimizer.learning_rate = training.lr
+    if training.interrupted:
+        warnings.warn("Training interrupted by user.", stacklevel=5)
+    if training.divergence is not None:
+        estimator._optimizer = Learner(estimator._optimizer.settings)
+        if not estimator.early_stopping:
+            raise ValueError(NOT_FINITE)
+        _record_divergence(estimator)
+    return training
+
+
+def _record_divergence(estimator: Any) -> None:
+    """Write down an epoch that led to no numbers."""
+    estimator.n_iter_ += 1
+    estimator.loss_ = math.nan
+    estimator.loss_curve_.append(math.nan)
+    estimator.validation_scores_.append(math.nan)
+    warnings.warn(
+        f"Stochastic Optimizer: the training diverged in epoch {estimator.n_iter_}; the weights of the best validation "
+        "score are kept. A smaller learning_rate_init may help.",
+        ConvergenceWarning,
+        stacklevel=6,
+    )
+
+
+def _warn_if_out_of_epochs(estimator: Any) -> None:
+    if estimator.n_iter_ == estimator.max_iter:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
+            "converged yet.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
