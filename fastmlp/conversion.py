@@ -1,12 +1,13 @@
-"""Networks as fitted estimators of scikit-learn, and those as networks, with the same predictions to rounding."""
+"""Networks and estimators as fitted ones of scikit-learn, and the other way: with the same predictions to rounding."""
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
@@ -28,7 +29,18 @@ OUTPUT_LOSSES = {
     "exp": "poisson",
 }
 """The loss that belongs to each of scikit-learn's output functions."""
-RECORD = {
+LEARNED = (
+    "classes_",
+    "coefs_",
+    "intercepts_",
+    "n_features_in_",
+    "feature_names_in_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+)
+"""What estimators here and there know of their network by the same names."""
+RECORD: dict[str, Any] = {
     "n_iter_": 0,
     "t_": 0,
     "loss_": math.nan,
@@ -158,3 +170,30 @@ def _coding(estimator: Any) -> Coding:
 def _name_here(activation: str) -> str:
     """Return this package's name of an estimator's activation."""
     return "sigmoid" if activation == "logistic" else activation
+
+
+def estimator_to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
+    """Return an estimator of this package as scikit-learn's; see `fastmlp.MLPClassifier.to_sklearn`."""
+    check_is_fitted(estimator)
+    names = getattr(estimator, "feature_names_in_", None)
+    there = make_fitted(estimator._layers, estimator._architecture.activation, estimator._coding, names)
+    _share(estimator, there, there.get_params().keys() - {"activation", "loss"}, RECORD)
+    there._best_coefs, there._best_intercepts = there.coefs_, there.intercepts_
+    return there
+
+
+def estimator_from_sklearn(kind: type, estimator: Any) -> Any:
+    """Return scikit-learn's estimator as one of this package; see `fastmlp.MLPClassifier.from_sklearn`."""
+    here = kind()
+    wanted = MLPClassifier if is_classifier(here) else MLPRegressor
+    if not isinstance(estimator, wanted):
+        raise TypeError(f"estimator must be scikit-learn's {wanted.__name__}, got {estimator!r}")
+    check_is_fitted(estimator)
+    _share(estimator, here, estimator.get_params().keys(), (*LEARNED, *RECORD))
+    return here
+
+
+def _share(source: Any, target: Any, parameters: Iterable[str], attributes: Iterable[str]) -> None:
+    """Copy parameters, and those attributes that the source has, from one estimator to another."""
+    for name in (*parameters, *(name for name in attributes if hasattr(source, name))):
+        setattr(target, name, copy.deepcopy(getattr(source, name)))
