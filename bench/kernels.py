@@ -20,16 +20,15 @@ from support.tolerances import assert_close
 
 from fastmlp.engine import activations, first_layer, hidden, optimizers
 from fastmlp.engine.losses import make_head
-from fastmlp.engine.optimizers import Rate
 from fastmlp.engine.simd import kernel as compile_kernel
 from fastmlp.engine.simd import lanes, pair
-from fastmlp.engine.tables import CHUNK, S
+from fastmlp.engine.tables import CHUNK, Rate, S
 from fastmlp.engine.workspace import BLOCK_BYTES
 
 F = np.float32
 R, NARROW = 4 * lanes("f32"), lanes("f32")
 LR = 2.0**-10
-RATE = Rate(LR, 0.0, LR, 1.0)
+RATE = Rate(LR, 0.0, 0.0, 0.9, 0.1, 0.999, 0.001, 1e-8, LR, 1.0)
 rows, numbers, raws = pointer("f32", R), pointer("f32"), pointer("u8")
 ints, int32s, uint16s, doubles = (pointer(kind) for kind in ("i64", "i32", "u16", "f64"))
 

@@ -7,7 +7,12 @@ given.
 
 One that wants to steer the training has a method ``begin(training)`` besides. It is called once, before anything is
 compiled, with a `Training`: there a callback checks that it can work, reads what it needs, sets the learning rate
-and says which network is to be returned.
+and says which network is to be returned. When it is called later, it may write a checkpoint with `Training.save`.
+
+In a training that is resumed, `training.history` then has the epochs so far, and `training.lr` is what `train` was
+given. All callbacks are called once more after the last of these epochs, as the interruption may have come between any
+two of them, with the learning rate that this epoch had. So one that learns all it needs from `begin` and the history
+goes on as if nothing had happened; all in this module do.
 
 >>> class Warmup:
 ...     '''Raise the learning rate evenly over the first epochs.'''
@@ -38,64 +43,9 @@ from pathlib import Path
 from fastmlp.checks import check_choice, check_flag, check_integer, check_number
 from fastmlp.history import History
 from fastmlp.network import MLP
+from fastmlp.steering import MONITORS, Training
 
 Callback = Callable[[MLP, History], object]
-
-MONITORS = ("loss", "val_loss", "val_accuracy")
-"""Lists of `History` by which a callback can judge an epoch."""
-
-
-class Training:
-    """A training, as callbacks steer it; it owns the learning rate, which the trainer is told before each epoch.
-
-    Parameters
-    ----------
-    num_epochs : int
-        How many epochs it has unless it is stopped.
-    lr : float
-    monitors : tuple of str
-        Which of `MONITORS` it records.
-
-    Attributes
-    ----------
-    kept : MLP or None
-        The network that `train` is going to return in place of the last one.
-    kept_epoch : int or None
-        The epoch after which it was kept.
-    interrupted : bool
-        Whether Ctrl-C has ended it.
-    divergence : str or None
-        If it diverged, a sentence that says when, and why most likely.
-    """
-
-    def __init__(self, num_epochs: int, lr: float, monitors: tuple[str, ...]) -> None:
-        self.num_epochs = num_epochs
-        self.monitors = monitors
-        self.lr = lr
-        self._kept: tuple[MLP | None, int | None] = None, None
-        self.interrupted = False
-        self.divergence: str | None = None
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the next epoch, which may be set to a number of at least 0."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, lr: float) -> None:
-        self._lr = check_number("lr", lr, 0.0)
-
-    @property
-    def kept(self) -> MLP | None:
-        return self._kept[0]
-
-    @property
-    def kept_epoch(self) -> int | None:
-        return self._kept[1]
-
-    def keep(self, model: MLP) -> None:
-        """Have `train` return this network, which a callback got for the epoch that has just ended."""
-        self._kept = model, len(model.history)  # in one go, whenever an interrupt comes
 
 
 def check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
@@ -117,28 +67,30 @@ class _Best:
         self.min_delta = check_number("min_delta", min_delta, 0.0)
 
     def begin(self, training: Training, owner: object) -> None:
-        """Forget other trainings, and make sure that this one records what is monitored."""
+        """Forget other trainings, make sure that this one records what is monitored, and see its earlier epochs.
+
+        `epoch` is the best of these, 0 if there is none. The last one is left to the call that follows on it.
+        """
         if self.monitor not in training.monitors:
             needs = "; pass validation_split= or validation_data=" if "val_loss" not in training.monitors else ""
             raise ValueError(
                 f"{type(owner).__name__} must monitor one of {', '.join(map(repr, training.monitors))}, which this "
                 f"training records, got {self.monitor!r}{needs}"
             )
-        self._value = math.inf
-        self._epochs = 0
+        self.start(0)
+        for epoch in range(1, len(training.history)):
+            self.epochs_since(training.history, epoch)
 
-    def epochs_since(self, history: History) -> int:
-        """Return how many epochs ago the best was seen, 0 when it is this one."""
-        value = getattr(history, self.monitor)[-1] * (-1 if self.monitor == "val_accuracy" else 1)
+    def start(self, epoch: int) -> None:
+        """Look for the best among the epochs after this one."""
+        self.epoch, self._since, self._value = 0, epoch, math.inf
+
+    def epochs_since(self, history: History, epoch: int) -> int:
+        """Return how many epochs before this one the best was seen, 0 when it is this one."""
+        value = getattr(history, self.monitor)[epoch - 1] * (-1 if self.monitor == "val_accuracy" else 1)
         if value < self._value - self.min_delta:
-            self._value, self._epochs = value, 0
-        else:
-            self._epochs += 1
-        return self._epochs
-
-    def wait_again(self) -> None:
-        """Count from this epoch on."""
-        self._epochs = 0
+            self.epoch, self._since, self._value = epoch, epoch, value
+        return epoch - self._since
 
 
 class EarlyStopping:
@@ -153,6 +105,7 @@ class EarlyStopping:
         By how much an epoch must be better than the best to count as an improvement.
     restore_best : bool
         Whether `train` returns the network of the best epoch, however the training ends; else that of the last one.
+        If a training is resumed whose checkpoint has not kept that network, the best is sought from there on.
 
     Examples
     --------
@@ -179,19 +132,22 @@ class EarlyStopping:
         """Start anew with this training."""
         self._best.begin(training, self)
         self._training = training
+        if self.restore_best and training.keep_again() < self._best.epoch:
+            self._best.start(len(training.history) - 1)
 
     def __call__(self, model: MLP, history: History) -> bool:
-        epochs = self._best.epochs_since(history)
+        epochs = self._best.epochs_since(history, len(history))
         if epochs == 0 and self.restore_best:
             self._training.keep(model)
         return epochs >= self.patience
 
 
 class ModelCheckpoint:
-    """Write the network to a file after each epoch, or after each that is the best so far.
+    """Write all of the training to a file after each epoch, or after each that is the best so far.
 
-    The file is whole at any time: a new one is written beside it and then renamed. `fastmlp.MLP.load` reads it. One
-    that can't be written, on a full disk for example, is told in a RuntimeWarning, and the training goes on.
+    ``train(resume=path)`` goes on from there, `fastmlp.MLP.load` reads the network. The file is whole at any time: a
+    new one is written beside it, brought to the disk and then renamed. One that can't be written, on a full disk for
+    example, is told in a RuntimeWarning, and the training goes on.
 
     Parameters
     ----------
@@ -209,11 +165,12 @@ class ModelCheckpoint:
         """Start anew with this training."""
         if self._best is not None:
             self._best.begin(training, self)
+        self._training = training
 
     def __call__(self, model: MLP, history: History) -> None:
-        if self._best is None or self._best.epochs_since(history) == 0:
+        if self._best is None or self._best.epochs_since(history, len(history)) == 0:
             with _writing(self.path, history):
-                model.save(self.path)
+                self._training.save(self.path)
 
 
 class StepDecay:
@@ -288,8 +245,8 @@ class ReduceOnPlateau:
         self._training = training
 
     def __call__(self, model: MLP, history: History) -> None:
-        if self._best.epochs_since(history) >= self.patience:
-            self._best.wait_again()
+        epochs = self._best.epochs_since(history, len(history))
+        if epochs > 0 and epochs % self.patience == 0:
             lr = self._training.lr
             self._training.lr = min(lr, max(self.min_lr, lr * self.factor))
 

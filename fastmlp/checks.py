@@ -27,6 +27,23 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> str:
     return value
 
 
+def check_choices(name: str, value: Any, choices: Collection[str]) -> str | tuple[str, ...]:
+    """Return `value` if it is one of `choices`, or a sequence of them as a tuple."""
+    if not _is_sequence(value):
+        return check_choice(name, value, choices)
+    return tuple(str(check_choice(f"{name}[{i}]", choice, choices)) for i, choice in enumerate(value))
+
+
+def check_activation(name: str, value: Any, choices: Collection[str], depth: int) -> str | tuple[str, ...]:
+    """Return the one name of the activation of all `depth` hidden layers, or a tuple of names where they differ."""
+    names = check_choices(name, value, choices)
+    if isinstance(names, str):
+        return names
+    if len(names) != depth:
+        raise ValueError(f"{name} must be one name, or one for each hidden layer ({depth}), got {len(names)}")
+    return names if len(set(names)) > 1 else (*names, "identity")[0]  # without hidden layers, none is needed
+
+
 def check_dtype(name: str, value: Any, choices: Collection[str] = FLOATS) -> "np.dtype[Any]":
     """Return the NumPy dtype that `value` stands for, by name, type or dtype, if it is one of `choices`."""
     import numpy as np
@@ -80,6 +97,11 @@ def _is_flag(value: object) -> bool:
     return type(value).__name__ == "bool"
 
 
+def _is_sequence(value: object) -> bool:
+    """Whether a value is a list, a tuple, an array or the like, and no text."""
+    return (isinstance(value, Sequence) or bool(getattr(value, "ndim", None))) and not isinstance(value, str | bytes)
+
+
 def check_flag_or_choice(name: str, value: Any, choice: str | int) -> Any:
     """Return `value` if it is a Boolean or the one other choice."""
     if _is_flag(value):
@@ -94,7 +116,7 @@ def check_hidden(name: str, value: Any) -> tuple[int, ...]:
     """Return the widths of hidden layers as a tuple of positive ints; a bare int is one layer."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         value = (value,)
-    if isinstance(value, str) or not (isinstance(value, Sequence) or getattr(value, "ndim", None)):
+    if not _is_sequence(value):
         raise TypeError(f"{name} must be a sequence of layer widths such as (256, 128), got {value!r}")
     return tuple(check_integer(f"{name}[{i}]", width) for i, width in enumerate(value))
 

@@ -143,7 +143,7 @@ def compare(
     steps: Iterable[int] = (1, 10, 100),
     num_epochs: int = 5,
     hidden: int | Sequence[int] = (256, 128),
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
@@ -290,7 +290,7 @@ def _activations(trainer: Trainer, probe: Problem, params: NDArray[Any]) -> list
     found = []
     for depth in range(1, len(layers)):
         through = widths[depth]
-        cut = Architecture((*widths[: depth + 1], through), activation, loss)
+        cut = Architecture((*widths[: depth + 1], through), architecture.activations[:depth], loss)
         identity = np.eye(through, dtype=probe.dtype), np.zeros(through, probe.dtype)
         predictor = Predictor(cut, probe.normalization, trainer.predictor.reading, probe.dtype)
         found.append(predictor.logits(flatten([*layers[:depth], identity]), probe.X))

@@ -1,13 +1,16 @@
 """The epochs of a training: each run, judged, recorded and told, until the last one, a stop or an interrupt."""
 
+import os
 import time
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp.callbacks import Callback, Training
-from fastmlp.history import History
+from fastmlp.callbacks import Callback
+from fastmlp.checkpoints import Checkpoint, identify, write_checkpoint
 from fastmlp.inference import Inference
 from fastmlp.network import MLP
 from fastmlp.options import FIRST_EPOCH, Options
@@ -15,6 +18,7 @@ from fastmlp.preparation import Preparation, make_trainer
 from fastmlp.problem import Problem, Samples, Trainer
 from fastmlp.progress import Progress
 from fastmlp.scoring import loss_of, score_of
+from fastmlp.steering import Training
 from fastmlp.tracking import Tracker
 
 LARGE = 1e4
@@ -26,18 +30,20 @@ def run_epochs(
     options: Options,
     training: Training,
     callbacks: list[Callback],
+    checkpoint: Checkpoint | None = None,
+    on_divergence: Callable[[str], object] = lambda sentence: None,
     trainer: Trainer | None = None,
 ) -> MLP:
-    """Train, and return the network of the last whole epoch or the one that a callback kept.
+    """Train, from a checkpoint on if there is one, and return the network of the last whole epoch or what was kept.
 
     A trainer goes on from where it is; without one, one is made that begins at the start of the preparation.
     Ctrl-C ends the training as `fastmlp.train` tells, whenever it comes; it is passed on only if no epoch has begun.
-    `training.divergence` says whether the training diverged.
+    `training.divergence` says whether the training diverged, and `on_divergence` is called with it.
     """
     epochs: _Epochs | None = None
     try:
-        with Progress(options.num_epochs, options.verbose) as progress:
-            epochs = _Epochs(preparation, options, training, callbacks, progress, trainer)
+        with Progress(options.num_epochs, options.verbose, len(training.history)) as progress:
+            epochs = _Epochs(preparation, options, training, callbacks, progress, checkpoint, trainer)
             try:
                 epochs.run()
             except KeyboardInterrupt:
@@ -45,6 +51,7 @@ def run_epochs(
                 progress.interrupted(epochs.kept_epoch)
         if epochs.diverged:
             training.divergence = epochs.describe_divergence()
+            on_divergence(training.divergence)
     except KeyboardInterrupt:  # a second one, or one while the bar was closed
         if epochs is None:
             raise
@@ -77,6 +84,7 @@ class _Epochs:
         training: Training,
         callbacks: list[Callback],
         progress: Progress,
+        checkpoint: Checkpoint | None,
         trainer: Trainer | None,
     ) -> None:
         problem = preparation.problem
@@ -89,11 +97,15 @@ class _Epochs:
         self._tracker = Tracker(problem, options.track_gradients == FIRST_EPOCH) if options.track_gradients else None
         self._trainer = trainer or make_trainer(problem, preparation.start, options.backend, progress.compiling)
         self._inference = Inference(problem.architecture, problem.normalization, predictor=self._trainer.predictor)
-        self._history = History(compile_seconds=self._trainer.compile_seconds)
+        if checkpoint is not None:
+            self._trainer.state, preparation.orders.state = checkpoint.state, checkpoint.orders
+        self._resumed = checkpoint
+        self._history = training.history
+        self._history.compile_seconds += self._trainer.compile_seconds
         # What is done to features and targets is told where anything was to be decided.
         notes = (problem.normalization.description, preparation.coding.scaling.description)
         progress.begin(problem.architecture, problem.X.shape[0], self._trainer, filter(None, notes))
-        self._whole = _Whole(self._network(self._trainer.params), 0)
+        self._whole = _Whole(self._network(self._trainer.params), len(self._history))
 
     @property
     def kept_epoch(self) -> int:
@@ -101,17 +113,35 @@ class _Epochs:
         return self._training.kept_epoch or self._whole.epoch
 
     def run(self) -> None:
-        """Run all epochs, unless a callback stops them or one diverges."""
-        for epoch in range(self._options.num_epochs):
-            self._run_one(epoch)
+        """Run the epochs that are left, unless a callback stops them or one diverges."""
+        stopped = self._whole.epoch > 0 and self._call()
+        while not stopped and self._whole.epoch < self._options.num_epochs:
+            self._run_one(self._whole.epoch)
             if self.diverged:
                 break
-            model, history = self._whole.model, self._history
-            self._progress.epoch(history)
-            stops = [_is_true(callback(model, history)) for callback in self._callbacks]
-            if any(stops):
-                self._progress.stopped(len(history), self.kept_epoch)
-                break
+            self._progress.epoch(self._history)
+            stopped = self._call()
+
+    def _call(self) -> bool:
+        """Call the callbacks after an epoch, and return whether one stops the training."""
+        model, history, training = self._whole.model, self._history, self._training
+        training._save = self._save
+        stops = [_is_true(callback(model, history)) for callback in self._callbacks]
+        training._save = None
+        if any(stops):
+            self._progress.stopped(len(history), self.kept_epoch)
+        return any(stops)
+
+    def _save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint of the last epoch."""
+        state, orders = self._trainer.state, self._preparation.orders.state
+        checkpoint = Checkpoint(self._whole.model, state, orders, self._training._kept, self._identity)
+        write_checkpoint(path, checkpoint)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What a training has to be like to go on from a checkpoint of this one; telling the data apart takes time."""
+        return identify(self._preparation, self._options) if self._resumed is None else self._resumed.identity
 
     def finish(self) -> MLP:
         """Forget what an unfinished epoch left in the history, and return the network."""

@@ -17,8 +17,9 @@ _STALE_AFTER = 3600.0
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` when the block ends, and vanishes if the block fails.
 
-    It is written beside `path`. A symbolic link stays: the file that it leads to is replaced. An older file's mode is
-    kept. What is no regular file, a pipe say, is written to as it is. What killed processes left here is removed.
+    It is written beside `path`, and is on disk before it takes the place. A symbolic link stays: the file that it leads
+    to is replaced. An older file's mode is kept. What is no regular file, a pipe say, is written to as it is. What
+    killed processes left here is removed.
 
     Raises
     ------
@@ -45,10 +46,21 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 os.chmod(temporary, stat.S_IMODE(mode))
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        _sync_folder(folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _sync_folder(folder: str) -> None:
+    """Have a folder's entries on disk, where the system does that, so that a rename outlives a power cut."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _create(temporary: str, path: str | os.PathLike[str]) -> BinaryIO:

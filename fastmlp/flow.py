@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastmlp.callbacks import Training
-from fastmlp.checks import check_choice, check_init, check_integer
+from fastmlp.checks import check_activation, check_init, check_integer
 from fastmlp.history import History
 from fastmlp.network import MLP
+from fastmlp.problem import activation_text
 from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.steering import Training
 from fastmlp.training import train
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Row(NamedTuple):
     """The gradient of one layer of one network at the beginning of one epoch, and what the epoch led to."""
 
     activation: str
+    """Of all hidden layers; where they differ, of each, such as relu/tanh."""
     init: str | float
     depth: int
     """Hidden layers."""
@@ -61,10 +63,11 @@ class GradientFlow:
     def __str__(self) -> str:
         """Return a table of every network's gradients before training and what it learned, and what they tell."""
         lines = ["loss and accuracy after training; mean |gradient| of each layer before it, first layer first"]
+        width = max([8, *(len(activation) for activation, _, _ in self._networks)])
         for activation, init, depth in self._networks:
             row = self._last_row(activation, init, depth)
             values = "  ".join(f"{value:.1e}" for value in self.magnitudes(activation, init, depth))
-            lines.append(f"{activation:8s} init {init!s:6s} {depth:2d} hidden  {_result(row)}  {values}")
+            lines.append(f"{activation:{width}s} init {init!s:6s} {depth:2d} hidden  {_result(row)}  {values}")
         return "\n".join([*lines, self.reading, self.outcome])
 
     @property
@@ -170,7 +173,7 @@ def gradient_flow(
     y: ArrayLike,
     *,
     depths: Iterable[int] = (2, 4, 8),
-    activations: Iterable[str] = ("sigmoid", "relu"),
+    activations: Iterable[str | Sequence[str]] = ("sigmoid", "relu"),
     inits: Iterable[str | float] = (0.01, "xavier", "he"),
     width: int = 64,
     num_epochs: int = 3,
@@ -184,8 +187,8 @@ def gradient_flow(
         As in `fastmlp.train`.
     depths : iterable of int
         Numbers of hidden layers.
-    activations : iterable of str
-        As in `fastmlp.train`.
+    activations : iterable of str or sequence of str
+        As in `fastmlp.train`; one that names the activation of each layer fits one depth alone.
     inits : iterable of {"he", "xavier"} or float
         As in `fastmlp.train`.
     width : int
@@ -228,7 +231,10 @@ def gradient_flow(
     True
     """
     chosen_depths = [check_integer("depths", depth) for depth in _listed("depths", depths)]
-    names = [check_choice("activations", name, ACTIVATIONS) for name in _listed("activations", activations)]
+    chosen_activations = [
+        _check_at_depths(f"activations[{i}]", activation, chosen_depths)
+        for i, activation in enumerate(_listed("activations", activations))
+    ]
     chosen_inits = [check_init("inits", init) for init in _listed("inits", inits)]
     width, num_epochs = check_integer("width", width), check_integer("num_epochs", num_epochs)
     callbacks = options.get("callbacks", ())
@@ -238,7 +244,7 @@ def gradient_flow(
     if isinstance(callbacks, Iterable):  # else training says what is wrong
         options["callbacks"] = [*callbacks, interruption]
     rows = []
-    for activation in names:
+    for activation in chosen_activations:
         for init in chosen_inits:
             for depth in chosen_depths:
                 settings = {"verbose": False, "batch_size": 64} | options
@@ -250,7 +256,7 @@ def gradient_flow(
                 accuracies: Sequence[float | None] = history.val_accuracy or [None] * len(history)
                 epochs = zip(history.gradient_magnitude, history.loss, accuracies, strict=True)
                 rows += [
-                    Row(activation, init, depth, layer, epoch, magnitude, loss, accuracy)
+                    Row(activation_text(activation), init, depth, layer, epoch, magnitude, loss, accuracy)
                     for epoch, (magnitudes, loss, accuracy) in enumerate(epochs, 1)
                     for layer, magnitude in enumerate(magnitudes, 1)
                 ]
@@ -267,6 +273,12 @@ class _Interruption:
 
     def __call__(self, model: MLP, history: History) -> None:
         """Nothing is to be done after an epoch."""
+
+
+def _check_at_depths(name: str, value: Any, depths: Sequence[int]) -> str | tuple[str, ...]:
+    """Return the activation of networks of all these depths."""
+    *_, activation = (check_activation(name, value, ACTIVATIONS, depth) for depth in depths)
+    return activation
 
 
 def _listed(name: str, values: Any) -> list[Any]:

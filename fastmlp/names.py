@@ -27,6 +27,7 @@ ARGUMENTS = {
     "validation_data": "validation_set val_data val_set eval_set X_val X_test y_val y_test",
     "sample_weight": "class_weight class_weights weights",
     "params": "warm_start coefs init_params initial_params initial_weights",
+    "resume": "checkpoint resume_from resume_from_checkpoint ckpt_path",
     "init": "initializer kernel_initializer init_scale",
     "normalize": "standardize scaler scaling normalise",
     "track_gradients": "log_gradients gradients",
@@ -38,7 +39,7 @@ ARGUMENTS = {
 CHOICES = {
     "mean_squared_error": "mse squared_error mean_squared_loss l2 mseloss squared_loss",
     "binary_cross_entropy": "bce binary_crossentropy binarycrossentropy bceloss bcewithlogitsloss multilabel",
-    "cross_entropy": "crossentropy cross_entropy_loss crossentropyloss categorical_crossentropy nll softmax "
+    "cross_entropy": "crossentropy cross_entropy_loss crossentropyloss categorical_crossentropy log_loss nll softmax "
     "sparse_categorical_crossentropy",
     "sigmoid": "logistic expit",
     "identity": "linear none",

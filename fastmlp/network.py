@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastmlp.history import History
 from fastmlp.inference import Inference
+from fastmlp.preparation import make_objective
+from fastmlp.problem import Optimizer, Problem
 from fastmlp.reference.parameters import Layers, layer_views
 from fastmlp.saving import Parts, read_network, write_network
 from fastmlp.scoring import loss_of, score_of
@@ -148,6 +150,47 @@ class MLP:
         codes = self._coding.encode(check_targets(y, len(Z)))
         return loss_of(self._coding, Z, codes, check_sample_weight(sample_weight, len(Z)))
 
+    def gradients(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Layers:
+        """Return the gradients of the (weighted) mean loss on some data, in the form of `layers`.
+
+        They are what training steps along, without a weight decay: the derivatives by the parameters that `layers`
+        shows. Where a regression's targets were standardised, the loss is that of the standardised targets, column by
+        column, not `loss` in the units of y². A network of the compiled path computes them there.
+
+        Parameters
+        ----------
+        X, y : arrays
+            As in `train`.
+        sample_weight : (n,) array, optional
+            The loss is then Σ w_i loss_i / Σ w_i.
+
+        Returns
+        -------
+        list of (W, b)
+            Views of one vector of the parameters' dtype; W is (in, out), b is (out,).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is unfit; the message names it.
+        """
+        features = self._check(X)
+        n = features.shape[0]
+        problem = Problem(
+            X=features,
+            codes=self._coding.encode(check_targets(y, n)),
+            sample_weight=check_sample_weight(sample_weight, n),
+            normalization=self._inference.normalization,
+            architecture=self._inference.architecture,
+            optimizer=Optimizer("sgd", lr=1.0),
+            batch_size=n,
+            dtype=self.params.dtype,
+            num_threads=None,
+            target_scale=self._coding.scaling.scale,
+        )
+        objective = make_objective(problem, "reference" if self._inference.reading is None else "jit")
+        return layer_views(objective(self.params)[1].astype(self.params.dtype, copy=False), self.widths)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one ``.npz`` file without pickle: parameters, scaling, classes, history and table.
 
@@ -178,7 +221,7 @@ class MLP:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "MLP":
-        """Read a network that `save` wrote.
+        """Read a network that `save` or `fastmlp.callbacks.ModelCheckpoint` wrote.
 
         Nothing in the file is trusted: it takes no more memory than its size, and it is checked whole before it is
         used.

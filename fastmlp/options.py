@@ -8,7 +8,9 @@ from typing import Any, TypeVar, get_args
 
 from fastmlp.checks import (
     FLOATS,
+    check_activation,
     check_choice,
+    check_choices,
     check_dtype,
     check_flag,
     check_flag_or_choice,
@@ -48,10 +50,15 @@ class Options:
     """
 
     hidden: tuple[int, ...] = _option((256, 128), check_hidden, "widths of the hidden layers, '' for none")
-    activation: str = _choice("relu", tuple(ACTIVATIONS), "of the hidden layers")
+    activation: str | tuple[str, ...] = _choice(
+        "relu",
+        tuple(ACTIVATIONS),
+        f"of the hidden layers, one for all or one for each with commas between them: {', '.join(ACTIVATIONS)}",
+        check_choices,
+    )
     loss: str = _choice(
         "auto",
-        ("auto", *LOSSES),
+        ("auto", *(name for name, loss in LOSSES.items() if loss.is_offered)),
         "what is made small; by itself the cross-entropy for labels and the mean squared error for numbers",
     )
     init: str | float = _option("he", check_init, "initial weights: he, xavier, or a standard deviation")
@@ -119,6 +126,7 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     for name, option in OPTIONS.items():
         value = arguments.get(name, option.default)
         checked[name] = None if value is None and is_optional(name) else option.metadata["check"](name, value)
+    checked["activation"] = check_activation("activation", checked["activation"], ACTIVATIONS, len(checked["hidden"]))
     options = Options(**checked)
     if options.optimizer != "sgd" and (options.momentum or options.nesterov):
         raise ValueError(

@@ -6,7 +6,7 @@ from itertools import product
 
 from numpy.typing import DTypeLike
 
-from fastmlp.checks import check_choice, check_dtype, check_flag, check_hidden, check_integer
+from fastmlp.checks import check_activation, check_choice, check_dtype, check_flag, check_hidden, check_integer
 from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
@@ -21,7 +21,7 @@ def warmup(
     num_features: int = 784,
     hidden: int | Sequence[int] = (256, 128),
     num_outputs: int = 10,
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
@@ -65,9 +65,8 @@ def warmup(
         *check_hidden("hidden", hidden),
         check_integer("num_outputs", num_outputs),
     )
-    architecture = Architecture(
-        widths, check_choice("activation", activation, ACTIVATIONS), check_choice("loss", loss, LOSSES)
-    )
+    names = check_activation("activation", activation, ACTIVATIONS, len(widths) - 2)
+    architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]

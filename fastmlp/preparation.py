@@ -1,6 +1,7 @@
 """Turns what a user passes into a training problem and its start, for training and for comparing backends alike."""
 
 import math
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,16 @@ class Orders:
         self._n = n
         self._rng = rng
 
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """That of the generator, as JSON can hold it; None without one. It may be set between two epochs."""
+        return None if self._rng is None else dict(self._rng.bit_generator.state)
+
+    @state.setter
+    def state(self, state: dict[str, Any] | None) -> None:
+        if self._rng is not None and state is not None:
+            self._rng.bit_generator.state = state
+
     def next(self) -> NDArray[np.int64]:
         """Return the order of the next epoch."""
         return np.arange(self._n) if self._rng is None else self._rng.permutation(self._n)
@@ -58,6 +69,8 @@ class Preparation(NamedTuple):
     validation: Samples | None
     """The samples on which the loss and the score of every epoch are taken."""
     feature_names: NDArray[Any] | None
+    seed: int
+    """The seed of all that is random, one drawn from the system if the user gave none."""
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -85,7 +98,8 @@ def prepare(
     ValueError, TypeError
         If an argument is unfit; the message names it.
     """
-    init_seed, order_seed, holdout_seed = np.random.SeedSequence(options.seed).spawn(3)
+    seed = secrets.randbits(128) if options.seed is None else options.seed
+    init_seed, order_seed, holdout_seed = np.random.SeedSequence(seed).spawn(3)
     names = get_feature_names(X)
     features = check_features(X)
     n, d = features.shape
@@ -111,7 +125,7 @@ def prepare(
         start = flatten(check_params(params, problem.architecture.widths))
     _check_size("init must give weights" if params is None else "params must hold numbers", start, problem.dtype)
     orders = Orders(problem.X.shape[0], np.random.default_rng(order_seed) if options.shuffle else None)
-    return Preparation(problem, coding, start, orders, validation, names)
+    return Preparation(problem, coding, start, orders, validation, names, seed)
 
 
 def _read_validation(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.normalization import Normalization
+from fastmlp.reference.activations import layer_activations
 from fastmlp.validation import Features
 
 RAW_TYPES = ("uint8", "float32", "float64")
@@ -18,11 +19,22 @@ class Architecture(NamedTuple):
 
     widths: tuple[int, ...]
     """(d, h1, ..., k)."""
-    activation: str
+    activation: str | tuple[str, ...]
+    """Of all hidden layers, or of each where they differ."""
     loss: str
 
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        return layer_activations(self.activation, len(self.widths) - 2)
+
     def __str__(self) -> str:
-        return f"{'-'.join(map(str, self.widths))}, {self.activation}, {self.loss}"
+        return f"{'-'.join(map(str, self.widths))}, {activation_text(self.activation)}, {self.loss}"
+
+
+def activation_text(activation: str | tuple[str, ...]) -> str:
+    """Return an activation's name, or the names of all hidden layers such as relu/tanh."""
+    return activation if isinstance(activation, str) else "/".join(activation)
 
 
 class Samples(NamedTuple):

@@ -18,8 +18,9 @@ class Progress:
     and nothing more once standard output is broken. As a context manager it leaves the bar finished.
     """
 
-    def __init__(self, num_epochs: int, verbose: int) -> None:
+    def __init__(self, num_epochs: int, verbose: int, done: int = 0) -> None:
         self._num_epochs = num_epochs
+        self._done = done
         self._verbose = verbose
         self._output = Output(sys.stdout)
         self._num_samples = 0
@@ -57,9 +58,11 @@ class Progress:
         self._print(f"training {architecture} on {n:,} samples: {trainer.description}")
         if self._verbose == 2 and trainer.schedule:
             self._print(trainer.schedule)
+        if self._done:
+            self._print(f"resumed after epoch {self._done}")
         self._num_samples = n
         if self._verbose and (_in_notebook() or self._output.isatty()):
-            self._bar = _make_bar(self._num_epochs, self._output)
+            self._bar = _make_bar(self._num_epochs, self._done, self._output)
 
     def epoch(self, history: History) -> None:
         """Report the epoch that `history` ends with."""
@@ -93,10 +96,10 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _make_bar(num_epochs: int, output: Output) -> Any:
+def _make_bar(num_epochs: int, done: int, output: Output) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm's, about a notebook without widgets: it then draws with characters
         from tqdm.auto import tqdm
 
     layout = "epoch {n_fmt}/{total_fmt} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    return tqdm(total=num_epochs, file=output, bar_format=layout, dynamic_ncols=True)
+    return tqdm(total=num_epochs, initial=done, file=output, bar_format=layout, dynamic_ncols=True)

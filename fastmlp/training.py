@@ -1,16 +1,20 @@
 """`train`: check what the user passes, prepare the problem, run the epochs, return the network."""
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastmlp.callbacks import Callback, Training, check_callbacks
+from fastmlp.callbacks import Callback, check_callbacks
+from fastmlp.checkpoints import check_resumable, identify, read_checkpoint
 from fastmlp.epochs import run_epochs
 from fastmlp.names import answers_by_name
 from fastmlp.network import MLP
 from fastmlp.options import lists_choices, read_options
 from fastmlp.preparation import prepare
+from fastmlp.steering import Training
 
 
 @answers_by_name
@@ -20,7 +24,7 @@ def train(
     y: ArrayLike,
     *,
     hidden: int | Sequence[int] = (256, 128),
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "auto",
     init: str | float = "he",
     optimizer: str = "sgd",
@@ -41,6 +45,7 @@ def train(
     num_threads: int | None = None,
     seed: int | None = None,
     params: Sequence[tuple[ArrayLike, ArrayLike]] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     epoch_loss: str = "running",
     track_gradients: bool | str = False,
     callbacks: Iterable[Callback] = (),
@@ -62,13 +67,12 @@ def train(
         for multilabel targets with ``loss="binary_cross_entropy"``. See `loss` for whole numbers that could be both.
     hidden : sequence of int
         Widths of the hidden layers; empty for a linear model.
-    activation : <activation>
-        Of the hidden layers.
+    activation : <activation>, or a sequence of them
+        Of all hidden layers, or of each.
     loss : <loss>
         "auto" picks the (softmax) cross-entropy for labels and the mean squared error for numbers; "huber" is half of
         that up to errors of one standard deviation of the targets, and grows as the error beyond; "poisson" is half the
-        deviance of counts, whose predictions are e to the output. "half_squared_error", "log_loss" and
-        "binary_log_loss" are those of scikit-learn's networks. Integers are labels
+        deviance of counts, whose predictions are e to the output. Integers are labels
         and floats are numbers, but two kinds could be either and have to be told by another loss: more than 20
         different integers with fewer than 5 rows each on average, and floats that are all whole and have at most 20
         values with at least 5 rows each on average.
@@ -86,6 +90,7 @@ def train(
     weight_decay : float
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
     num_epochs : int
+        Of the whole training, those before a `resume` included.
     batch_size : int, optional
         The last batch of an epoch has the rows that are left. By default the power of two nearest to n / 32, from 8,
         of a regression 16, to 64, so that small tables get enough steps an epoch.
@@ -120,6 +125,11 @@ def train(
     params : list of (W, b), optional
         Start from these instead of random ones; copied. They are what `MLP.layers` shows: those of a regression belong
         to its standardised targets.
+    resume : path, optional
+        Go on from this checkpoint, which `fastmlp.callbacks.ModelCheckpoint` wrote, to `num_epochs` in all, as if the
+        training had never stopped: parameters and history are the same to the bit. Everything else has to be what it
+        was, and is compared, but for `num_threads` and `verbose`; what the training started from no longer matters, and
+        callbacks may be others. Without `seed`, what was drawn then is used.
     epoch_loss : {"running", "full"}
         History's training loss: the weighted mean of the minibatch losses, or the loss of the whole training set after
         the epoch.
@@ -154,12 +164,22 @@ def train(
     """
     options = read_options(locals())
     listed = check_callbacks(callbacks)
+    checkpoint = None if resume is None else read_checkpoint(resume)
+    if checkpoint is not None and options.seed is None:
+        options = replace(options, seed=checkpoint.seed)
     preparation = prepare(X, y, options, sample_weight=sample_weight, params=params, validation_data=validation_data)
     training = Training(options.num_epochs, preparation.problem.optimizer.lr, preparation.monitors)
+    if checkpoint is not None:
+        check_resumable(checkpoint, identify(preparation, options), options)
+        training.resume(checkpoint.network.history, checkpoint.kept)
     for callback in listed:
         if hasattr(callback, "begin"):
             callback.begin(training)
-    model = run_epochs(preparation, options, training, listed)
-    if training.divergence is not None:
-        warnings.warn(training.divergence, RuntimeWarning, stacklevel=3)
-    return model
+    if checkpoint is not None:
+        training.lr = training.history.lr[-1]  # callbacks are called for that epoch once more, and set the next one's
+    return run_epochs(preparation, options, training, listed, checkpoint, _warn)
+
+
+def _warn(divergence: str) -> None:
+    """Warn the caller of `train`."""
+    warnings.warn(divergence, RuntimeWarning, stacklevel=5)

@@ -42,6 +42,8 @@ def draw(rng):
     """Return a case of the cross, with widths and the like at random."""
     chosen = {name: values[rng.integers(len(values))] for name, values in CROSS.items()}
     depth, batch = chosen.pop("depth"), chosen["batch"]
+    if rng.random() < 0.3:  # each layer draws its own
+        chosen["activation"] = tuple(CROSS["activation"][i] for i in rng.integers(len(ACTIVATIONS), size=depth))
     n = 2 * batch + 31
     if chosen["data"] == "standardised" and chosen["raw"] == "uint8":
         chosen |= {"data": "bright", "normalize": "zscore"}

@@ -22,7 +22,7 @@ FLOW, NETWORK, TARGETS = "fastmlp/flow.py", "fastmlp/network.py", "fastmlp/targe
 TRAIN, OPTIONS = "fastmlp/cli/train.py", "fastmlp/cli/options.py"
 TABLES, ENCODER = "fastmlp/tables.py", "fastmlp/table_encoder.py"
 VALIDATION, CHECKS, DATASETS = "fastmlp/validation.py", "fastmlp/checks.py", "fastmlp/datasets.py"
-EPOCHS = "fastmlp/epochs.py"
+EPOCHS, CHECKPOINTS, RESUME = "fastmlp/epochs.py", "fastmlp/checkpoints.py", "tests/test_resume.py"
 HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
 RUNNER = "fastmlp/engine/runner.py"
@@ -51,6 +51,10 @@ FAULTS = (
     Fault("validation: integer True", CHECKS,
           "if number is None or _is_flag(value):", "if number is None:",
           "tests/test_validation.py"),
+    Fault("validation: more activations than hidden layers", CHECKS,
+          "if len(names) != depth:", "if len(names) < depth:", "tests/test_validation.py"),
+    Fault("validation: activations that are the same stay several", CHECKS,
+          "if len(set(names)) > 1 else", "if names else", "tests/test_options.py"),
     Fault("validation: a column index beyond the last", VALIDATION,
           "np.max(indices) >= shape[1]", "np.max(indices) > shape[1]", "tests/test_validation.py"),
 
@@ -71,6 +75,8 @@ FAULTS = (
           "return self.loss_gap <= self.loss_tolerance and all(",
           "return self.loss_gap <= self.loss_tolerance and any(",
           "tests/test_comparison.py"),
+    Fault("comparison: a network is cut off with the activations of its last layers", COMPARISON,
+          "architecture.activations[:depth]", "architecture.activations[-depth:]", "tests/test_comparison.py"),
     Fault("comparison: NaN is lost unless first", COMPARISON,
           "return float(np.max(absolute)), float(np.max(relative))",
           "return float(max(absolute)), float(max(relative))",
@@ -96,7 +102,7 @@ FAULTS = (
 
     # ---- callbacks
     Fault("callbacks: the rate falls every epoch once it began", CALLBACKS,
-          "            self._best.wait_again()\n", "", "tests/test_callbacks.py"),
+          "if epochs > 0 and epochs % self.patience == 0:", "if epochs >= self.patience:", "tests/test_callbacks.py"),
     Fault("callbacks: a rate below min_lr is raised", CALLBACKS,
           "min(lr, max(self.min_lr, lr * self.factor))", "max(self.min_lr, lr * self.factor)",
           "tests/test_callbacks.py"),
@@ -106,6 +112,38 @@ FAULTS = (
           "return epochs >= self.patience", "return epochs > self.patience", "tests/test_callbacks.py"),
     Fault("callbacks: the lowest accuracy is the best", CALLBACKS,
           '* (-1 if self.monitor == "val_accuracy" else 1)', "* 1", "tests/test_callbacks.py"),
+
+    # ---- resumed trainings
+    Fault("resume: the orders begin anew", EPOCHS,
+          "self._trainer.state, preparation.orders.state = checkpoint.state, checkpoint.orders",
+          "self._trainer.state = checkpoint.state", RESUME),
+    Fault("resume: Adam counts its steps anew", EPOCHS,
+          "preparation.orders.state = checkpoint.state, checkpoint.orders",
+          "preparation.orders.state = checkpoint.state._replace(steps=0), checkpoint.orders", RESUME),
+    Fault("resume: the callbacks are not called for the last epoch", EPOCHS,
+          "stopped = self._whole.epoch > 0 and self._call()", "stopped = False", RESUME),
+    Fault("resume: the rate is the first one", "fastmlp/training.py",
+          "training.lr = training.history.lr[-1]", "pass", RESUME),
+    Fault("resume: rows are held out by another seed", "fastmlp/training.py",
+          "if checkpoint is not None and options.seed is None:", "if options.seed == -1:", RESUME),
+    Fault("resume: earlier epochs are not seen", CALLBACKS,
+          "for epoch in range(1, len(training.history)):", "for epoch in range(0):", RESUME),
+    Fault("resume: the last epoch is seen twice", CALLBACKS,
+          "for epoch in range(1, len(training.history)):", "for epoch in range(1, len(training.history) + 1):", RESUME),
+    Fault("resume: the kept network is not kept again", "fastmlp/steering.py",
+          "self._kept = self._kept_before", "pass", RESUME),
+    Fault("resume: the kept network is kept whatever the callbacks", "fastmlp/steering.py",
+          "self.history, self._kept_before = history, kept", "self.history, self._kept = history, kept", RESUME),
+    Fault("resume: other numbers are the same data", CHECKPOINTS,
+          'with checksum {checksum:08x}"', '"', RESUME),
+    Fault("resume: the checksum is that of the last block", CHECKPOINTS,
+          ".tobytes(), checksum)", ".tobytes())", RESUME),
+    Fault("resume: an optimizer of another size", CHECKPOINTS,
+          "vector.shape == params.shape and vector.dtype", "vector.dtype", RESUME),
+    Fault("resume: fewer epochs than there are", CHECKPOINTS,
+          "if options.num_epochs < epochs:", "if options.num_epochs < 0:", RESUME),
+    Fault("files: the name is not brought to the disk", "fastmlp/files.py",
+          "        _sync_folder(folder)\n", "", "tests/test_files.py"),
 
     # ---- display
     Fault("display: confusion matrix transposed", "fastmlp/display/network.py",
@@ -184,8 +222,10 @@ FAULTS = (
           "tests/test_network.py"),
     Fault("network: a saved network is read slowly", NETWORK,
           "parts.normalization, parts.reading)", "parts.normalization)", "tests/test_network.py tests/test_saving.py"),
-    Fault("network: a newer format is read", "fastmlp/saving.py",
-          "if version <= FORMAT_VERSION else None", "if version else None", "tests/test_saving.py"),
+    Fault("network: a newer format is read", "fastmlp/npz.py",
+          "if version <= newest:", "if version:", "tests/test_saving.py"),
+    Fault("network: gradients forget the weights", NETWORK,
+          "sample_weight=check_sample_weight(sample_weight, n),", "sample_weight=None,", "tests/test_network.py"),
     Fault("network: a multilabel score of single labels", "fastmlp/scoring.py",
           "np.mean(np.all((Z > 0) == codes, axis=1))", "np.mean((Z > 0) == codes)",
           "tests/test_network.py tests/test_training.py"),
@@ -244,12 +284,16 @@ FAULTS = (
           "np.std(X, axis=0)", "np.std(X, axis=0, ddof=1)", "tests/test_reference.py"),
     Fault("reference: numerical gradient by h", "fastmlp/reference/functions.py",
           "(above - below) / (2 * h)", "(above - below) / h", "tests/test_reference.py"),
+    Fault("reference: the slope of the first layer for all", "fastmlp/reference/backpropagation.py",
+          "ACTIVATIONS[names[layer - 1]]", "ACTIVATIONS[names[0]]", "tests/test_reference.py"),
     Fault("reference: softmax without its maximum", "fastmlp/reference/activations.py",
           "E = np.exp(Z - np.max(Z, axis=1, keepdims=True))", "E = np.exp(Z)", "tests/test_reference.py"),
 
     # ---- compiled functions
     Fault("jit: all weights 0", "fastmlp/jit/functions.py",
           "(1 / (float(np.sum(weight)) or 1.0))", "(1 / float(np.sum(weight)))", "tests/test_functions.py"),
+    Fault("jit: the slope of the first layer for all", "fastmlp/jit/functions.py",
+          "_PULLED_BACK.get(names[layer],", "_PULLED_BACK.get(names[0],", "tests/test_functions.py"),
     Fault("jit: a unit at 0 is active", "fastmlp/jit/elementwise.py",
           "delta.dtype.type(A[i, j] > 0)", "delta.dtype.type(A[i, j] >= 0)",
           "tests/test_functions.py::test_every_name_and_shape tests/test_functions.py::test_the_hand_computed_network"),
@@ -345,7 +389,15 @@ FAULTS = (
           "through + read, update]", "through + read, *[update][: plan.depth]]",
           "tests/test_schedule.py"),
     Fault("engine: deltas of the first layer lack their slope", SCHEDULE,
-          'Step(Stage("chain", (plan.kind, plan.row, plan.activation)), layer - 1),\n', "", TEST_ENGINE),
+          'Step(Stage("chain", (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),\n', "", TEST_ENGINE),
+    Fault("engine: every slope is the first layer's", SCHEDULE,
+          "plan.activations[layer - 1]", "plan.activations[0]", "tests/test_schedule.py"),
+    Fault("engine: every layer has the last one's activation", SCHEDULE,
+          "plan.activations[layer]", "plan.activations[-1]", "tests/test_schedule.py"),
+    Fault("engine: W is kept by unit if any layer rectifies", "fastmlp/engine/plan.py",
+          'activations[:1] == ("relu",)', '"relu" in activations', "tests/test_plan.py"),
+    Fault("engine: inputs are kept of all layers or none", "fastmlp/engine/plan.py",
+          "ACTIVATIONS[self.activations[layer]]", "ACTIVATIONS[self.activations[0]]", "tests/test_plan.py"),
     Fault("engine: the next batch is read before this one's labels were used", READING,
           "target = integers(t.address) + place, integers(t.target) + place",
           "target = integers(t.address) + place, integers(t.target) + t.turn * t.tiles * S", TEST_ENGINE),

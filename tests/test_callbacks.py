@@ -138,14 +138,14 @@ def test_the_log_is_the_history(blobs, tmp_path):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
 def test_a_checkpoint_that_cannot_be_written_costs_no_training(error, blobs, tmp_path, monkeypatch):
-    path, save = tmp_path / "network.npz", fastmlp.MLP.save
+    path, save = tmp_path / "network.npz", Training.save
 
-    def fail_twice(model, path):
-        if len(model.history) in (1, 6):
+    def fail_twice(training, path):
+        if len(training.history) in (1, 6):
             raise error
-        save(model, path)
+        save(training, path)
 
-    monkeypatch.setattr(fastmlp.MLP, "save", fail_twice)
+    monkeypatch.setattr(Training, "save", fail_twice)
     with pytest.warns(RuntimeWarning) as warned:
         model = fit(*blobs, ModelCheckpoint(path), backend="reference")
     assert [str(warning.message) for warning in warned] == [

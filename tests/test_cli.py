@@ -101,10 +101,10 @@ def test_the_recipe(backend, capsys):
 
 def test_options_reach_the_training(capsys):
     options = [
-        "--hidden", "7, 5", "--activation", "tanh", "--loss", "binary_cross_entropy", "--init", "0.5", "--lr", "0.5",
-        "--momentum", "0.9", "--nesterov", "--weight-decay", "0.001", "--batch-size", "10", "--normalize", "zscore",
-        "--epoch-loss", "full", "--seed", "3", "--dtype", "float64", "--threads", "1", "--backend", "reference",
-        "--epochs", "2", "--test-size", "0.5",
+        "--hidden", "7, 5", "--activation", "tanh, gelu", "--loss", "binary_cross_entropy", "--init", "0.5",
+        "--lr", "0.5", "--momentum", "0.9", "--nesterov", "--weight-decay", "0.001", "--batch-size", "10",
+        "--normalize", "zscore", "--epoch-loss", "full", "--seed", "3", "--dtype", "float64", "--threads", "1",
+        "--backend", "reference", "--epochs", "2", "--test-size", "0.5",
     ]  # fmt: skip
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
@@ -116,8 +116,8 @@ def test_options_reach_the_training(capsys):
 
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=42, stratify=y)
     expected = fastmlp.train(
-        X_train, y_train, hidden=(7, 5), activation="tanh", loss="binary_cross_entropy", init=0.5, lr=0.5, momentum=0.9,
-        nesterov=True, weight_decay=0.001, batch_size=10, normalize="zscore", epoch_loss="full", seed=3,
+        X_train, y_train, hidden=(7, 5), activation=("tanh", "gelu"), loss="binary_cross_entropy", init=0.5, lr=0.5,
+        momentum=0.9, nesterov=True, weight_decay=0.001, batch_size=10, normalize="zscore", epoch_loss="full", seed=3,
         dtype="float64", num_threads=1, backend="reference", num_epochs=2, validation_data=(X_test, y_test),
         verbose=False,
     )  # fmt: skip
@@ -169,6 +169,24 @@ def test_a_csv_of_ones_own(table, folder, capsys):
     model = fastmlp.MLP.load("fastmlp-model.npz")
     assert model.classes_.tolist() == ["ham", "spam"]
     assert model.score(*table) > 0.9
+
+
+def test_a_training_goes_on_from_its_checkpoint(table, folder, capsys):
+    write_csv(folder / "mail.csv", *table)
+    command = ["train", "--data", "mail.csv", "--label", "kind", "--hidden", "4", "--optimizer", "adam"]
+    assert main([*command, "--epochs", "5", "--model", "whole.npz"]) == 0
+    assert main([*command, "--epochs", "2", "--checkpoint", "checkpoint.npz"]) == 0
+    assert main(["predict", "checkpoint.npz", "mail.csv"]) == 0
+    capsys.readouterr()
+    for epochs in ("4", "5"):
+        resumed = ["--epochs", epochs, "--resume", "checkpoint.npz", "--checkpoint", "checkpoint.npz"]
+        assert main([*command, *resumed]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if line.startswith(("epoch", "resumed"))] == [
+        "resumed after epoch 2", "epoch 3/4", "epoch 4/4", "resumed after epoch 4", "epoch 5/5",
+    ]  # fmt: skip
+    for name in ("fastmlp-model.npz", "checkpoint.npz"):
+        assert fastmlp.MLP.load(name).params.tobytes() == fastmlp.MLP.load("whole.npz").params.tobytes()
 
 
 def test_an_npz_of_ones_own_for_regression(table, capsys):
@@ -260,6 +278,8 @@ FILES = {
     ("arguments", "message"),
     [
         (["--hidden", "256,x"], r"--hidden must be widths separated by commas such as 256,128, got '256,x'"),
+        (["--activation", "relu,step"], r"activation\[1\] must be one of 'relu', .*, got 'step'"),
+        (["--activation", "relu,tanh,elu"], r"activation must be one name, or one for each hidden layer \(1\), got 3"),
         (["--hidden", "0"], r"hidden\[0\] must be at least 1, got 0"),
         (["--init", "big"], r"--init must be 'he', 'xavier' or a number, got 'big'"),
         (["--init", "-1"], r"init must be a finite number greater than 0, got -1\.0"),
@@ -493,6 +513,10 @@ def test_gradients(folder, capsys):
         (["--inits", "big"], "--inits must be 'he', 'xavier' or a number, got 'big'"),
         (["--csv", "missing/a.csv"], "--csv must be a file in an existing folder, got missing/a.csv"),
         (["--depths", ""], "depths must hold at least one value, got none"),
+        (
+            ["--activations", "relu,elu/tanh", "--depths", "2,4"],
+            "activations[1] must be one name, or one for each hidden layer (4), got 2",
+        ),
     ],
 )
 def test_unfit_options_of_gradients(arguments, message, folder, capsys):
@@ -693,7 +717,7 @@ UNFIT_PLACES = [
 ]
 
 
-@pytest.mark.parametrize("option", ["--model", "--figure"])
+@pytest.mark.parametrize("option", ["--model", "--figure", "--checkpoint"])
 @pytest.mark.parametrize("make", UNFIT_PLACES)
 def test_where_results_go_is_checked_before_training(make, option, folder, capsys):
     path = make(folder)
@@ -751,6 +775,10 @@ def test_results_and_data_are_different_files(table, folder, capsys):
     (folder / "link.npz").symlink_to("data.npz")
     assert main(["train", "--data", "data.npz", "--model", "link.npz"]) == 2
     assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --data, got link.npz\n"
+    assert main(["train", "--resume", "data.npz", "--model", "data.npz"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --resume, got data.npz\n"
+    assert main([*TRAIN, "--checkpoint", "a.npz", "--model", "a.npz"]) == 2
+    assert capsys.readouterr().err == "fastmlp: error: --checkpoint must not be the file of --model, got a.npz\n"
     assert main([*TRAIN, "--figure", "a.png", "--model", "./a.png"]) == 2
     assert capsys.readouterr().err == "fastmlp: error: --model must not be the file of --figure, got a.png\n"
     assert (folder / "data.npz").read_bytes() == content

@@ -24,6 +24,7 @@ from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.stages.reading import CACHED
 from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.trainer import Engine
+from fastmlp.problem import activation_text
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
@@ -106,6 +107,17 @@ PENALIZED = ("log_loss", "binary_log_loss", "half_squared_error", "poisson")
 BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 """Batch size: (rows, epochs), at most 100 steps. The last batch has 1 row, 1, 8, 1, and all 130."""
 CASES_PER_PLAN = 10
+STACKS = [
+    # Each layer has an activation of its own; the derivatives of gelu and silu are functions of inputs, which are kept.
+    Case("float32", "float32", "dense", ("relu", "gelu"), hidden=(130, 64), k=10, d=65),  # kept by unit
+    Case("float32", "uint8", "dense", ("gelu", "relu"), hidden=(130, 64), k=10, d=65, normalize="unit"),
+    Case("float64", "uint8", "sparse", ("silu", "relu", "elu"), hidden=(130, 33, 64), k=10, normalize="zscore", d=70),
+    Case("float64", "float64", "csr", ("elu", "silu", "tanh"), hidden=(120, 64, 17), k=10, d=63),
+    Case("float64", "float32", "dense", ("relu", "silu"), hidden=(3, 8), k=3, d=400),  # divided by feature
+    Case("float32", "uint8", "sparse", ("gelu", "leaky_relu"), hidden=(8, 3), k=8, d=70, normalize="unit"),
+    Case("float64", "float64", "sparse", ("relu", "gelu", "sigmoid"), "huber", "adam", hidden=(7, 2, 8), k=2, d=64),
+]
+STACKS = [case._replace(n=201, batch=100, epochs=3, threads=2) for case in STACKS]
 
 
 def cases():
@@ -147,7 +159,7 @@ FORMS = [pytest.param(SPARSE_FLOATS, id="sparse"), pytest.param(DENSE_FLOATS, id
 
 
 def names(case):
-    return f"{case.activation} {case.loss} {case.optimizer} {case.dtype} {case}"
+    return f"{activation_text(case.activation)} {case.loss} {case.optimizer} {case.dtype} {case}"
 
 
 def form_of(case):
@@ -161,7 +173,7 @@ def run(problem, start, orders):
 # ---- equivalence
 
 
-@pytest.mark.parametrize("case", CASES, ids=names)
+@pytest.mark.parametrize("case", [*CASES, *STACKS], ids=names)
 def test_the_engine_is_the_reference(case):
     engine = compare(case)
     assert engine.description.startswith(f"compiled path, {form_of(case)}")
@@ -169,6 +181,7 @@ def test_the_engine_is_the_reference(case):
 
 def test_the_cases_cover_every_plan(monkeypatch):
     monkeypatch.setattr(workspace, "find_stages", lambda stages, before_compiling: dict.fromkeys(stages, 0))
+    monkeypatch.setattr(workspace.Workspace, "load", lambda self, params: None)  # it calls a stage
     plans = {Engine(*make_problem(case)[:2])._workspace.plan for case in CASES}
     assert {plan.form for plan in plans} == {"dense", "sparse", "csr"}
     by_feature = {(plan.form, min(3, plan.depth)) for plan in plans if plan.by_feature}
@@ -176,7 +189,8 @@ def test_the_cases_cover_every_plan(monkeypatch):
     assert {(plan.kind, plan.raw, plan.form) for plan in plans} >= set(
         itertools.product(("f32", "f64"), ("u8", "f32", "f64"), ("dense", "sparse"))
     )
-    for field, registry in (("activation", ACTIVATIONS), ("loss", LOSSES), ("optimizer", OPTIMIZERS)):
+    assert {name for plan in plans for name in plan.activations} == set(ACTIVATIONS)
+    for field, registry in (("loss", LOSSES), ("optimizer", OPTIMIZERS)):
         assert {getattr(plan, field) for plan in plans} == set(registry)
 
 
@@ -236,7 +250,7 @@ def test_threads_divide_many_features_where_units_are_few(monkeypatch):
 # ---- one result, whatever the threads and whatever scratch memory held before
 
 
-@pytest.mark.parametrize("case", TILES, ids=names)
+@pytest.mark.parametrize("case", [*TILES, *STACKS], ids=names)
 def test_any_number_of_threads_gives_the_same_bits(case):
     case = case._replace(n=331, epochs=2)
     one = run(*make_problem(case._replace(threads=1)))
@@ -281,7 +295,7 @@ def test_more_threads_than_samples_and_panels():
         compare(case._replace(threads=9))
 
 
-@pytest.mark.parametrize("case", TILES, ids=names)
+@pytest.mark.parametrize("case", [*TILES, *STACKS], ids=names)
 def test_nothing_is_read_from_scratch_memory_before_it_is_written(case):
     problem, start, orders = make_problem(case._replace(epochs=3))
     clean = run(problem, start, orders)

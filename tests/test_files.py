@@ -147,6 +147,23 @@ def test_what_a_killed_process_left_is_removed_later(tmp_path):
     assert set(tmp_path.iterdir()) == {path, other}
 
 
+def test_a_file_is_on_disk_before_and_after_it_takes_the_place(tmp_path, monkeypatch):
+    """First its content, then, with its folder, its name: whenever the power fails, one of both is whole."""
+    path, done = tmp_path / "file", []
+    path.write_bytes(b"older")
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor):
+        inode = os.fstat(descriptor)
+        done.append("folder" if stat.S_ISDIR(inode.st_mode) else f"{inode.st_size} bytes")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("name"), replace(old, new)))
+    write(path)
+    assert done == ["7 bytes", "name", "folder"]
+
+
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(IsADirectoryError, match=str(tmp_path)), whole_file(tmp_path):
         pytest.fail("nothing can be written")

@@ -43,6 +43,20 @@ def test_the_figures_are_those_of_a_training(flow):
         assert flow.magnitudes("sigmoid", 0.01, 4, epoch) == history.gradient_magnitude[epoch - 1]
 
 
+def test_layers_with_activations_of_their_own():
+    X, y = fastmlp.datasets.load_mnist(100)
+    options = {"num_epochs": 1, "seed": 0, "backend": "reference", "verbose": False}
+    flow = fastmlp.gradient_flow(X, y, depths=[2], activations=["relu", ("relu", "tanh")], inits=["he"], **options)
+    assert {row.activation for row in flow.rows} == {"relu", "relu/tanh"}
+    history = fastmlp.train(
+        X, y, hidden=(64, 64), activation=("relu", "tanh"), batch_size=64, track_gradients=True, **options
+    ).history  # fmt: skip
+    assert flow.magnitudes("relu/tanh", "he", 2) == history.gradient_magnitude[0]
+    assert flow.magnitudes("relu", "he", 2) != history.gradient_magnitude[0]
+    for line in ("relu      init he      2 hidden", "relu/tanh init he      2 hidden"):
+        assert line in str(flow)
+
+
 def test_what_each_epoch_led_to(flow):
     """Loss and accuracy of a training that has the same rows for its validation."""
     X, y = fastmlp.datasets.load_mnist(300)
@@ -244,7 +258,13 @@ def test_the_figure_of_a_later_epoch(flow):
         ({"depths": []}, ValueError, r"^depths must hold at least one value, got none$"),
         ({"depths": [0]}, ValueError, r"^depths must be at least 1, got 0$"),
         ({"activations": "relu"}, TypeError, r"^activations must be a list of values, got 'relu'$"),
-        ({"activations": ["step"]}, ValueError, r"^activations must be one of .*, got 'step'$"),
+        ({"activations": ["relu", "step"]}, ValueError, r"^activations\[1\] must be one of .*, got 'step'$"),
+        ({"activations": [["relu", "step"]]}, ValueError, r"^activations\[0\]\[1\] must be one of .*, got 'step'$"),
+        (
+            {"activations": ["tanh", ("relu", "tanh")], "depths": [2, 3]},
+            ValueError,
+            r"^activations\[1\] must be one name, or one for each hidden layer \(3\), got 2$",
+        ),
         ({"inits": ["tiny"]}, ValueError, r"^inits must be one of 'he', 'xavier', got 'tiny'$"),
         ({"width": 0}, ValueError, r"^width must be at least 1, got 0$"),
         ({"callbacks": 3}, TypeError, r"^callbacks must be a list of callables, got 3$"),

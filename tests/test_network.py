@@ -15,6 +15,69 @@ from support.processes import run_python
 
 from fastmlp import reference
 
+# --- gradients
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 50)])
+def test_training_steps_along_the_gradients(weights, kind, backend):
+    """One step on all rows as a batch; the targets of a regression are standardised."""
+    y, options = TARGETS[kind]
+    models = []
+    fit(
+        y, batch_size=50, sample_weight=weights, normalize="zscore", normalize_targets=True, backend=backend,
+        callbacks=[lambda model, history: models.append(model)], **options,
+    )  # fmt: skip
+    before, after = models
+    gradients = before.gradients(X, y, weights)
+    assert [(W.shape, b.shape) for W, b in gradients] == [(W.shape, b.shape) for W, b in before.layers]
+    step = reference.parameters.flatten(gradients)
+    assert_allclose(before.params - 0.1 * step, after.params, rtol=1e-10, atol=1e-12)
+    assert np.max(np.abs(step)) > 1e-3
+
+
+def test_gradients_are_the_slope_of_the_loss(backend):
+    """Of a regression on one standardised column, once both are in the same unit."""
+    y = 3 * X[:, 0] + 5
+    model = fit(y, X=X[:, 1:], normalize_targets=True, activation="tanh", backend=backend)
+    rows, targets = np.random.default_rng(2).normal(size=(600, 3)), np.linspace(-9, 9, 600)
+    direction = np.random.default_rng(3).normal(size=model.params.size)
+    losses = [
+        type(model)(model.params + h * direction, model._inference, model._coding, model.history).loss(rows, targets)
+        for h in (1e-6, -1e-6)
+    ]
+    slope = reference.parameters.flatten(model.gradients(rows, targets)) @ direction
+    assert_allclose(slope * np.var(y), (losses[0] - losses[1]) / 2e-6, rtol=1e-6)
+    assert abs(slope) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_have_the_dtype_of_the_parameters_and_change_nothing(dtype, backend, tmp_path):
+    model = fit(CODES, dtype=dtype, backend=backend)
+    params = model.params.copy()
+    gradients = model.gradients(X, CODES)
+    assert {array.dtype for layer in gradients for array in layer} == {np.dtype(dtype)}
+    assert_array_equal(model.params, params)
+    model.save(tmp_path / "model.npz")
+    for (W, b), (V, c) in zip(type(model).load(tmp_path / "model.npz").gradients(X, CODES), gradients, strict=True):
+        assert_array_equal(W, V)
+        assert_array_equal(b, c)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X[:, :3], CODES), "^X must have 4 "),
+        ((X, CODES[:-1]), "^y must have "),
+        ((X, CODES + 1), "^y holds the label 3, which no training sample has$"),
+        ((X, CODES, np.full(50, -1.0)), "^sample_weight must "),
+    ],
+)
+def test_gradients_of_unfit_data(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit(CODES).gradients(*arguments)
+
+
 # --- predictions
 
 
@@ -34,6 +97,18 @@ def test_classification_is_the_formula(activation, dtype, backend):
     assert model.score(X, CODES) == np.mean(np.argmax(Z, axis=1) == CODES)
     assert_allclose(model.loss(X, CODES), reference.cross_entropy(probabilities, np.eye(3)[CODES]), rtol=tolerance)
     assert type(model.loss(X, CODES)) is type(model.score(X, CODES)) is float
+
+
+@pytest.mark.parametrize("names", [("relu", "silu"), ["gelu", "tanh"]], ids="/".join)
+def test_each_layer_has_its_own_activation(names, backend):
+    model = fit(CODES, activation=names, backend=backend)
+    (W1, b1), (W2, b2), (W3, b3) = model.layers
+    f, g = (getattr(reference, name) for name in names)
+    first, second = model.activations(X)
+    assert_allclose(first, f(X @ W1 + b1), rtol=1e-9)
+    assert_allclose(second, g(first @ W2 + b2), rtol=1e-9)
+    assert_allclose(model.logits(X), second @ W3 + b3, rtol=1e-9, atol=1e-12)
+    assert repr(model) == f"MLP(4-6-5-3, {'/'.join(names)}, cross_entropy, 83 parameters, float64)"
 
 
 def test_regression_is_the_formula(backend):

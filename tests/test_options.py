@@ -2,7 +2,9 @@
 
 import argparse
 import inspect
+import re
 
+import numpy as np
 import pytest
 
 import fastmlp
@@ -17,7 +19,7 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 FUNCTIONS = {
     "train": fastmlp.train, "compare": fastmlp.compare, "gradients": fastmlp.gradient_flow, "warmup": fastmlp.warmup,
 }  # fmt: skip
-FILES = {"data", "label", "drop", "model", "figure", "csv", "output"}
+FILES = {"checkpoint", "data", "label", "drop", "model", "figure", "csv", "output"}
 """Options that only a command has."""
 COMMANDS = next(action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)).choices
 OPTIONS = [
@@ -28,7 +30,7 @@ OPTIONS = [
 ]
 
 
-DATA = {"X", "y", "validation_data", "sample_weight", "params", "callbacks"}
+DATA = {"X", "y", "validation_data", "sample_weight", "params", "resume", "callbacks"}
 """Arguments of `train` that are no hyperparameters."""
 OF_COMPARE = {"num_epochs": 5, "batch_size": 64}
 """Where `compare` has a default of its own: few epochs, and batches of one size."""
@@ -65,7 +67,9 @@ def test_commands_hold_to_the_table(command):
         if (command, action.dest) not in OF_COMMANDS:
             assert action.help == option.metadata["help"]
         if option.metadata["choices"] and command != "warmup":
-            assert set(action.choices) - {"none"} == set(option.metadata["choices"])
+            named = re.findall(r"\w+", action.help) if action.choices is None else action.choices
+            assert set(named) >= set(option.metadata["choices"])
+            assert action.choices is None or set(named) - {"none"} == set(option.metadata["choices"])
 
 
 def test_train_on_the_command_line_has_every_hyperparameter_that_is_explained():
@@ -84,6 +88,22 @@ def test_what_is_not_given_is_at_its_default():
     options = read_options({"lr": 0.5, "X": "no hyperparameter"})
     assert (options.lr, options.hidden, options.dtype, options.num_epochs) == (0.5, (256, 128), "float32", 20)
     assert read_options({}) == Options(dtype=options.dtype)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "given", "kept"),
+    [
+        ((4, 3), "tanh", "tanh"),
+        ((4, 3), ["relu", "tanh"], ("relu", "tanh")),
+        ((4, 3), ("tanh", "tanh"), "tanh"),
+        (4, np.array(["tanh"]), "tanh"),
+        ((), "tanh", "tanh"),
+        ((), (), "identity"),
+    ],
+)
+def test_activations_that_are_all_the_same_become_one(hidden, given, kept):
+    activation = read_options({"hidden": hidden, "activation": given}).activation
+    assert (activation, type(activation)) == (kept, type(kept))
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)

@@ -12,6 +12,7 @@ from fastmlp.engine.plan import (
     MANY_FEATURES,
     is_divided_by_feature,
     is_wide,
+    make_plan,
     pack_biases,
     pack_weights,
     panel_widths,
@@ -22,6 +23,7 @@ from fastmlp.engine.plan import (
 )
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.runner import default_threads
+from fastmlp.problem import Architecture
 
 NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
 FORMS = ("dense", "sparse", "csr")
@@ -77,6 +79,16 @@ def test_the_rows_of_a_layer_fill_the_panels_below(widths):
     for below, plan in pairwise(plan_layers(widths, 16, 32)):
         assert (plan.in_units, plan.in_row, plan.in_panels) == (below.units, below.row, below.panels)
         assert plan.in_rows == below.panels * below.row
+
+
+@pytest.mark.parametrize(("first", "second"), [("relu", "gelu"), ("gelu", "relu"), ("relu", "relu"), ("silu", "gelu")])
+def test_each_layer_is_planned_by_its_own_activation(first, second):
+    architecture = Architecture((70, 256, 128, 10), (first, second), "cross_entropy")
+    plan = make_plan(architecture, "dense", "float32", np.dtype("f4"), "sgd", transposed=True)
+    assert plan.transposed == (first == "relu")
+    assert [plan.keeps_inputs(layer) for layer in range(3)] == [first != "relu", second != "relu", False]
+    predicting = plan._replace(optimizer="")
+    assert not any(predicting.keeps_inputs(layer) for layer in range(3))
 
 
 def test_a_tiny_network_runs_on_one_thread():

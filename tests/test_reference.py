@@ -11,6 +11,7 @@ from support.cases import (
     CASES,
     DTYPES,
     LOSSES,
+    MIXED,
     OPTIMIZERS,
     SEED,
     TINY,
@@ -105,8 +106,12 @@ SCALAR_DELTAS = {
     "binary_cross_entropy": lambda z, y: [(_sigma(v) - t) / 2 for v, t in zip(z, y, strict=True)],
     "mean_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
     "huber": lambda z, y: [max(-1, min(1, v - t)) / 2 for v, t in zip(z, y, strict=True)],
+    "poisson": lambda z, y: [math.exp(v) - t for v, t in zip(z, y, strict=True)],
+    "log_loss": lambda z, y: [p - t for p, t in zip(_scalar_softmax(z), y, strict=True)],
+    "binary_log_loss": lambda z, y: [_sigma(v) - t for v, t in zip(z, y, strict=True)],
+    "half_squared_error": lambda z, y: [v - t for v, t in zip(z, y, strict=True)],
 }
-"""Derivatives of a row's loss by its two logits."""
+"""δ of a row's two logits: the derivatives of its loss, but of `half_squared_error` twice them."""
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -172,6 +177,10 @@ def test_losses_of_logits_are_losses_of_outputs(loss):
         "binary_cross_entropy": reference.binary_cross_entropy,
         "mean_squared_error": reference.mse_loss,
         "huber": reference.huber_loss,
+        "poisson": lambda A, y: np.mean(np.sum(A - y + y * np.log(np.maximum(y, 1) / A), axis=1)),
+        "log_loss": lambda A, y: -np.mean(np.sum(y * np.log(A), axis=1)),
+        "binary_log_loss": lambda A, y: -np.mean(np.sum(y * np.log(A) + (1 - y) * np.log(1 - A), axis=1)),
+        "half_squared_error": lambda A, y: np.mean((A - y) ** 2) / 2,
     }[loss]
     value, _ = reference.loss_and_gradients(X, y, params, loss=loss)
     assert value > 0.1
@@ -215,6 +224,17 @@ def test_normalize_of_integers():
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
+    check_slope(activation, loss, depth, weighted)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize("activation", MIXED, ids="/".join)
+def test_gradients_of_mixed_layers_are_the_slope_of_the_loss(activation, loss):
+    check_slope(activation, loss, 4, weighted=False)
+
+
+def check_slope(activation, loss, depth, weighted):
+    """Hold the gradients to a central difference of the loss in one direction."""
     widths = (5, *range(9, 9 - depth, -1), 3)
     X, y, params = network(depth, Case(11, widths), np.float64, loss)
     rng = np.random.default_rng(SEED)
@@ -229,8 +249,24 @@ def test_gradients_are_the_slope_of_the_loss(activation, loss, depth, weighted):
     _, gradients = reference.loss_and_gradients(X, y, params, activation, loss, sample_weight)
     assert_nonzero(gradients)
     h = 1e-6
-    slope = parameters.flatten(gradients) @ direction
+    slope = parameters.flatten(gradients) @ direction / (widths[-1] if loss == "half_squared_error" else 1)
     assert (value(h) - value(-h)) / (2 * h) == pytest.approx(slope, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("names", MIXED, ids="/".join)
+def test_each_layer_has_the_activation_of_its_place(names):
+    X, _, params = network(SEED, CASES[6], np.float64)
+    A = X
+    for (W, b), name, found in zip(params, names, reference.forward(X, params, names), strict=False):
+        A = getattr(reference, name)(A @ W + b)
+        assert_close(found, A)
+
+
+def test_one_name_for_each_layer_is_one_name_for_all():
+    X, y, params = network(SEED, CASES[6], np.float64)
+    for names in (["silu"] * 4, ("silu",) * 4, np.array(["silu"] * 4)):
+        one, other = (reference.loss_and_gradients(X, y, params, activation) for activation in ("silu", names))
+        assert_close(other, one)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

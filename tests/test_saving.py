@@ -52,13 +52,27 @@ def test_round_trip_keeps_the_dtype_and_trains_on(dtype, tmp_path, backend):
     assert_array_equal(fit(CODES, params=loaded.layers, **options).params, fit(CODES, num_epochs=4, **options).params)
 
 
+@pytest.mark.parametrize(
+    ("activation", "kept"), [(("relu", "gelu"), ["relu", "gelu"]), (["tanh", "tanh"], "tanh")], ids=str
+)
+def test_an_activation_for_each_layer_is_kept(activation, kept, tmp_path, backend):
+    model = fit(CODES, activation=activation, backend=backend)
+    model.save(tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz") as file:
+        about = json.loads(file["about"].item())
+    assert (about["activation"], about["format_version"]) == (kept, 4)
+    loaded = MLP.load(tmp_path / "model.npz")
+    assert repr(loaded) == repr(model)
+    assert_array_equal(loaded.logits(X), model.logits(X))
+
+
 def test_a_saved_network_needs_no_pickle(tmp_path):
     fit(np.array(["ant", "bee", "cat"], object)[CODES], normalize="zscore").save(tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
         arrays = dict(file)
     assert {"about", "params", "shift", "scale", "classes"} == set(arrays)
     assert all(array.dtype != object for array in arrays.values())
-    assert json.loads(arrays["about"].item())["format_version"] == 3
+    assert json.loads(arrays["about"].item())["format_version"] == 4
 
 
 @pytest.mark.parametrize("name", ["model", "model.bin", "model.npz", ".hidden", "mö del.npz", "n" * 250])
@@ -271,8 +285,11 @@ CRAFTED = [
     ({"about": {"widths": [4, 6, -5, 3]}}, "widths are"),
     ({"about": {"widths": [4, True, 5, 3]}}, "widths are"),
     ({"about": {"widths": [4, 10**30, 5, 3]}}, "params have shape"),
-    ({"about": {"activation": "maxout"}}, "activation 'maxout' is unknown"),
-    ({"about": {"activation": ["relu"]}}, "activation .* is unknown"),
+    ({"about": {"activation": "maxout"}}, "activation must be one of .*, got 'maxout'"),
+    ({"about": {"activation": None}}, "activation must be one of .*, got None"),
+    ({"about": {"activation": {"relu": 1}}}, "activation must be one of "),
+    ({"about": {"activation": ["relu", ["tanh"]]}}, r"activation\[1\] must be one of .*, got \['tanh'\]"),
+    ({"about": {"activation": ["relu"]}}, r"activation must be one name, or one for each hidden layer \(2\), got 1"),
     ({"about": {"loss": "hinge"}}, "loss 'hinge' is unknown"),
     ({"about": {"loss": "mean_squared_error"}}, "3 classes where its loss and widths ask for 0"),
     ({"about": {"flat_targets": 1}}, "flat_targets"),
@@ -327,6 +344,13 @@ def test_an_older_regression_has_targets_as_they_are(saved_regression):
     assert np.all(np.abs(new.predict(SPARSE) - old.predict(SPARSE)) > 1)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_older_formats_of_a_classifier(version, saved):
+    wanted = MLP.load(saved)
+    rewrite(saved, about={"format_version": version})
+    same_network(MLP.load(saved), wanted)
+
+
 FIRST_FORMAT = {"format_version": 1, "features": None, "arrays": None}
 OLD_READING = {"form": "sparse", "raw": "float64", "optimizer": "sgd", "by_unit": False}
 
@@ -359,8 +383,8 @@ def test_a_program_that_the_first_format_names_does_not_matter(saved):
 
 
 def test_loading_a_newer_format(saved):
-    rewrite(saved, about={"format_version": 4, "widths": None})
-    assert_refused(saved, r"has format version 4, and this fastmlp reads up to 3; install a newer fastmlp")
+    rewrite(saved, about={"format_version": 5, "widths": None})
+    assert_refused(saved, r"has format version 5, and this fastmlp reads up to 4; install a newer fastmlp")
 
 
 # --- memory

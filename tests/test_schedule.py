@@ -78,6 +78,16 @@ def test_a_replicated_schedule_has_one_barrier_and_the_same_steps(plan):
     assert replicated == [*schedule[:2], schedule[2] + schedule[3]]
 
 
+def test_each_layer_has_the_stages_of_its_activation():
+    names = ("gelu", "relu", "silu", "tanh")
+    architecture = Architecture((20, 64, 64, 64, 64, 3), names, "cross_entropy")
+    schedule = make_schedule(make_plan(architecture, "dense", "float32", np.dtype("f4"), "sgd"))
+    assert steps(schedule, "keep_inputs") == [0, 2]
+    for stage in ("activate", "chain"):
+        found = {step.layer: step.stage.options[-1] for phase in schedule for step in phase if step.stage.name == stage}
+        assert found == dict(enumerate(names))
+
+
 def test_depth_compiles_nothing():
     three, nine = (stages_of(make_schedule(plan_of((20, *[64] * depth, 3)))) for depth in (3, 9))
     assert three == nine
@@ -120,7 +130,7 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "inputs", "penalty"), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty"), name
         assert not (field.shape and field.later), name
 
 

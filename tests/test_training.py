@@ -899,7 +899,7 @@ def test_an_interrupt_names_the_epoch_whose_network_is_kept(blobs, backend, caps
 
 INTERRUPTED = [
     str(Path(fastmlp.__file__).with_name(f"{name}.py"))
-    for name in ("training", "epochs", "tracking", "history", "callbacks", "progress", "descent")
+    for name in ("training", "epochs", "tracking", "history", "callbacks", "steering", "progress", "descent")
 ]
 """Modules whose every line is interrupted once."""
 

@@ -100,6 +100,13 @@ BAD_INPUT = [
     # choices
     ({"activation": "rleu"}, ValueError, r"^activation must be one of 'relu', 'leaky_relu', .*got 'rleu'"),
     ({"activation": None}, ValueError, r"^activation must be one of 'relu', .*got None"),
+    ({"activation": ["relu", 3]}, ValueError, r"^activation\[1\] must be one of 'relu', .*got 3"),
+    ({"activation": {"relu"}}, ValueError, r"^activation must be one of 'relu', .*got \{'relu'\}"),
+    ({"activation": b"relu"}, ValueError, r"^activation must be one of 'relu', .*got b'relu'"),
+    ({"hidden": (8, 4), "activation": ["relu"]}, ValueError, r"^activation must be one name, or one .* \(2\), got 1$"),
+    ({"hidden": 8, "activation": ["relu"] * 2}, ValueError, r"^activation must be one name, or one .* \(1\), got 2$"),
+    ({"hidden": (), "activation": ["relu"]}, ValueError, r"^activation must be one name, or one .* \(0\), got 1$"),
+    ({"hidden": (8,), "activation": []}, ValueError, r"^activation must be one name, or one .* \(1\), got 0$"),
     ({"loss": "log_loss"}, ValueError, r"^loss must be one of 'auto', 'cross_entropy', .*got 'log_loss'"),
     ({"loss": ["auto"]}, ValueError, r"^loss must be one of 'auto', .*got \['auto'\]"),
     ({"init": "kaiming"}, ValueError, r"^init must be one of 'he', 'xavier', got 'kaiming'"),
@@ -239,11 +246,13 @@ def test_a_dtype_is_what_numpy_takes_for_one(name):
         assert model.params.dtype == name
 
 
-def test_the_dtypes_to_compile_for():
+def test_what_to_compile_for():
     with pytest.raises(ValueError, match=r"^dtype must be one of 'float32', 'float64', got <class 'int'>"):
         fastmlp.warmup(dtype=int)
     with pytest.raises(ValueError, match=r"^input_dtypes must be one of 'uint8', 'float32', 'float64', got 'int8'"):
         fastmlp.warmup(input_dtypes=[np.uint8, "int8"])
+    with pytest.raises(ValueError, match=r"^activation must be one name, or one for each hidden layer \(2\), got 3$"):
+        fastmlp.warmup(activation=["relu", "tanh", "relu"])
 
 
 def test_arguments_after_y_are_keywords_only():

@@ -98,7 +98,7 @@ EVERY = set(every_stage())
 @settings(deadline=None, max_examples=300, derandomize=True, database=None)
 @given(
     widths=st.lists(st.integers(1, 900), min_size=2, max_size=6),
-    activation=st.sampled_from(sorted(ACTIVATIONS)),
+    activations=st.lists(st.sampled_from(sorted(ACTIVATIONS)), min_size=4, max_size=4),
     loss=st.sampled_from(sorted(LOSSES)),
     form=st.sampled_from(["sparse", "dense", "csr"]),
     raw=st.sampled_from(["uint8", "float32", "float64"]),
@@ -106,9 +106,9 @@ EVERY = set(every_stage())
     optimizer=st.sampled_from(["", *OPTIMIZERS]),
     transposed=st.booleans(),
 )
-def test_wheels_have_every_stage(widths, activation, loss, form, raw, dtype, optimizer, transposed):
+def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed):
     plan = make_plan(
-        Architecture(tuple(widths), activation, loss),
+        Architecture(tuple(widths), tuple(activations[: len(widths) - 2]), loss),
         form,
         raw,
         np.dtype(dtype),

@@ -8,6 +8,7 @@ import fastmlp
 from fastmlp.cli.options import (
     init,
     integers,
+    names,
     words,
 )
 from fastmlp.cli.process import report
@@ -20,7 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_places({"figure": arguments.figure, "csv": arguments.csv})
     X, y = fastmlp.datasets.load_mnist(arguments.n_samples)
     depths = integers("--depths", arguments.depths, example="2,4,8")
-    activations, inits = words(arguments.activations), [init(text, "--inits") for text in words(arguments.inits)]
+    activations = [names(text, "/") for text in words(arguments.activations)]
+    inits = [init(text, "--inits") for text in words(arguments.inits)]
     print(
         f"MNIST: {len(X):,} rows; {len(depths) * len(activations) * len(inits)} networks of {arguments.width} units a "
         f"layer, {arguments.num_epochs} epochs each"

@@ -11,14 +11,21 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     options = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
     return options | {
         "hidden": widths(arguments.hidden),
+        "activation": names(arguments.activation, ","),
         "init": init(arguments.init, "--init"),
         "normalize": None if arguments.normalize == "none" else arguments.normalize,
     }
 
 
-def words(text: str) -> list[str]:
-    """Return what stands between commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+def words(text: str, separator: str = ",") -> list[str]:
+    """Return what stands between separators."""
+    return [word.strip() for word in text.split(separator) if word.strip()]
+
+
+def names(text: str, separator: str) -> str | list[str]:
+    """Return the one name in a text, or the names between separators."""
+    found = words(text, separator)
+    return found[0] if len(found) == 1 else found
 
 
 def widths(text: str) -> tuple[int, ...]:

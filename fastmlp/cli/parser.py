@@ -41,6 +41,10 @@ def _add_train(commands: Any) -> None:
     _add_place(results, "--figure", "fastmlp-train.png", "where the curves of loss and accuracy go")
     _add_place(results, "--model", "fastmlp-model.npz", "where the network goes, for fastmlp predict and "
                "fastmlp.MLP.load")  # fmt: skip
+    results.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep all of the training here after each "
+                         "epoch, for --resume; by default nowhere")  # fmt: skip
+    training.add_argument("--resume", type=Path, metavar="FILE", help="go on from a --checkpoint of the same command, "
+                          "to --num-epochs in all; by default from the start")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
@@ -83,8 +87,8 @@ def _add_gradients(commands: Any) -> None:
     )
     _add_samples(command)
     command.add_argument("--depths", default="2,4,8", help="numbers of hidden layers")
-    command.add_argument("--activations", default="sigmoid,relu", help="of the hidden layers: relu, sigmoid, tanh, "
-                         "identity")  # fmt: skip
+    command.add_argument("--activations", default="sigmoid,relu", help="of the hidden layers, such as relu, or "
+                         "relu/tanh where they differ")  # fmt: skip
     command.add_argument("--inits", default="0.01,xavier,he", help="he, xavier, or standard deviations")
     command.add_argument("--width", type=int, default=64, help="units of each hidden layer")
     _add_num_epochs(command, default=3, help="passes over the rows that each network trains for")
@@ -147,7 +151,8 @@ def _add_training_options(command: argparse.ArgumentParser, **epochs: Any) -> tu
     _add_option(data, "normalize_targets")
     model = command.add_argument_group("network")
     _add_hidden(model)
-    for name in ("activation", "loss", "init"):
+    _add_option(model, "activation", choices=None, metavar="NAMES")
+    for name in ("loss", "init"):
         _add_option(model, name)
     training = command.add_argument_group("training")
     for name in ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "batch_size"):

@@ -3,7 +3,6 @@
 import argparse
 import time
 import warnings
-from collections import deque
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
+from fastmlp.callbacks import ModelCheckpoint, Training
 from fastmlp.checks import check_number
 from fastmlp.cli.data import Data, load, split, split_plainly
 from fastmlp.cli.options import training_options
@@ -18,6 +18,7 @@ from fastmlp.cli.process import complain, ignore_interrupts, report
 from fastmlp.inference import Inference
 from fastmlp.normalization import learn_normalization
 from fastmlp.results import Results, check_places, write, write_figure
+from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import learn_coding
 from fastmlp.validation import check_targets
 
@@ -25,7 +26,9 @@ from fastmlp.validation import check_targets
 def run(arguments: argparse.Namespace) -> int:
     """Carry the command out and return the exit status."""
     started = time.perf_counter()
-    check_places({"figure": arguments.figure, "model": arguments.model}, {"--data": arguments.data})
+    places, sources = {"figure": arguments.figure, "model": arguments.model}, {"--data": arguments.data}
+    check_places(places, sources | {"--resume": arguments.resume})
+    check_places({"checkpoint": arguments.checkpoint}, sources | {f"--{name}": path for name, path in places.items()})
     data = load(arguments)
     options = training_options(arguments)
     train_rows, test_rows = _split(data, arguments)
@@ -41,15 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {note}")
 
     began = time.perf_counter()
-    last: deque[fastmlp.MLP] = deque(maxlen=1)
+    watch = _Watch(None if arguments.recipe else encoder)
     if arguments.validation_split is None:
         options["validation_data"] = X_test, y_test
-    options["callbacks"] = [lambda model, history: last.append(model)]
+    options["callbacks"] = [watch]
+    if arguments.checkpoint is not None:
+        options["callbacks"].append(ModelCheckpoint(arguments.checkpoint))
     divergence = ""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.filterwarnings("always", "training diverged", RuntimeWarning)
-            model = fastmlp.train(X_train, y_train, **options)
+            model = fastmlp.train(X_train, y_train, resume=arguments.resume, **options)
         ignore_interrupts()
         for warning in caught:
             if str(warning.message).startswith("training diverged"):
@@ -58,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     except KeyboardInterrupt:  # one that came outside the epochs
         ignore_interrupts()
-        if not last:
+        if watch.model is None:
             raise
-        model = last[0]
+        model = watch.model
     trained = time.perf_counter() - began
 
     history = model.history
@@ -70,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     print(f"final test {_evaluate(model, X_test, y_test)}")
     print(
-        f"trained in {trained:.2f} s, of which compiling {history.compile_seconds:.2f} s and epochs "
-        f"{sum(history.seconds):.2f} s; {time.perf_counter() - started:.2f} s in all"
+        f"trained in {trained:.2f} s, of which compiling {history.compile_seconds - watch.compile_seconds:.2f} s and "
+        f"epochs {sum(history.seconds) - watch.seconds:.2f} s; {time.perf_counter() - started:.2f} s in all"
     )
     if arguments.recipe:  # which scaled its columns itself: the network that is kept takes them as they were
         inference = Inference(model._inference.architecture, learn_normalization("zscore", raw))
@@ -83,6 +88,22 @@ def run(arguments: argparse.Namespace) -> int:
         complain(f"error: {divergence}")
         return 1
     return status
+
+
+class _Watch:
+    """A callback that has the last whole network, which knows the table it reads, and what was done before a resume."""
+
+    def __init__(self, table: TableEncoder | None) -> None:
+        self.model: fastmlp.MLP | None = None
+        self._table = table
+
+    def begin(self, training: Training) -> None:
+        """Start anew with this training."""
+        self.compile_seconds, self.seconds = training.history.compile_seconds, sum(training.history.seconds)
+
+    def __call__(self, model: fastmlp.MLP, history: fastmlp.History) -> None:
+        model.table = self._table
+        self.model = model
 
 
 def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDArray[Any]]:

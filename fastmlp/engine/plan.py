@@ -94,11 +94,10 @@ class Plan(NamedTuple):
     """Units in a panel of a hidden layer."""
     out: int
     """Units in a panel of the last layer; equal to `row` if there is no hidden layer."""
-    depth: int
-    """The number of hidden layers."""
+    activations: tuple[str, ...]
+    """The activation of each hidden layer."""
     by_feature: bool
     """Whether threads divide the first layer by feature, not by unit."""
-    activation: str = ""
     loss: str = ""
     optimizer: str = ""
     """Empty for predictions."""
@@ -108,9 +107,13 @@ class Plan(NamedTuple):
     """Whether Σ w² is told of every batch."""
 
     @property
-    def keeps_inputs(self) -> bool:
-        """Whether the inputs of activations are kept, because their derivatives are functions of the inputs."""
-        return bool(self.optimizer) and ACTIVATIONS[self.activation].of_input
+    def depth(self) -> int:
+        """The number of hidden layers."""
+        return len(self.activations)
+
+    def keeps_inputs(self, layer: int) -> bool:
+        """Whether the inputs of a layer's activation are kept, because its derivative is a function of the inputs."""
+        return bool(self.optimizer) and layer < self.depth and ACTIVATIONS[self.activations[layer]].of_input
 
     @property
     def first_row(self) -> int:
@@ -138,17 +141,16 @@ def make_plan(
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
-    depth = len(widths) - 2
-    skips = form == "dense" and depth > 0 and architecture.activation == "relu" and is_wide(row, kind)
+    activations = architecture.activations
+    skips = form == "dense" and activations[:1] == ("relu",) and is_wide(row, kind)
     return Plan(
         kind=kind,
         raw=KINDS[raw],
         form=form,
         row=row,
         out=out,
-        depth=depth,
+        activations=activations,
         by_feature=by_feature,
-        activation=architecture.activation,
         loss=architecture.loss,
         optimizer=optimizer,
         transposed=transposed and skips and not by_feature,

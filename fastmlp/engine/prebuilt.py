@@ -35,11 +35,11 @@ def _plans() -> Iterator[Plan]:
     for kind, raw, form, depth in itertools.product(kinds, raws, forms, depths):
         rows = rows_of_panels(kind)
         for row, out in itertools.product(rows, rows) if depth else zip(rows, rows, strict=True):
-            first = Plan(kind, raw, form, row, out, depth, False, "relu", "cross_entropy", "sgd")
+            first = Plan(kind, raw, form, row, out, ("relu",) * depth, False, "cross_entropy", "sgd")
             yield first._replace(by_feature=True)
             yield first._replace(optimizer="")
             yield first._replace(is_penalized=True)
-            yield from (first._replace(activation=activation) for activation in ACTIVATIONS)
+            yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
             for optimizer in (*OPTIMIZERS, "add_gradient"):
                 yield first._replace(optimizer=optimizer)

@@ -85,8 +85,8 @@ def layer_of_sums(plan: Plan) -> int | None:
 
 
 def _activate(plan: Plan, layer: int) -> list[Step]:
-    keep = [Step(Stage("keep_inputs", (plan.kind, plan.row)), layer)] if plan.keeps_inputs else []
-    return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activation)), layer)]
+    keep = [Step(Stage("keep_inputs", (plan.kind, plan.row)), layer)] if plan.keeps_inputs(layer) else []
+    return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activations[layer])), layer)]
 
 
 def _read(plan: Plan) -> list[Step]:
@@ -133,7 +133,7 @@ def _delta(plan: Plan, layer: int) -> list[Step]:
     """The deltas of the layer below."""
     return [
         Step(Stage("backward", (plan.kind, plan.row, _row(plan, layer))), layer),
-        Step(Stage("chain", (plan.kind, plan.row, plan.activation)), layer - 1),
+        Step(Stage("chain", (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),
     ]
 
 

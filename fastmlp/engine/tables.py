@@ -33,8 +33,8 @@ class Field(NamedTuple):
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
-    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR),
-    "inputs" (if the inputs of activations are kept), or "penalty"; by default every use."""
+    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), or
+    "penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -76,7 +76,7 @@ LAYER = {
     **_numbers("turns"),  # B
     "Z": Field("number", "B N P T S R"),  # the partial sums of each shard, in the first or second layer
     "A": Field("number", "P T S R"),  # activations
-    "kept": Field("number", "P T S R", "inputs"),  # the inputs of its activation
+    "kept": Field("number", "P T S R"),  # the inputs of its activation, where its derivative needs them; else 0
     "D": Field("number", "P T S R", "learn"),  # deltas
     "M": Field("i64", "P T S"),  # the active units of each sample
     "C": Field("i64", "P T S", "learn"),  # the samples in which each unit is active

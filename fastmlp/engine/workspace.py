@@ -88,8 +88,6 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
-        if plan.keeps_inputs:
-            self._uses.add("inputs")
         if plan.is_penalized:
             self._uses.add("penalty")
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
@@ -210,6 +208,8 @@ class Workspace:
             "below": below,
             "b": b,
         }
+        if not self.plan.keeps_inputs(i):
+            given["kept"] = 0
         if self._is_transposed(i):
             given["WT"] = W
         else:

@@ -138,17 +138,23 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         tasks.end()
         return self
 
-    def _check_combinations(self, validation_data: Any) -> None:
+    def _check_combinations(self, validation_data: Any = None) -> None:
         """Raise if parameters don't go together."""
         check_activation(self.activation, len(check_widths(self.hidden_layer_sizes)))
         for name, value in {"callbacks": check_callbacks(self.callbacks), "validation_data": validation_data}.items():
             if self.solver == "lbfgs" and value:
                 raise ValueError(f"{name} need a solver with epochs, 'sgd' or 'adam', got solver='lbfgs'")
 
-    def _go_on(self, X: Any, y: Any, sample_weight: Any, num_epochs: int) -> Self:
-        """Train for some epochs more, or the first ones."""
+    def _begin_partial_fit(self) -> None:
+        """Check the parameters once, and what they forbid."""
+        if not hasattr(self, "coefs_"):
+            self._validate_params()
+            self._check_combinations()
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+
+    def _go_on(self, X: Any, y: Any, sample_weight: Any, num_epochs: int) -> Self:
+        """Train for some epochs more, or the first ones."""
         num_epochs = check_integer("num_epochs", num_epochs)
         is_new = not hasattr(self, "coefs_")
         features, targets = read_pair(self, X, y, numeric=self._is_numeric, reset=is_new)
@@ -208,14 +214,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Go on with the weights of a flat vector, which is copied; `widths` are by default those of the weights."""
         self.__dict__.update(as_attributes(params, widths or self._widths))
 
-    def _use(self, outputs: Outputs) -> None:
-        """Compute outputs in this way, unless it is the same as before."""
-        if getattr(self, "_outputs", None) is None or self._outputs.terms != outputs.terms:
-            self._outputs = outputs
+    def _use(self, architecture: Architecture, dtype: np.dtype[Any], predictor: Any = None) -> None:
+        """Prepare for outputs of such a network, unless it has been done; a trainer's predictor helps."""
+        terms = architecture, dtype, self.backend
+        if not hasattr(self, "_outputs") or self._outputs.terms != terms:
+            self._outputs = Outputs(*terms, predictor)
 
     def _logits(self, X: Features) -> NDArray[Any]:
         """Return the logits (n, k) of checked features."""
-        self._use(Outputs(self._architecture, self._dtype, self.backend))
+        self._use(self._architecture, self._dtype)
         return self._outputs(self._layers, X)
 
     def _read_logits(self, X: ArrayLike) -> NDArray[Any]:

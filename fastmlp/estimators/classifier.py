@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -138,7 +138,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return check_sample_weight(factors if weights is None else weights * factors, len(factors))
 
     @available_if(is_stochastic)
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -167,6 +166,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError, TypeError
             If an argument is unfit, y has a label that is not in `classes_`, or the training diverged.
         """
+        self._begin_partial_fit()
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit, which sees a part of the samples; pass the "
@@ -182,11 +182,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the labels (n,) of X (n, d), or rows of labels 0 and 1 (n, k)."""
-        return self._coding.decode(self._read_logits(X))
+        Z = self._read_logits(X)
+        return self._coding.decode(Z)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probabilities (n, k) of X's classes in the order of `classes_`, or of its columns of labels."""
-        return self._coding.probabilities(self._read_logits(X))
+        Z = self._read_logits(X)
+        return self._coding.probabilities(Z)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithms of `predict_proba`."""

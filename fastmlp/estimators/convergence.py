@@ -7,11 +7,11 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from fastmlp.callbacks import Training
 from fastmlp.estimators.judgement import Judge
 from fastmlp.history import History
 from fastmlp.network import MLP
 from fastmlp.preparation import Orders
+from fastmlp.steering import Training
 
 SMALLEST_LR = 1e-6
 """The "adaptive" learning rate is lowered until it is at most this."""
@@ -21,6 +21,7 @@ class Shuffles(Orders):
     """Each epoch's order is that of the one before, shuffled by a RandomState; without one all are in order."""
 
     def __init__(self, n: int, random_state: RandomState | None) -> None:
+        super().__init__(n, None)
         self._order = np.arange(n)
         self._random_state = random_state
 
@@ -81,17 +82,19 @@ class Convergence:
         self._estimator.n_iter_ = 0
 
     def __call__(self, model: MLP, history: History) -> bool:
+        return self.record(history.loss[-1], model)
+
+    def record(self, loss: float, model: MLP | None = None) -> bool:
+        """Write down an epoch, judge its network if there is a judge, and return whether the training ends."""
         estimator, training = self._estimator, self._training
-        loss = history.loss[-1]
         estimator.n_iter_ += 1
         estimator.loss_ = loss
         estimator.t_ += self._n
         estimator.loss_curve_.append(loss)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-        improves = self._improves_score(model) if self._watches_score else self._improves_loss(loss)
-        if self._judge is not None and not self._watches_score:
-            self._improves_score(model)
+        improves_score = model is not None and self._judge is not None and self._improves_score(model, self._judge)
+        improves = improves_score if self._watches_score else self._improves_loss(loss)
         estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             training.lr = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
@@ -107,11 +110,10 @@ class Convergence:
         estimator.best_loss_ = min(loss, best)
         return not loss > best - estimator.tol
 
-    def _improves_score(self, model: MLP) -> bool:
+    def _improves_score(self, model: MLP, judge: Judge) -> bool:
         """Judge a network; keep the best if that is wanted."""
         estimator = self._estimator
-        assert self._judge is not None
-        loss, score = self._judge(model.params)
+        loss, score = judge(model.params)
         if self._records_loss:
             estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(score)

@@ -1,6 +1,7 @@
 """The weights an estimator begins with."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
@@ -12,7 +13,7 @@ from fastmlp.reference.parameters import initialize, layer_views, parameter_coun
 
 def draw_weights(
     widths: Sequence[int], init: str | float | None, activation: str | Sequence[str], random_state: RandomState
-) -> NDArray[np.float64]:
+) -> NDArray[Any]:
     """Return initial parameters as a flat vector: by default uniform up to ±√(6 / (in + out)), biases, too.
 
     Before a logistic sigmoid and, where all layers have one, in the last layer, it is ±√(2 / (in + out)).

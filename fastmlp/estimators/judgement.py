@@ -41,7 +41,7 @@ class Judge:
 
     def __init__(self, estimator: Any, samples: Samples) -> None:
         self._estimator = copy.copy(estimator)
-        self._estimator._use(estimator._outputs)
+        self._estimator._outputs = estimator._outputs
         vars(self._estimator).pop("feature_names_in_", None)  # checked features are plain arrays
         self._samples = samples
         metric = estimator.validation_metric

@@ -26,6 +26,7 @@ class Learner:
         self._learned = learned
         self._trainer: Trainer | None = None
         self._terms: tuple[Any, ...] = ()
+        self._params: NDArray[Any] | None = None
 
     def resume(self, problem: Problem, params: NDArray[Any], backend: str) -> Trainer:
         """Return a trainer of a problem that goes on from these parameters: the last one, if it can."""
@@ -37,12 +38,18 @@ class Learner:
             if learned is not None:
                 trainer.state = learned._replace(params=params)
             self._trainer, self._terms = trainer, terms
-        elif not np.array_equal(params, trainer.params):
+        elif self._params is None or not np.array_equal(params, self._params):
             trainer.state = trainer.state._replace(params=params)
+        self._params = None
         return trainer
 
-    def release(self) -> None:
-        """Remember what the trainer has learned, and not the trainer, which holds the training data."""
+    def came_to(self, params: NDArray[Any], learning_rate: float) -> None:
+        """Go on with a learning rate; the trainer's parameters, which nobody will write to, are these."""
+        self._params, self.learning_rate = params, learning_rate
+
+    def release(self, learning_rate: float) -> None:
+        """Go on with a learning rate and what the trainer has learned, without it, as it holds the training data."""
+        self.learning_rate = learning_rate
         self._learned, self._trainer = self.learned, None
 
     @property
@@ -52,7 +59,7 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the trainer, which is made anew where the training goes on."""
-        return self.__dict__ | {"_learned": self.learned, "_trainer": None, "_terms": ()}
+        return self.__dict__ | {"_learned": self.learned, "_trainer": None, "_terms": (), "_params": None}
 
 
 def _terms(problem: Problem, backend: str) -> tuple[Any, ...]:

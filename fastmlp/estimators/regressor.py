@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -120,7 +120,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._coding.encode(targets)
 
     @available_if(is_stochastic)
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, num_epochs: int = 1
     ) -> Self:
@@ -141,9 +140,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError, TypeError
             If an argument is unfit, or the training diverged.
         """
+        self._begin_partial_fit()
         return self._go_on(X, y, sample_weight, num_epochs)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the numbers (n,) or (n, k) that belong to X (n, d), in the dtype of the weights."""
+        Z = self._read_logits(X)
         with np.errstate(over="ignore"):
-            return self._coding.decode(self._read_logits(X))
+            return self._coding.decode(Z)

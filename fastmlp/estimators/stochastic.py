@@ -2,22 +2,22 @@
 
 import math
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.random import RandomState
 from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp.callbacks import Callback, Training
+from fastmlp.callbacks import Callback
 from fastmlp.epochs import run_epochs
 from fastmlp.estimators.convergence import Convergence, Shuffles, begin_record
 from fastmlp.estimators.judgement import Judge, split
 from fastmlp.estimators.learner import Learner
-from fastmlp.estimators.outputs import Outputs
 from fastmlp.estimators.solution import NOT_FINITE, make_problem
 from fastmlp.options import Options
 from fastmlp.preparation import Preparation
 from fastmlp.problem import Optimizer, Problem, Samples, Trainer
+from fastmlp.steering import Training
 
 AUTO_BATCH = 200
 
@@ -52,26 +52,59 @@ def fit_epochs(
     begin_record(estimator, is_new, is_scored=held is not None, has_others=others is not None)
     estimator._optimizer = Learner(_optimizer(estimator))
     problem, trainer = _resume(estimator, samples)
-    start = trainer.params
     judge = None if held is None else Judge(estimator, held)
     convergence = Convergence(estimator, len(samples.codes), judge, others is not None)
     callbacks = [convergence, hooks, *estimator.callbacks]
-    validation = held if estimator.callbacks else None
-    training = _run(estimator, problem, trainer, estimator.max_iter, random_state, callbacks, validation)
-    estimator._optimizer.release()
-    if estimator.early_stopping and is_new and training.kept is None:
-        estimator._take(start)
-    if training.divergence is None and not (training.interrupted or convergence.stopped):
-        _warn_if_out_of_epochs(estimator)
+    preparation = Preparation(
+        problem,
+        estimator._coding,
+        trainer.params,
+        Shuffles(len(samples.codes), random_state if estimator.shuffle else None),
+        held if estimator.callbacks else None,
+        getattr(estimator, "feature_names_in_", None),
+        seed=0,  # the generator is the caller's
+    )
+    training = Training(estimator.max_iter, estimator._optimizer.learning_rate, preparation.monitors)
+    for callback in callbacks:
+        if hasattr(callback, "begin"):
+            callback.begin(training)
+    options = Options(num_epochs=estimator.max_iter, verbose=False)
+    model = run_epochs(preparation, options, training, callbacks, trainer=trainer)
+    nothing_kept = estimator.early_stopping and is_new and training.kept is None
+    estimator._take(preparation.start if nothing_kept else model.params)
+    if training.divergence is not None:
+        _end_divergence(estimator)
+    else:
+        estimator._optimizer.release(training.lr)
+        _warn_of_end(estimator, training.interrupted, convergence.stopped)
 
 
 def go_on(estimator: Any, samples: Samples, num_epochs: int, random_state: RandomState, is_new: bool) -> None:
-    """Train for some epochs, with the optimizer of the training before; `is_new` says whether the weights are new."""
+    """Train for some epochs, with the optimizer of the training before; `is_new` says whether the weights are new.
+
+    What a fit has besides, callbacks above all, would take longer than an epoch of a few samples.
+    """
     begin_record(estimator, is_new)
     if not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Learner(_optimizer(estimator))
-    problem, trainer = _resume(estimator, samples)
-    _run(estimator, problem, trainer, num_epochs, random_state, [Convergence(estimator, len(samples.codes))])
+    learner = estimator._optimizer
+    trainer = _resume(estimator, samples)[1]
+    convergence = Convergence(estimator, len(samples.codes))
+    training = Training(num_epochs, learner.learning_rate, ("loss",))
+    convergence.begin(training)
+    orders = Shuffles(len(samples.codes), random_state if estimator.shuffle else None)
+    stops = False
+    try:
+        while not stops and estimator.n_iter_ < num_epochs:
+            trainer.lr = training.lr
+            loss, params = trainer.run_epoch(orders.next()), trainer.params
+            if not (math.isfinite(loss) and np.all(np.isfinite(params))):
+                _end_divergence(estimator)
+            estimator._take(params)
+            stops = convergence.record(loss)
+            learner.came_to(params, training.lr)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=4)
 
 
 def _optimizer(estimator: Any) -> Optimizer:
@@ -92,7 +125,7 @@ def _resume(estimator: Any, samples: Samples) -> tuple[Problem, Trainer]:
     batch_size = _batch_size(estimator.batch_size, samples.X.shape[0])
     problem = make_problem(estimator, samples, estimator._architecture, optimizer, batch_size, estimator._dtype)
     trainer = learner.resume(problem, estimator._params, estimator.backend)
-    estimator._use(Outputs(problem.architecture, problem.dtype, estimator.backend, trainer.predictor))
+    estimator._use(problem.architecture, problem.dtype, trainer.predictor)
     return problem, trainer
 
 
@@ -106,39 +139,11 @@ def _batch_size(asked: int | str, n: int) -> int:
     return min(int(asked), n)
 
 
-def _run(
-    estimator: Any,
-    problem: Problem,
-    trainer: Trainer,
-    num_epochs: int,
-    random_state: RandomState,
-    callbacks: Sequence[Callback],
-    validation: Samples | None = None,
-) -> Training:
-    """Run epochs, and give the estimator the weights they lead to."""
-    orders = Shuffles(problem.X.shape[0], random_state if estimator.shuffle else None)
-    names = getattr(estimator, "feature_names_in_", None)
-    preparation = Preparation(problem, estimator._coding, trainer.params, orders, validation, names)
-    training = Training(num_epochs, estimator._optimizer.learning_rate, preparation.monitors)
-    for callback in callbacks:
-        if hasattr(callback, "begin"):
-            callback.begin(training)
-    options = Options(num_epochs=num_epochs, verbose=False)
-    model = run_epochs(preparation, options, training, list(callbacks), trainer)
-    estimator._take(model.params)
-    estimator._optimizer.learning_rate = training.lr
-    if training.interrupted:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
-    if training.divergence is not None:
-        estimator._optimizer = Learner(estimator._optimizer.settings)
-        if not estimator.early_stopping:
-            raise ValueError(NOT_FINITE)
-        _record_divergence(estimator)
-    return training
-
-
-def _record_divergence(estimator: Any) -> None:
-    """Write down an epoch that led to no numbers."""
+def _end_divergence(estimator: Any) -> None:
+    """Raise what is to be raised where weights are no numbers, or with early stopping write it down."""
+    estimator._optimizer = Learner(estimator._optimizer.settings)
+    if not estimator.early_stopping:
+        raise ValueError(NOT_FINITE)
     estimator.n_iter_ += 1
     estimator.loss_ = math.nan
     estimator.loss_curve_.append(math.nan)
@@ -147,12 +152,15 @@ def _record_divergence(estimator: Any) -> None:
         f"Stochastic Optimizer: the training diverged in epoch {estimator.n_iter_}; the weights of the best validation "
         "score are kept. A smaller learning_rate_init may help.",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=5,
     )
 
 
-def _warn_if_out_of_epochs(estimator: Any) -> None:
-    if estimator.n_iter_ == estimator.max_iter:
+def _warn_of_end(estimator: Any, is_interrupted: bool, is_stopped: bool) -> None:
+    """Tell of a training that ended too soon."""
+    if is_interrupted:
+        warnings.warn("Training interrupted by user.", stacklevel=5)
+    elif not is_stopped and estimator.n_iter_ == estimator.max_iter:
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
             "converged yet.",

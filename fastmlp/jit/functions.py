@@ -4,6 +4,7 @@ Matrix products are NumPy's; what happens to an array between two of them is one
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from fastmlp.jit import elementwise, reductions
 from fastmlp.jit.documentation import documented
 from fastmlp.jit.layout import float_type, plain, shaped
 from fastmlp.reference import activations as formulas
-from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.activations import ACTIVATIONS, Array, layer_activations
 from fastmlp.reference.backpropagation import mean_loss
 from fastmlp.reference.functions import Gradients
 from fastmlp.reference.losses import LOSSES
@@ -114,27 +115,33 @@ def _row(b: Array, width: int, dtype: type[np.floating]) -> Array:
     return shaped(np.ravel(b), (width,), dtype)
 
 
-def _inputs(X: Array, params: Sequence[tuple[Array, Array]], activation: str) -> list[Array]:
-    """Return what each layer sees, [X, A_1, ...]."""
+def _inputs(X: Array, params: Sequence[tuple[Array, Array]], names: Sequence[str]) -> list[Array]:
+    """Return what each layer sees, [X, A_1, ...], by the activation of each hidden layer."""
     inputs = [X]
-    for W, b in params[:-1]:
-        inputs.append(_finish_layer(inputs[-1] @ W, b, ACTIVATIONS[activation].function))
+    for (W, b), name in zip(params[:-1], names, strict=True):
+        inputs.append(_finish_layer(inputs[-1] @ W, b, ACTIVATIONS[name].function))
     return inputs
 
 
-def _derived_at(inputs: Sequence[Array], params: Sequence[tuple[Array, Array]], activation: str) -> Sequence[Array]:
+def _derived_at(
+    inputs: Sequence[Array], params: Sequence[tuple[Array, Array]], names: Sequence[str]
+) -> Sequence[Array]:
     """Return what the derivative of each hidden layer's activation is a function of: A, or Z, which is made again."""
-    if not ACTIVATIONS[activation].of_input:
-        return inputs[1:]
-    return [A @ W + b for A, (W, b) in zip(inputs, params[:-1], strict=False)]
+    return [
+        below @ W + b if ACTIVATIONS[name].of_input else A
+        for (below, A), (W, b), name in zip(pairwise(inputs), params[:-1], names, strict=True)
+    ]
 
 
 @documented
 def forward(
-    X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
+    X: Array,
+    params: Sequence[tuple[Array, Array]],
+    activation: str | Sequence[str] = "relu",
+    loss: str = "cross_entropy",
 ) -> list[Array]:
     """Bias and activation of a layer in one pass over its product, which is NumPy's."""
-    inputs = _inputs(X, params, activation)
+    inputs = _inputs(X, params, layer_activations(activation, len(params) - 1))
     W, b = params[-1]
     return [*inputs[1:], _finish_layer(inputs[-1] @ W, b, LOSSES[loss].output)]
 
@@ -148,7 +155,12 @@ def _share(n: int, sample_weight: ArrayLike | None) -> Array:
 
 
 def _chain(
-    inputs: Sequence[Array], delta: Array, grad_b: Array, weights: Sequence[Array], at: Sequence[Array], activation: str
+    inputs: Sequence[Array],
+    delta: Array,
+    grad_b: Array,
+    weights: Sequence[Array],
+    at: Sequence[Array],
+    names: Sequence[str],
 ) -> Layers:
     """Return [(grad_W1, grad_b1), ...], biases as vectors, from δ of the last layer, which is overwritten.
 
@@ -158,18 +170,19 @@ def _chain(
         What each layer saw.
     delta, grad_b : arrays
         Of the last layer.
-    weights, at : sequences of arrays
-        Weights from the second layer on, and what the derivative of the activation before each is a function of.
+    weights, at, names : sequences
+        Weights from the second layer on, what the derivative of the activation before each is a function of, and what
+        that is called.
     """
     gradients: Layers = [(inputs[-1].T @ delta, grad_b)]
     for layer in range(len(weights) - 1, -1, -1):
         delta = delta @ weights[layer].T
-        if activation not in _PULLED_BACK:
-            delta = delta * ACTIVATIONS[activation].derivative(at[layer])
+        if names[layer] not in _PULLED_BACK:
+            delta = delta * ACTIVATIONS[names[layer]].derivative(at[layer])
         dtype = float_type(delta, at[layer])
         delta = plain(delta, dtype)
         grad_b = np.zeros(delta.shape[1], dtype)
-        kind = _PULLED_BACK.get(activation, elementwise.IDENTITY)
+        kind = _PULLED_BACK.get(names[layer], elementwise.IDENTITY)
         elementwise.pull_back(delta, shaped(at[layer], delta.shape, dtype), kind, grad_b)
         gradients.append((inputs[layer].T @ delta, grad_b))
     return gradients[::-1]
@@ -194,7 +207,7 @@ def backward(
     activations: Sequence[Array],
     y: Array,
     params: Sequence[tuple[Array, Array]],
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> Layers:
@@ -202,8 +215,9 @@ def backward(
     *hidden, output = activations
     delta, grad_b = _scaled(LOSSES[loss].delta(output, y), _share(len(output), sample_weight))
     inputs, weights = [X, *hidden], [W for W, _ in params[1:]]
-    at = _derived_at(inputs, params, activation)
-    return _like(_chain(inputs, delta, grad_b, weights, at, activation), params)
+    names = layer_activations(activation, len(params) - 1)
+    at = _derived_at(inputs, params, names)
+    return _like(_chain(inputs, delta, grad_b, weights, at, names), params)
 
 
 @documented
@@ -211,16 +225,17 @@ def loss_and_gradients(
     X: Array,
     y: Array,
     params: Sequence[tuple[Array, Array]],
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> tuple[float, Layers]:
     """One pass from logits to loss, δ and bias gradient; the products are NumPy's."""
-    inputs = _inputs(X, params, activation)
+    names = layer_activations(activation, len(params) - 1)
+    inputs = _inputs(X, params, names)
     W, b = params[-1]
     value, delta, grad_b = _measure(inputs[-1] @ W, b, np.asarray(y), loss, sample_weight)
-    weights, at = [W for W, _ in params[1:]], _derived_at(inputs, params, activation)
-    return value, _like(_chain(inputs, delta, grad_b, weights, at, activation), params)
+    weights, at = [W for W, _ in params[1:]], _derived_at(inputs, params, names)
+    return value, _like(_chain(inputs, delta, grad_b, weights, at, names), params)
 
 
 def _measure(Z: Array, b: Array, y: Array, loss: str, sample_weight: Array | None) -> tuple[float, Array, Array]:
@@ -262,7 +277,7 @@ def forward_mlp_3layer(
 def _backward_relu(inputs: list[Array], difference: Array, weights: list[Array], Z: list[Array]) -> Gradients:
     """Return (grad_W1, grad_b1, ...) of the mean cross-entropy, biases as (1, width)."""
     delta, grad_b = _scaled(difference, _share(len(difference), None))
-    layers = _chain(inputs, delta, grad_b, weights, Z, "relu")
+    layers = _chain(inputs, delta, grad_b, weights, Z, ["relu"] * len(Z))
     return tuple(gradient for grad_W, grad_b in layers for gradient in (grad_W, grad_b[None, :]))
 
 

@@ -1,11 +1,13 @@
 """Activation functions, each with its derivative: `ACTIVATIONS` is where everybody finds them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastmlp.checks import check_activation
 
 __all__ = ["elu", "gelu", "identity", "leaky_relu", "relu", "sigmoid", "silu", "softmax", "tanh"]
 
@@ -224,3 +226,15 @@ ACTIVATIONS = {
     "gelu": Activation(gelu, _gelu_slope, of_input=True),
     "identity": Activation(identity, np.ones_like),
 }
+
+
+def layer_activations(activation: str | Sequence[str], depth: int) -> tuple[str, ...]:
+    """Return the name of each hidden layer's activation, from one name for all `depth` of them or one for each.
+
+    Raises
+    ------
+    ValueError
+        If a name is none of ACTIVATIONS, or there is neither one name nor one for each layer.
+    """
+    names = check_activation("activation", activation, ACTIVATIONS, depth)
+    return (names,) * depth if isinstance(names, str) else names

@@ -2,11 +2,11 @@
 
 Letters: n samples, d features, k outputs; layer l maps A_{l-1} (n, in) to A_l (n, out), with A_0 = X:
 
-    Z_l = A_{l-1} W_l + b_l          A_l = activation(Z_l)          A_L = output(Z_L)
+    Z_l = A_{l-1} W_l + b_l          A_l = activation_l(Z_l)          A_L = output(Z_L)
 
 Going back, δ_l = ∂loss/∂Z_l. The loss gives the last one; the chain rule gives the rest:
 
-    δ_{l-1} = (δ_l W_lᵀ) · activation'(Z_{l-1})
+    δ_{l-1} = (δ_l W_lᵀ) · activation_{l-1}'(Z_{l-1})
     ∂loss/∂W_l = A_{l-1}ᵀ δ_l        ∂loss/∂b_l = Σ_rows δ_l
 """
 
@@ -14,25 +14,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.activations import ACTIVATIONS, Array, layer_activations
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import Layers
 
 __all__ = ["backward", "forward", "loss_and_gradients"]
 
 
-def logits(X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu") -> tuple[list[Array], Array]:
+def logits(
+    X: Array, params: Sequence[tuple[Array, Array]], activation: str | Sequence[str] = "relu"
+) -> tuple[list[Array], Array]:
     """Return the hidden activations [A_1, ...] and the last layer's Z (n, k), before any output function."""
     hidden, A = [], X
-    for W, b in params[:-1]:
-        A = ACTIVATIONS[activation].function(A @ W + b)
+    for (W, b), name in zip(params[:-1], layer_activations(activation, len(params) - 1), strict=True):
+        A = ACTIVATIONS[name].function(A @ W + b)
         hidden.append(A)
     W, b = params[-1]
     return hidden, A @ W + b
 
 
 def forward(
-    X: Array, params: Sequence[tuple[Array, Array]], activation: str = "relu", loss: str = "cross_entropy"
+    X: Array,
+    params: Sequence[tuple[Array, Array]],
+    activation: str | Sequence[str] = "relu",
+    loss: str = "cross_entropy",
 ) -> list[Array]:
     """Return the activations of every layer: A_l = activation(A_(l-1) W_l + b_l) with A_0 = X.
 
@@ -41,8 +46,8 @@ def forward(
     X : (n, d) array
     params : sequence of (W, b)
         Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
-    activation : str
-        Of the hidden layers, a name of `fastmlp.reference.activations.ACTIVATIONS`.
+    activation : str or sequence of str
+        Of all hidden layers, or of each: names of `fastmlp.reference.activations.ACTIVATIONS`.
     loss : str
         A name of `fastmlp.reference.losses.LOSSES`. Decides the function of the last layer, such as softmax.
 
@@ -50,6 +55,11 @@ def forward(
     -------
     activations : list of arrays
         [A_1, ..., A_L], each (n, out) of its layer; the last one, (n, k), holds the predictions.
+
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
 
     References
     ----------
@@ -70,7 +80,7 @@ def deltas(
     activations: Sequence[Array],
     y: Array,
     params: Sequence[tuple[Array, Array]],
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> list[Array]:
@@ -79,11 +89,12 @@ def deltas(
     shares = row_shares(len(output), sample_weight)
     if np.issubdtype(output.dtype, np.floating):
         shares = shares.astype(output.dtype)
+    names = layer_activations(activation, len(params) - 1)
     backwards: list[Array] = [LOSSES[loss].delta(output, y) * shares[:, None]]
     for layer in range(len(params) - 1, 0, -1):
-        (W_below, b_below), (W, _) = params[layer - 1], params[layer]
-        at = inputs[layer - 1] @ W_below + b_below if ACTIVATIONS[activation].of_input else inputs[layer]
-        backwards.append((backwards[-1] @ W.T) * ACTIVATIONS[activation].derivative(at))
+        (W_below, b_below), (W, _), below = params[layer - 1], params[layer], ACTIVATIONS[names[layer - 1]]
+        at = inputs[layer - 1] @ W_below + b_below if below.of_input else inputs[layer]
+        backwards.append((backwards[-1] @ W.T) * below.derivative(at))
     return backwards[::-1]
 
 
@@ -92,7 +103,7 @@ def backward(
     activations: Sequence[Array],
     y: Array,
     params: Sequence[tuple[Array, Array]],
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> Layers:
@@ -110,8 +121,8 @@ def backward(
         Targets: one-hot rows, 0/1 labels, or numbers.
     params : sequence of (W, b)
         Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
-    activation : str
-        Of the hidden layers, a name of `fastmlp.reference.activations.ACTIVATIONS`.
+    activation : str or sequence of str
+        Of all hidden layers, or of each: names of `fastmlp.reference.activations.ACTIVATIONS`.
     loss : str
         A name of `fastmlp.reference.losses.LOSSES`.
     sample_weight : (n,) array, optional
@@ -121,6 +132,11 @@ def backward(
     -------
     gradients : list of (W, b)
         [(∂W_1, ∂b_1), ...] in the shapes of `params`.
+
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
 
     References
     ----------
@@ -157,7 +173,7 @@ def loss_and_gradients(
     X: Array,
     y: Array,
     params: Sequence[tuple[Array, Array]],
-    activation: str = "relu",
+    activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
 ) -> tuple[float, Layers]:
@@ -174,8 +190,8 @@ def loss_and_gradients(
         Targets: one-hot rows, 0/1 labels, or numbers.
     params : sequence of (W, b)
         Of each layer, W (in, out) and b (out,) or (1, out); the first in is d, the last out is k.
-    activation : str
-        Of the hidden layers, a name of `fastmlp.reference.activations.ACTIVATIONS`.
+    activation : str or sequence of str
+        Of all hidden layers, or of each: names of `fastmlp.reference.activations.ACTIVATIONS`.
     loss : str
         A name of `fastmlp.reference.losses.LOSSES`.
     sample_weight : (n,) array, optional
@@ -186,6 +202,11 @@ def loss_and_gradients(
     L : float
     gradients : list of (W, b)
         [(∂W_1, ∂b_1), ...] in the shapes of `params`.
+
+    Raises
+    ------
+    ValueError
+        If `activation` holds an unknown name, or several names but not one for each hidden layer.
 
     References
     ----------

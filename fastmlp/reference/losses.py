@@ -148,7 +148,12 @@ def _clip(loss: Array) -> Array:
 
 def _poisson_loss(Z: Array, y: Array, units: Array | float = 1.0) -> Array:
     """y ln(y/μ) - y + μ summed over each row, half the Poisson deviance of μ = e^z."""
-    return np.sum(y * np.log(np.where(y > 0, y, 1)) - y * Z - y + np.exp(Z), axis=1)
+    return np.sum(y * np.log(np.where(y > 0, y, 1)) - y * Z - y + _exp(Z), axis=1)
+
+
+def _exp(Z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(Z)
 
 
 class Loss(NamedTuple):
@@ -167,21 +172,23 @@ class Loss(NamedTuple):
     delta: Callable[[Array, Array], Array]
     """δ = ∂(row's loss)/∂Z (n, k) from outputs and targets, in units of 1."""
 
+    is_offered: bool = True
+    """Whether `fastmlp.train` offers it."""
+
     @property
     def is_regression(self) -> bool:
         """Whether targets are numbers to come near to, rather than labels."""
         return self.targets in ("numbers", "counts")
 
 
-# "half_squared_error", "poisson", "log_loss" and "binary_log_loss" are those of scikit-learn's networks to the letter:
-# with several outputs, the first one's δ is k times the derivative of its value.
 LOSSES = {
     "cross_entropy": Loss("classes", 0.1, softmax, _softmax_loss, lambda A, y: A - y),
     "binary_cross_entropy": Loss("binary", 0.1, sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
     "mean_squared_error": Loss("numbers", 0.015, identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
-    "half_squared_error": Loss("numbers", 0.03, identity, _half_squared_loss, lambda A, y: A - y),
-    "poisson": Loss("counts", 0.01, np.exp, _poisson_loss, lambda A, y: A - y),
-    "log_loss": Loss("classes", 0.1, softmax, _log_loss, lambda A, y: A - y),
-    "binary_log_loss": Loss("binary", 0.1, sigmoid, _binary_log_loss, lambda A, y: A - y),
     "huber": Loss("numbers", 0.03, identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
+    "poisson": Loss("counts", 0.01, _exp, _poisson_loss, lambda A, y: A - y),
+    # Those of scikit-learn's networks, to the letter: of k outputs, the last one's δ is k times its value's derivative.
+    "log_loss": Loss("classes", 0.1, softmax, _log_loss, lambda A, y: A - y, False),
+    "binary_log_loss": Loss("binary", 0.1, sigmoid, _binary_log_loss, lambda A, y: A - y, False),
+    "half_squared_error": Loss("numbers", 0.03, identity, _half_squared_loss, lambda A, y: A - y, False),
 }

@@ -42,7 +42,7 @@ def weight_mask(widths: Sequence[int]) -> NDArray[np.bool_]:
     return mask
 
 
-def initialize(widths: Sequence[int], init: str | float, rng: np.random.Generator) -> Array:
+def initialize(widths: Sequence[int], init: str | float, rng: np.random.Generator | np.random.RandomState) -> Array:
     """Return initial parameters as a flat float64 vector: weights drawn from a normal distribution, biases 0.
 
     Parameters
@@ -51,7 +51,7 @@ def initialize(widths: Sequence[int], init: str | float, rng: np.random.Generato
         (d, h1, ..., k).
     init : {"he", "xavier"} or float
         Standard deviation of the weights: sqrt(2 / in), sqrt(2 / (in + out)), or the number itself.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator or RandomState
         Layers are drawn in order, each weight matrix in one call.
 
     References

@@ -155,6 +155,31 @@ def crafted_model(rng):
     return "ok"
 
 
+@attack(tries=80, timeout=240)
+def crafted_checkpoint(rng):
+    """A checkpoint of which somebody changed a field: refused, or the training goes on to finite numbers."""
+    X, y = make_data(rng, n=80, d=6)
+    options = QUIET | SMALL | {"backend": str(rng.choice(["jit", "reference"])), "validation_split": 0.2}
+    options["optimizer"] = str(rng.choice(["adam", "rmsprop"]))
+    callbacks = fastmlp.callbacks.EarlyStopping(), fastmlp.callbacks.ModelCheckpoint("checkpoint.npz")
+    fastmlp.train(X, y, callbacks=callbacks, **options)
+    with np.load("checkpoint.npz") as archive:
+        arrays = dict(archive)
+    about = json.loads(arrays.pop("about").item())
+    place = (about, about["training"], about["training"]["identity"])[rng.integers(3)]
+    what = craft_array(rng, about, arrays) if rng.integers(3) == 0 else craft_about(rng, place, arrays)
+    np.savez("checkpoint.npz", about=np.array(json.dumps(about)), **arrays)
+    try:
+        resumed = fastmlp.train(X, y, resume="checkpoint.npz", callbacks=callbacks, **(options | {"num_epochs": 3}))
+    except Exception as error:
+        if not is_clear(error):
+            raise DefectError("unclear error", f"{what}: {type(error).__name__}: {error}") from error
+        return "clean refusal"
+    if not np.all(np.isfinite(resumed.params)):
+        raise DefectError("difference", f"{what}: accepted, and trained to {resumed.params[:3]}")
+    return "ok"
+
+
 @attack(timeout=120)
 def model_that_unpacks_to_gigabytes(rng):
     """A small file that holds, packed, an array of 1 GB more than a network needs."""

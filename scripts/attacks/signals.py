@@ -244,6 +244,50 @@ def killed_while_saving(rng):
     return "ok"
 
 
+CHECKPOINTING = """
+import sys
+
+import numpy as np
+
+import fastmlp
+
+data = np.load("data.npz")
+written = fastmlp.callbacks.ModelCheckpoint("checkpoint.npz")
+
+def tell(model, history):
+    if len(history) == 1:
+        print("here", flush=True)
+
+fastmlp.train(data["X"], data["y"], callbacks=[written, tell], **{options})
+"""
+
+
+@attack(tries=50, timeout=400)
+def killed_while_checkpointing(rng):
+    """SIGKILL in a training that writes a checkpoint an epoch: the last one loads, and goes on as if not killed."""
+    X, y = make_data(rng, d=100)
+    options = QUIET | {"hidden": (64,), "num_epochs": 200, "optimizer": "adam"}
+    options |= {"backend": str(rng.choice(["jit", "reference"])), "validation_split": 0.1}
+    np.savez("data.npz", X=X, y=y)
+    Path("checkpoint.npz").unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHECKPOINTING.format(options=options)], stdout=subprocess.PIPE, env=environment()
+    )
+    process.stdout.readline()
+    time.sleep(rng.uniform(0, 0.1))
+    process.kill()
+    process.communicate()
+    try:
+        epochs = len(fastmlp.MLP.load("checkpoint.npz").history)
+        options["num_epochs"] = epochs + 2
+        resumed = fastmlp.train(X, y, resume="checkpoint.npz", **options)
+    except (ValueError, OSError) as error:
+        raise DefectError("lost model", f"the checkpoint is damaged: {error}") from error
+    whole = fastmlp.train(X, y, **options)
+    need_same(f"resumed after epoch {epochs} of {options}", resumed.params, whole.params)
+    return "ok"
+
+
 ENDING = """
 import threading
 import time

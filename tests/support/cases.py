@@ -15,6 +15,9 @@ ACTIVATIONS, LOSSES, OPTIMIZERS = (
     tuple(names) for names in (activations.ACTIVATIONS, losses.LOSSES, optimizers.OPTIMIZERS)
 )
 
+MIXED = (("gelu", "relu", "silu", "tanh"), ("relu", "elu", "identity", "gelu"))
+"""An activation for each of four hidden layers."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -106,6 +109,8 @@ def targets(rng: np.random.Generator, case: Case, dtype: Any, loss: str = "cross
         return np.eye(k, dtype=dtype)[rng.integers(k, size=n)]
     if kind == "binary":
         return rng.integers(2, size=(n, k)).astype(dtype)
+    if kind == "counts":
+        return rng.poisson(2, (n, k)).astype(dtype)
     return rng.standard_normal((n, k)).astype(dtype)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from fastmlp.engine import predictor, trainer, workspace
+from fastmlp.engine import predictor, runner, workspace
 from fastmlp.engine.arena import Arena
 from fastmlp.engine.simd.compiler import COMPILED
 from fastmlp.engine.simd.python_memory import memory
@@ -41,7 +41,15 @@ CASES = {
     "dense, three tiles, kept by unit": BASE._replace(
         n=131, batch=129, epochs=1, raw="float32", data="dense", threads=2, hidden=(20, 1)
     ),
-    "four hidden layers": BASE._replace(hidden=(2, 17, 1, 3), activation="tanh", raw="float64", threads=2),
+    "penalized, two threads": BASE._replace(
+        hidden=(20, 3), d=70, threads=2, loss="log_loss", optimizer="adam", decay=0.1, penalized=True
+    ),
+    "penalized, divided by feature": BASE._replace(
+        d=390, threads=2, loss="binary_log_loss", decay=0.1, penalized=True, epochs=1
+    ),
+    "four hidden layers, an activation each": BASE._replace(
+        hidden=(2, 17, 1, 3), activation=("tanh", "gelu", "relu", "silu"), raw="float64", threads=2
+    ),
 }
 
 
@@ -123,7 +131,7 @@ def run(case, X=None):
 def main():
     assert not COMPILED
     workspace.Arena = GuardedArena
-    trainer.Workspace = predictor.Workspace = GuardedWorkspace
+    runner.Workspace = predictor.Workspace = GuardedWorkspace
     for name, case in CASES.items():
         run(case)
         print(name)
