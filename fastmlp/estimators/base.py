@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
 from fastmlp.checks import check_integer
-from fastmlp.conversion import estimator_from_sklearn, estimator_to_sklearn
+from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
 from fastmlp.estimators.initialization import draw_weights
 from fastmlp.estimators.lbfgs import fit_at_once
@@ -232,32 +232,31 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return self._logits(read_features(self, X))
 
     def to_sklearn(self) -> Any:
-        """Return scikit-learn's own estimator with the same parameters and all that this one has learned.
+        """Return a fitted estimator of `sklearn.neural_network` with the same weights and attributes.
 
-        Its predictions are equal to rounding. Parameters that it lacks are left out, "huber" becomes "squared_error",
-        whose predictions are made in the same way, and `partial_fit` goes on with a new optimizer.
+        Its predictions are equal to rounding, its `partial_fit` goes on with the same optimizer, and pickles of it need
+        no fastmlp. What scikit-learn lacks is left behind.
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
         ValueError
-            If it has no such activation: hidden layers there have one, identity, logistic, tanh or relu.
+            If scikit-learn lacks an activation or the loss.
+        NotFittedError
         """
-        return estimator_to_sklearn(self)
+        check_is_fitted(self)
+        return make_sklearn(self)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Return an estimator with the same parameters as a fitted one of scikit-learn, and all that it has learned.
-
-        Predictions are equal to rounding, and `partial_fit` goes on with a new optimizer.
+        """Return an estimator with the parameters and all that a fitted one of `sklearn.neural_network` has learned.
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
         TypeError
-            If it is something else than scikit-learn's estimator of the same name.
+            If it is something else.
+        NotFittedError
         """
-        return estimator_from_sklearn(cls, estimator)
+        return make_from_sklearn(cls, estimator)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but compiled code and its memory."""

@@ -77,4 +77,4 @@ def _find(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64] | None:
         places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     except TypeError:  # objects of types that have no order
         return None
-    return places if np.array_equal(classes[places], y) else None
+    return places if np.all(classes[places] == y) else None

@@ -38,7 +38,7 @@ class Learner:
             if learned is not None:
                 trainer.state = learned._replace(params=params)
             self._trainer, self._terms = trainer, terms
-        elif self._params is None or not np.array_equal(params, self._params):
+        elif self._params is None or np.any(params != self._params):
             trainer.state = trainer.state._replace(params=params)
         self._params = None
         return trainer

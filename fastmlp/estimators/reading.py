@@ -1,5 +1,6 @@
 """What users pass as X, y and weights, checked by scikit-learn's rules, at once where it is plain."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def _is_plain_target(y: Any, n: int) -> bool:
 def _is_finite(array: NDArray[Any]) -> bool:
     """Whether a sum is finite, which it is of finite numbers unless they are huge."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.sum(array)))
+        return math.isfinite(array.sum())
 
 
 def read_weights(sample_weight: ArrayLike | None, X: Features) -> NDArray[np.float64] | None:
