@@ -260,7 +260,7 @@ class MLP:
             If scikit-learn has no such network: its hidden layers have one activation, which is identity, logistic,
             tanh or relu.
         """
-        from fastmlp.estimators.networks import to_sklearn
+        from fastmlp.conversion import to_sklearn
 
         return to_sklearn(self._parts)
 
@@ -283,7 +283,7 @@ class MLP:
         ValueError
             If it knows one class only, or its weights are not finite.
         """
-        from fastmlp.estimators.networks import from_sklearn
+        from fastmlp.conversion import from_sklearn
 
         return cls._of(from_sklearn(estimator))
 

@@ -31,7 +31,7 @@ SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.
 LIBRARY = "fastmlp/engine/library.py"
 DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
-CONVERSION, TEST_CONVERSION = "fastmlp/estimators/networks.py", "tests/test_conversion.py"
+CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py"
 
 DEFAULTS = "tests/test_defaults.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
@@ -543,12 +543,14 @@ FAULTS = (
           "(W[:, 1:] - W[:, :1], b[1:] - b[:1])", "(W[:, :1] - W[:, 1:], b[:1] - b[1:])", TEST_CONVERSION),
     Fault("scikit-learn: best weights of their own", "fastmlp/estimators/conversion.py",
           "= twin.coefs_, twin.intercepts_", "= copy.deepcopy((twin.coefs_, twin.intercepts_))", TEST_CONVERSION),
-    Fault("scikit-learn: without hidden layers an activation", CONVERSION,
-          'if len(layers) > 1 else "identity"', 'if layers else "identity"', TEST_CONVERSION),
+    Fault("scikit-learn: weights are shared", CONVERSION,
+          "[W.copy() for W, _ in layers]", "[W for W, _ in layers]", TEST_CONVERSION),
+    Fault("scikit-learn: without hidden layers an activation", CONVERSION, "    if not depth:", "    if False:",
+          TEST_CONVERSION),
     Fault("scikit-learn: counts become numbers", CONVERSION,
           'is_poisson = coding.loss == "poisson"', "is_poisson = False", TEST_CONVERSION),
     Fault("scikit-learn: one class only", CONVERSION,
-          'if len(getattr(estimator, "classes_", (0, 1))) < 2:', "if False:", TEST_CONVERSION),
+          "    if len(estimator.classes_) < 2:", "    if False:", TEST_CONVERSION),
     Fault("scikit-learn: weights that are no numbers", CONVERSION,
           "if not np.all(np.isfinite(params)):", "if False:", TEST_CONVERSION),
 
