@@ -464,7 +464,11 @@ FAULTS = (
           "np.ascontiguousarray(X.indptr, np.int64)", "np.ascontiguousarray(X.indptr, np.int32).astype(np.int64)",
           "tests/test_features.py::test_positions_of_entries_have_64_bits"),
     Fault("engine: too few threads for a large network", RUNNER,
-          "threads = min(usable_cores(), int(work / MADDS_PER_THREAD))", "threads = 1", "tests/test_plan.py"),
+          "threads = min(usable_cores(), int(batch * work / MADDS_PER_THREAD), int(n * work / MADDS_PER_CALL))",
+          "threads = 1", "tests/test_plan.py"),
+    Fault("engine: threads for an epoch of a moment", RUNNER,
+          ", int(n * work / MADDS_PER_CALL))", ")",
+          "tests/test_plan.py"),
 
     # ---- benchmarks
     Fault("bench: any peer is near the reference", "bench/bench_epoch.py",

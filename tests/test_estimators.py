@@ -115,7 +115,7 @@ def test_the_reference_has_the_same_numbers(target, solver):
 
 def test_lbfgs_follows_the_gradient_of_several_outputs():
     """scikit-learn follows another there, and ends where the loss still falls."""
-    y, alpha, step = TARGETS["numbers"], 0.1, 1e-4
+    y, alpha, step = TARGETS["numbers"], 1.0, 1e-4
     direction = np.random.default_rng(1).normal(size=89)
 
     def loss(model, at):

@@ -92,18 +92,21 @@ def test_each_layer_is_planned_by_its_own_activation(first, second):
 
 
 def test_a_tiny_network_runs_on_one_thread():
-    assert default_threads((4, 32, 16, 4), 32, 1.0, 4, 8) == 1
-    assert default_threads((1, 1), 1, 0.0, 0, 8) == 1
+    assert default_threads((4, 32, 16, 4), 32, 60_000, 1.0, 4, 8) == 1
+    assert default_threads((1, 1), 1, 60_000, 0.0, 0, 8) == 1
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16, 64])
 def test_a_large_network_uses_every_core(cores, monkeypatch):
     monkeypatch.setattr(runner, "usable_cores", lambda: cores)
-    assert default_threads((784, 2048, 2048, 10), 512, 1.0, 784, 16) == cores
+    assert default_threads((784, 2048, 2048, 10), 512, 60_000, 1.0, 784, 16) == cores
 
 
 def test_cores_are_those_that_the_process_may_use():
     assert usable_cores() == int(run_python("from fastmlp.engine.processor import usable_cores; print(usable_cores())"))
+    for limit in ("1", "2,1", "-1", ""):
+        code = "from fastmlp.engine.processor import usable_cores; print(usable_cores())"
+        assert int(run_python(code, OMP_NUM_THREADS=limit)) == (1 if limit == "1" else usable_cores())
     if hasattr(os, "sched_setaffinity"):
         code = """
 import os
@@ -126,17 +129,19 @@ def test_shards_depend_on_the_panels_alone(panels, shards):
 def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):
     monkeypatch.setattr(runner, "usable_cores", lambda: 8)
     widths, most = (784, 256, 128, 10), 8
-    assert default_threads(widths, 1, 1.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
-    assert default_threads(widths, 8, 0.0, 784, most) < default_threads(widths, 8, 1.0, 784, most)
-    assert default_threads((784, 10), 64, 0.01, 8, most) < default_threads((784, 10), 64, 0.01, 784, most)
+    assert default_threads(widths, 1, 60_000, 1.0, 784, most) < default_threads(widths, 8, 60_000, 1.0, 784, most)
+    assert default_threads(widths, 8, 60_000, 0.0, 784, most) < default_threads(widths, 8, 60_000, 1.0, 784, most)
+    read_little, read_much = (default_threads((784, 10), 64, 60_000, 0.01, read, most) for read in (8, 784))
+    assert read_little < read_much
+    assert default_threads(widths, 64, 64, 1.0, 784, most) < default_threads(widths, 64, 6_400, 1.0, 784, most)
 
 
 def test_the_first_layer_bounds_the_threads_where_it_is_most_of_the_work(monkeypatch):
     monkeypatch.setattr(runner, "usable_cores", lambda: 8)
-    assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 2) == 2
-    assert default_threads((784, 256, 128, 10), 512, 1.0, 784, 8) == 8
-    assert default_threads((784, 30, 10), 512, 1.0, 784, 1) == 1
-    assert default_threads((784, 30, 2000, 10), 512, 1.0, 784, 1) == 8
+    assert default_threads((784, 256, 128, 10), 512, 60_000, 1.0, 784, 2) == 2
+    assert default_threads((784, 256, 128, 10), 512, 60_000, 1.0, 784, 8) == 8
+    assert default_threads((784, 30, 10), 512, 60_000, 1.0, 784, 1) == 1
+    assert default_threads((784, 30, 2000, 10), 512, 60_000, 1.0, 784, 1) == 8
 
 
 @pytest.mark.parametrize("kind", ["f32", "f64"])

@@ -29,6 +29,9 @@ class Rows(NamedTuple):
     tail: NDArray[np.uint8]
 
 
+_RAW_DTYPES = tuple(map(np.dtype, RAW_TYPES))
+
+
 class Split(NamedTuple):
     """Normalised features are x + shift, where x = (v - base) · scale is what the first layer multiplies."""
 
@@ -43,8 +46,8 @@ def raw_type(values: Array, computed: np.dtype[Any]) -> np.dtype[Any]:
     A type of RAW_TYPES stays. Integers become the `computed` type if float32 holds them all, else float64. Other types
     become float32 if that holds both them and the `computed` type, else float64.
     """
-    if values.dtype.name in RAW_TYPES:
-        return np.dtype(values.dtype.name)
+    if values.dtype in _RAW_DTYPES:
+        return values.dtype
     if values.dtype.kind in "iu" and values.size:
         exact = max(-int(values.min()), int(values.max())) <= FLOAT32_INTEGERS
         return np.dtype(computed if exact else np.float64)

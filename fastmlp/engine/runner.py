@@ -21,6 +21,8 @@ from fastmlp.validation import Features
 
 MADDS_PER_THREAD = 1 << 18
 """Fewest multiply-adds of a batch for each thread; with fewer, a thread costs more than it saves."""
+MADDS_PER_CALL = 1 << 23
+"""Fewest multiply-adds of an epoch for each thread: to hand its part over and to wait for it takes as long as these."""
 MADDS_PER_FEATURE = 32
 """Cost of reading one feature, in multiply-adds."""
 TRANSPOSE_FROM = 48
@@ -53,7 +55,7 @@ class Runner:
         else:
             density = X.nnz / (n * d)
         self._data = _read(X, dtype)
-        raw = _raw(self._data)
+        raw = _dtype(self._data).name
         split = split_features(base, problem.normalization, d)
         self._plan = plan = make_plan(
             architecture,
@@ -66,7 +68,7 @@ class Runner:
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
-        threads = problem.num_threads or default_threads(architecture.widths, self._most, used, read, most)
+        threads = problem.num_threads or default_threads(architecture.widths, self._most, n, used, read, most)
         started = time.perf_counter()
         self._workspace = Workspace(plan, architecture.widths, split, self._most, threads, before_compiling)
         self.compile_seconds = time.perf_counter() - started
@@ -88,7 +90,7 @@ class Runner:
         if is_array == (self._plan.form == "csr") or min(problem.batch_size, X.shape[0]) > self._most:
             return False
         data = _read(readable(X, problem.dtype) if is_array else X, problem.dtype)
-        if _raw(data) != self.predictor.reading.raw:
+        if _dtype(data) != _dtype(self._data):
             return False
         self._take(problem, data)
         return True
@@ -100,9 +102,8 @@ class Runner:
         self._data = data
         self._batch = min(problem.batch_size, n)
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else problem.dtype)
-        self._workspace.set_batch(self._batch)
-        self._workspace.set_data(data)
-        self._workspace.set(targets=self._codes, targets_stride=self._codes.strides[0])
+        codes = self._codes
+        self._workspace.set_data(data, batch=self._batch, targets=codes, targets_stride=codes.strides[0])
 
     @property
     def params(self) -> Array:
@@ -112,7 +113,9 @@ class Runner:
     def _divide(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where each batch of n samples begins, and its number of samples."""
         starts = np.arange(0, n, self._batch)
-        return starts, np.diff(np.append(starts, n))
+        counts = np.full(len(starts), self._batch)
+        counts[-1:] = n - starts[-1:]
+        return starts, counts
 
     def _run(self, order: NDArray[np.int64], share: Array, rates: Array) -> Array:
         """Run batches of samples in this order, the last one short; return the loss of each, in the units of codes.
@@ -127,33 +130,31 @@ class Runner:
             The `Rate` of each batch.
         """
         loss = np.zeros(len(rates))
-        squares = np.zeros((len(rates) if self._plan.is_penalized else 1, self._workspace.square_parts))
-        if self._plan.is_penalized:
-            self._workspace.set(squares=squares)
-        self._workspace.set(order=order, share=share, rates=rates, batch_loss=loss)
+        squares = np.zeros((len(rates), self._workspace.square_parts))
+        self._workspace.set(order=order, share=share, rates=rates, batch_loss=loss, squares=squares)
         self._workspace.run(len(order))
-        return loss + rates[:, DECAY] / 2 * np.sum(squares, axis=1)
+        return loss + rates[:, DECAY] / 2 * np.sum(squares, axis=1) if self._plan.is_penalized else loss
 
 
 def _read(X: Features, dtype: np.dtype[Any]) -> Rows | Entries:
     return read_rows(X) if isinstance(X, np.ndarray) else read_entries(X, dtype)
 
 
-def _raw(data: Rows | Entries) -> str:
+def _dtype(data: Rows | Entries) -> np.dtype[Any]:
     """The type of features in memory."""
-    return (data.matrix if isinstance(data, Rows) else data.data).dtype.name
+    return (data.matrix if isinstance(data, Rows) else data.data).dtype
 
 
-def default_threads(widths: Sequence[int], batch: int, density: float, read: float, most: int) -> int:
-    """Return how many threads are worth their cost for a batch of a network, and have work.
+def default_threads(widths: Sequence[int], batch: int, n: int, density: float, read: float, most: int) -> int:
+    """Return how many threads are worth their cost for batches of n samples in all, and have work.
 
     The first layer reads `read` features of a sample, and multiplies a share of `density` of all. It has work for at
     most `most` threads, which is the limit if it is most of the work.
     """
     madds = [m * p for m, p in pairwise(widths)]
     madds[0] = int(madds[0] * density)
-    work = batch * (3 * sum(madds) + MADDS_PER_FEATURE * read)
-    threads = min(usable_cores(), int(work / MADDS_PER_THREAD))
+    work = 3 * sum(madds) + MADDS_PER_FEATURE * read  # of a sample
+    threads = min(usable_cores(), int(batch * work / MADDS_PER_THREAD), int(n * work / MADDS_PER_CALL))
     if 2 * madds[0] > sum(madds):
         threads = min(threads, most)
     return max(1, threads)

@@ -28,7 +28,7 @@ class Field(NamedTuple):
     """A slot of a table."""
 
     kind: str
-    """ "int" or "float"; for an array the kind of its numbers: "number" is the network's kind, "wide" the wider of the
+    """ "int"; for an array the kind of its numbers: "number" is the network's kind, "wide" the wider of the
     network's and the features'."""
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""

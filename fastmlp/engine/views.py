@@ -5,7 +5,7 @@ from fastmlp.engine.tables import LAYER, RUN, SCHEDULE, STEP
 
 
 def _view(name, fields):
-    return struct(name, {field: "float" if kind == "float" else "int" for field, (kind, *_) in fields.items()})
+    return struct(name, dict.fromkeys(fields, "int"))
 
 
 layer_table, run_table = _view("layer", LAYER), _view("run", RUN)

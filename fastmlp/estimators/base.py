@@ -1,5 +1,6 @@
 """What both estimators have in common: how they are fitted, their weights, and the outputs these lead to."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -161,7 +162,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if not hasattr(self, "n_outputs_"):
             self._learn(targets)
         samples = self._samples(features, targets, sample_weight)
-        random_state = check_random_state(self.random_state)
+        random_state = self.random_state
+        if is_new or not isinstance(random_state, Integral):
+            random_state = check_random_state(random_state)
         if is_new:
             self._initialize(samples, random_state)
         go_on(self, samples, num_epochs, random_state, is_new)
@@ -211,7 +214,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return flatten(self._layers)
 
     def _take(self, params: NDArray[Any], widths: tuple[int, ...] | None = None) -> None:
-        """Go on with the weights of a flat vector, which is copied; `widths` are by default those of the weights."""
+        """Go on with the weights of a flat vector that nobody else writes to; `widths` are by default those before."""
         self.__dict__.update(as_attributes(params, widths or self._widths))
 
     def _use(self, architecture: Architecture, dtype: np.dtype[Any], predictor: Any = None) -> None:

@@ -51,7 +51,7 @@ class Tasks:
             return False
         task, estimator = self._task, self._estimator
         stops = task.call_on_fit_task_end(
-            **self._told, reconstruction_attributes=lambda: as_attributes(params, estimator._widths)
+            **self._told, reconstruction_attributes=lambda: as_attributes(params.copy(), estimator._widths)
         )
         self._left -= 1
         self._begin_task()

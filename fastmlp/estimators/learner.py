@@ -44,8 +44,8 @@ class Learner:
         return trainer
 
     def came_to(self, params: NDArray[Any], learning_rate: float) -> None:
-        """Go on with a learning rate; the trainer's parameters, which nobody will write to, are these."""
-        self._params, self.learning_rate = params, learning_rate
+        """Go on with a learning rate; these are the trainer's parameters."""
+        self._params, self.learning_rate = params.copy(), learning_rate
 
     def release(self, learning_rate: float) -> None:
         """Go on with a learning rate and what the trainer has learned, without it, as it holds the training data."""

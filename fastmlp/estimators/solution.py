@@ -39,6 +39,6 @@ def make_problem(
 
 
 def as_attributes(params: NDArray[Any], widths: Sequence[int]) -> dict[str, list[NDArray[Any]]]:
-    """Return what `coefs_` and `intercepts_` are with a flat vector, which is copied."""
-    layers = layer_views(params.copy(), widths)
+    """Return what `coefs_` and `intercepts_` are with a flat vector: views of it."""
+    layers = layer_views(params, widths)
     return {"coefs_": [W for W, _ in layers], "intercepts_": [b for _, b in layers]}

@@ -71,7 +71,7 @@ def fit_epochs(
     options = Options(num_epochs=estimator.max_iter, verbose=False)
     model = run_epochs(preparation, options, training, callbacks, trainer=trainer)
     nothing_kept = estimator.early_stopping and is_new and training.kept is None
-    estimator._take(preparation.start if nothing_kept else model.params)
+    estimator._take((preparation.start if nothing_kept else model.params).copy())
     if training.divergence is not None:
         _end_divergence(estimator)
     else:
@@ -79,7 +79,7 @@ def fit_epochs(
         _warn_of_end(estimator, training.interrupted, convergence.stopped)
 
 
-def go_on(estimator: Any, samples: Samples, num_epochs: int, random_state: RandomState, is_new: bool) -> None:
+def go_on(estimator: Any, samples: Samples, num_epochs: int, random_state: RandomState | int, is_new: bool) -> None:
     """Train for some epochs, with the optimizer of the training before; `is_new` says whether the weights are new.
 
     What a fit has besides, callbacks above all, would take longer than an epoch of a few samples.

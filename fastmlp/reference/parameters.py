@@ -31,7 +31,7 @@ def layer_views(flat: Array, widths: Sequence[int]) -> Layers:
 
 def flatten(layers: Iterable[tuple[Array, Array]]) -> Array:
     """Return a new flat vector of [(W1, b1), ...], the inverse of `layer_views`."""
-    return np.concatenate([np.ravel(array) for layer in layers for array in layer])
+    return np.concatenate([array.ravel() for layer in layers for array in layer])
 
 
 def weight_mask(widths: Sequence[int]) -> NDArray[np.bool_]:
