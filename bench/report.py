@@ -57,14 +57,18 @@ def format_amount(value: float, unit: str) -> str:
     return f"{value * 1e6:.3g} µs"
 
 
+def print_cells(table: list[tuple[str, ...]]) -> None:
+    """Texts in columns, of which the first line is the names."""
+    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for i, cells in enumerate(table):
+        print(" | ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)).rstrip())
+        if i == 0:
+            print("-|-".join("-" * size for size in sizes))
+
+
 def print_table(rows: list[Row]) -> None:
     """All rows, in columns, then the paths that they took."""
-    table = [COLUMNS, *(row.cells() for row in rows)]
-    sizes = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
-    for cells in table:
-        print(" | ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)).rstrip())
-        if cells is COLUMNS:
-            print("-|-".join("-" * size for size in sizes))
+    print_cells([COLUMNS, *(row.cells() for row in rows)])
     for row in rows:
         if "path" in row.figures:
             print(f"\n{row.case}: {row.figures['path']}")

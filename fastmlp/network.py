@@ -1,7 +1,7 @@
 """The trained network: parameters, predictions, scores, saving and loading."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,16 @@ from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import Coding
 from fastmlp.validation import Features, check_features, check_sample_weight, check_targets
 
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.utils import Tags
+
 
 class MLP:
     """A multilayer perceptron with fixed parameters, as `fastmlp.train` returns it.
+
+    It is a fitted estimator to scikit-learn: to scorers, `permutation_importance`, displays, and within a
+    `sklearn.frozen.FrozenEstimator` to whatever would fit it.
 
     Attributes
     ----------
@@ -30,8 +37,10 @@ class MLP:
         standardised targets unless it was trained with ``normalize_targets=False``.
     widths : tuple of int
         (d, h1, ..., k).
-    classes_ : (k,) array or None
-        The class labels, sorted; None for regression and multilabel targets.
+    classes_ : (k,) array
+        The class labels, sorted; of multilabel targets the numbers of their columns. A regression has none.
+    n_features_in_ : int
+        d.
     feature_names_in_ : (d,) array or None
         What the columns of the training's data frame are called, if all names are strings. Another data frame has to
         have the same columns in the same order; arrays have no names, and are taken as they come.
@@ -66,8 +75,14 @@ class MLP:
         return layer_views(self.params, self.widths)
 
     @property
-    def classes_(self) -> NDArray[Any] | None:
-        return self._coding.classes
+    def n_features_in_(self) -> int:
+        return self.widths[0]
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        if self._coding.is_regression:
+            raise AttributeError("classes_ needs a classifier, and this network was trained for regression")
+        return np.arange(self.widths[-1]) if self._coding.classes is None else self._coding.classes
 
     def __repr__(self) -> str:
         return f"MLP({self._inference.architecture}, {self.params.size:,} parameters, {self.params.dtype})"
@@ -114,14 +129,20 @@ class MLP:
         """
         return self._coding.probabilities(self.logits(X))
 
-    def score(self, X: ArrayLike, y: ArrayLike) -> float:
-        """Return the accuracy (every label right, for multilabel targets), or R² for regression.
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logarithms of `predict_proba`, -inf where that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the (weighted) accuracy (every label right, for multilabel targets), or R² for regression.
 
         `y` in the terms of the training targets, labels or one-hot.
         """
         Z = self.logits(X)
         targets = check_targets(y, len(Z))
-        return score_of(self._coding, Z, targets, self._coding.encode(targets))
+        weights = check_sample_weight(sample_weight, len(Z))
+        return score_of(self._coding, Z, targets, self._coding.encode(targets), weights)
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the (weighted) mean of the training loss on other data, for regression in the units of y²."""
@@ -219,6 +240,74 @@ class MLP:
         inference = Inference(parts.architecture, parts.normalization, parts.reading)
         return cls(
             parts.params, inference, parts.coding, parts.history, feature_names=parts.feature_names, table=parts.table
+        )
+
+    def to_sklearn(self) -> "MLPClassifier | MLPRegressor":
+        """Return a fitted estimator of scikit-learn with the same predictions, to rounding.
+
+        The scaling of features and targets becomes a part of its first and last layer, and a softmax of two classes
+        one logistic output. Its X is what `predict` takes; `partial_fit` goes on with a new optimizer. Targets of one
+        column are predicted as (n,).
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            Its weights are float64 where a scaling became a part of them, else of the dtype of `params`.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn has no such network: its hidden layers have one activation, which is identity, logistic,
+            tanh or relu.
+        """
+        from fastmlp.conversion import to_sklearn
+
+        return to_sklearn(self._parts)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> "MLP":
+        """Return the network of a fitted `MLPClassifier` or `MLPRegressor`, with the same predictions to rounding.
+
+        Its loss is the estimator's, without the penalty.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            Or this package's own.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+        TypeError
+            If it is something else.
+        ValueError
+            If it knows one class only, or its weights are not finite.
+        """
+        from fastmlp.conversion import from_sklearn
+
+        return cls._of(from_sklearn(estimator))
+
+    def fit(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise a TypeError: the parameters are fixed. scikit-learn asks every estimator for this method."""
+        raise TypeError(
+            "a trained MLP can't be fitted again: fastmlp.train makes a new one, and "
+            "sklearn.frozen.FrozenEstimator(model) keeps this one where scikit-learn would fit it"
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> "Tags":
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+        is_regression = self._coding.is_regression
+        return Tags(
+            estimator_type="regressor" if is_regression else "classifier",
+            target_tags=TargetTags(required=True),
+            transformer_tags=None,
+            classifier_tags=None if is_regression else ClassifierTags(multi_label=self._coding.classes is None),
+            regressor_tags=RegressorTags() if is_regression else None,
+            input_tags=InputTags(sparse=True),
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -27,6 +27,11 @@ class Normalization(NamedTuple):
     description: str = ""
     """A few words that tell the user how numbers are scaled, and why."""
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing."""
+        return not np.any(self.shift) and bool(np.all(self.scale == 1))
+
     def apply(self, X: Features, dtype: DTypeLike) -> NDArray[Any]:
         """Return the normalised rows as a dense array of `dtype`, never X itself when anything changes.
 
@@ -43,9 +48,7 @@ class Normalization(NamedTuple):
 
     def undo(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return the numbers of which `apply` made these rows, in float64 where anything changes."""
-        if np.any(self.shift) or np.any(self.scale != 1):
-            return rows * self.scale + self.shift
-        return rows
+        return rows if self.is_identity else rows * self.scale + self.shift
 
     def largest(self, X: Features) -> NDArray[np.float64]:
         """Return the largest size of each column's normalised features (d,)."""

@@ -31,6 +31,7 @@ SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.
 LIBRARY = "fastmlp/engine/library.py"
 DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
+CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py"
 
 DEFAULTS = "tests/test_defaults.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
@@ -524,6 +525,38 @@ FAULTS = (
           '        "usable cores": usable_cores(),\n', '        "usable cores": usable_cores(),\n'
           '        "load average": os.getloadavg()[0],\n',
           "tests/test_bench.py::test_a_later_run_is_compared_with_a_saved_one"),
+
+    Fault("bench: estimators that are not compared", "bench/estimators.py",
+          'Entrant(fits["fastmlp"], self.check,', 'Entrant(fits["fastmlp"], _trust,',
+          "tests/test_bench.py::test_a_wrong_estimator_is_not_timed"),
+
+    # ---- scikit-learn: networks as its estimators, and the other way
+    Fault("scikit-learn: a score without weights", NETWORK,
+          "self._coding.encode(targets), weights)", "self._coding.encode(targets))", "tests/test_scikit_learn.py"),
+    Fault("scikit-learn: a regression has no classes", NETWORK,
+          "        if self._coding.is_regression:\n            raise AttributeError(",
+          "        if self._coding.is_regression:\n            return None  # (", "tests/test_scikit_learn.py"),
+    Fault("scikit-learn: features are not centred", CONVERSION,
+          "    b -= np.broadcast_to(normalization.shift, len(W)) @ W\n", "", TEST_CONVERSION),
+    Fault("scikit-learn: features are not scaled", CONVERSION,
+          "    W /= np.broadcast_to(normalization.scale, len(W))[:, None]\n", "", TEST_CONVERSION),
+    Fault("scikit-learn: targets are not scaled", CONVERSION, "    b *= scaling.scale\n", "", TEST_CONVERSION),
+    Fault("scikit-learn: scaling in float32", CONVERSION,
+          "network.params.astype(np.float64)", "network.params.copy()", TEST_CONVERSION),
+    Fault("scikit-learn: the first of two classes", CONVERSION,
+          "(W[:, 1:] - W[:, :1], b[1:] - b[:1])", "(W[:, :1] - W[:, 1:], b[:1] - b[1:])", TEST_CONVERSION),
+    Fault("scikit-learn: best weights of their own", "fastmlp/estimators/conversion.py",
+          "= twin.coefs_, twin.intercepts_", "= copy.deepcopy((twin.coefs_, twin.intercepts_))", TEST_CONVERSION),
+    Fault("scikit-learn: weights are shared", CONVERSION,
+          "[W.copy() for W, _ in layers]", "[W for W, _ in layers]", TEST_CONVERSION),
+    Fault("scikit-learn: without hidden layers an activation", CONVERSION, "    if not depth:", "    if False:",
+          TEST_CONVERSION),
+    Fault("scikit-learn: counts become numbers", CONVERSION,
+          'is_poisson = coding.loss == "poisson"', "is_poisson = False", TEST_CONVERSION),
+    Fault("scikit-learn: one class only", CONVERSION,
+          "    if len(estimator.classes_) < 2:", "    if False:", TEST_CONVERSION),
+    Fault("scikit-learn: weights that are no numbers", CONVERSION,
+          "if not np.all(np.isfinite(params)):", "if False:", TEST_CONVERSION),
 
     # ---- check_regression and bench_report
     Fault("check_regression: epochs on all threads", REGRESSION,

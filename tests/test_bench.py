@@ -18,6 +18,7 @@ import bench_shapes
 import bench_startup
 import bench_tracking
 import engine_targets
+import estimators
 import kernels
 import numpy as np
 import peers
@@ -27,6 +28,7 @@ from bench_epoch import WORKLOADS, Entry, standardise
 from cores import measure_crossing
 from race import Case, Entrant, Race, Target
 
+import fastmlp
 from fastmlp.engine.processor import usable_cores
 
 ROOT = Path(__file__).parent.parent
@@ -355,3 +357,43 @@ def test_what_crosses_between_two_cores_is_measured():
     crossing = measure_crossing(trips=100, rounds=5)
     assert all(0 < figure < 1e6 for figure in crossing)
     assert re.match(r"between two cores: round trip \d+ ns, 2,048 lines read in [\d.]+ us, written in", str(crossing))
+
+
+@pytest.mark.parametrize("key", estimators.WORKS)
+def test_estimators_are_raced(key):
+    work = estimators.WORKS[key]
+    parameters = work.parameters | {"max_iter": 2}
+    work = replace(work, rows=min(work.rows, 40), others=min(work.others, 20), parameters=parameters)
+    ((title, *amounts, median, smallest, wanted, scores),) = work.measure(1)
+    assert title.startswith(work.title)
+    assert f" {work.rows} × " in title
+    assert all(re.fullmatch(r"[\d.e+]+ (s|ms|µs)", amount) for amount in amounts)
+    assert 0 < float(smallest) <= float(median)
+    assert wanted.startswith("≥ ")
+    assert scores == "" if work.goes_on else len({*scores.split()}) == 1
+
+
+def test_a_wrong_estimator_is_not_timed(monkeypatch):
+    wrong = SimpleNamespace(MLPClassifier=functools.partial(fastmlp.MLPClassifier, beta_1=0.8))
+    monkeypatch.setitem(estimators.LIBRARIES, "fastmlp", wrong)
+    with pytest.raises(AssertionError, match=r"iris, defaults: fastmlp is [\d.e-]+ from scikit-learn"):
+        estimators.WORKS["iris"].measure(1)
+
+
+def test_a_grid_is_searched_in_processes(monkeypatch, capsys):
+    ran = []
+
+    def run_process(code, cache=None):
+        ran.append(("jobs=1" if ", 1, 120" in code else "jobs=2", "scikit-learn" in code, cache is None))
+        return "[0.25, 0.5]"
+
+    monkeypatch.setattr(estimators, "run_process", run_process)
+    full, empty = estimators.measure_grid(1, 120, 1)
+    assert (full[0][-10:], empty[0][-11:], full[-1]) == ("full cache", "empty cache", "0.500 0.500")
+    assert [cached for _, _, cached in ran] == [True, True, True, False, True, True, True]
+    monkeypatch.setattr(estimators, "CANDIDATES", {"network__alpha": [1e-4, 1.0]})
+    estimators.search("fastmlp", 1, 120, 1)
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    monkeypatch.setattr(estimators, "run_process", lambda code, cache=None: "[0.5]" if ", 1, 120" in code else "[0.4]")
+    with pytest.raises(AssertionError, match="a search on two jobs is not that on one"):
+        estimators.measure_grid(1, 120, 1)

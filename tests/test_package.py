@@ -143,9 +143,11 @@ def test_there_are_examples_in_docstrings():
     assert {"fastmlp.training.train", "fastmlp.datasets.load_mnist"} <= set(found)
 
 
+@pytest.mark.parametrize("page", ["README.md", "fastmlp/estimators/MIGRATION.md"])
 @pytest.mark.usefixtures("_elsewhere")
-def test_the_readme_runs():
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def test_the_blocks_of_a_page_run(page):
+    text = (README.parent / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page, "exec"), {})

@@ -88,8 +88,7 @@ def _lines(model: fastmlp.MLP, predictions: NDArray[Any], probabilities: NDArray
     columns = predictions[:, None] if predictions.ndim == 1 else predictions
     names = [label] if columns.shape[1] == 1 else [f"{label} {i}" for i in range(columns.shape[1])]
     if probabilities is not None:
-        classes = range(probabilities.shape[1]) if model.classes_ is None else model.classes_.tolist()
-        names += [f"P({name})" for name in classes]
+        names += [f"P({name})" for name in model.classes_.tolist()]
     yield _line([names])
     for start in range(0, len(columns), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)

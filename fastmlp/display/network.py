@@ -182,7 +182,7 @@ def plot_confusion_matrix(model: Any, X: ArrayLike, y: ArrayLike, ax: Any = None
     ValueError
         If the network has no classes.
     """
-    if model.classes_ is None:
+    if model._coding.classes is None:
         raise ValueError(f"model must have been trained on class labels, got {model}")
     from sklearn.metrics import ConfusionMatrixDisplay
 

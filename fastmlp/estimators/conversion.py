@@ -3,21 +3,19 @@
 import copy
 from typing import Any
 
-import numpy as np
 from sklearn import neural_network
 from sklearn.base import is_classifier
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp.conversion import common_activation, fit_binarizer
 from fastmlp.estimators.learner import Learner
 from fastmlp.estimators.parameters import LOGISTIC
 from fastmlp.problem import Optimizer, State
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
-ACTIVATIONS = ("identity", LOGISTIC, "tanh", "relu")
 LOSSES = ("log_loss", "squared_error", "poisson")
-"""What scikit-learn has of either."""
+"""What scikit-learn has."""
 
 
 def make_sklearn(estimator: Any) -> Any:
@@ -29,19 +27,17 @@ def make_sklearn(estimator: Any) -> Any:
         If scikit-learn lacks an activation or the loss.
     """
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
-    activation = _common_activation(estimator.activation)
-    for name, value, known in (("activation", activation, ACTIVATIONS), ("loss", estimator.loss, LOSSES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one that scikit-learn has, {', '.join(map(repr, known))}, got {value!r}")
+    activation = common_activation(estimator.activation, len(estimator.coefs_) - 1)
+    if estimator.loss not in LOSSES:
+        known = ", ".join(map(repr, LOSSES))
+        raise ValueError(f"loss must be one that scikit-learn has, {known}, got {estimator.loss!r}")
     given = estimator.get_params(deep=False) | {"activation": activation}
     twin = kind(**{name: copy.deepcopy(given[name]) for name in kind().get_params()})
     vars(twin).update(_fitted(estimator))
-    twin._best_coefs, twin._best_intercepts = copy.deepcopy((twin.coefs_, twin.intercepts_))
+    twin._best_coefs, twin._best_intercepts = twin.coefs_, twin.intercepts_
     if hasattr(twin, "classes_"):
         has_columns = twin.out_activation_ == LOGISTIC and twin.n_outputs_ > 1
-        twin._label_binarizer = LabelBinarizer().fit(
-            np.eye(twin.n_outputs_, dtype=int) if has_columns else twin.classes_
-        )
+        twin._label_binarizer = fit_binarizer(None if has_columns else twin.classes_, twin.n_outputs_)
     if hasattr(estimator, "_optimizer"):
         twin._optimizer = _make_optimizer(estimator)
     return twin
@@ -59,14 +55,6 @@ def make_from_sklearn(kind: Any, fitted: Any) -> Any:
     if hasattr(fitted, "_optimizer"):
         estimator._optimizer = _make_learner(fitted)
     return estimator
-
-
-def _common_activation(activation: Any) -> Any:
-    """Return scikit-learn's name of the one activation of all layers; several stay a list."""
-    names = {activation} if isinstance(activation, str) else set(activation)
-    if len(names) > 1:
-        return activation
-    return {"sigmoid": LOGISTIC}.get(name := names.pop() if names else "relu", name)
 
 
 def _fitted(estimator: Any) -> dict[str, Any]:
