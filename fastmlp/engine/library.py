@@ -1,6 +1,5 @@
 """The library of compiled stages: a stage is taken from memory, the package or disk, or else compiled and stored."""
 
-import contextlib
 import ctypes
 import functools
 import hashlib
@@ -86,13 +85,10 @@ def _enter(object_code: bytes, name: str) -> int:
 
 
 def _compile(stages: Sequence[Stage]) -> dict[Stage, bytes]:
+    from fastmlp.engine.sharing import Claims
     from fastmlp.engine.workshop import compile_stages
 
-    codes = compile_stages(stages)
-    for stage, code in codes.items():
-        with contextlib.suppress(OSError):
-            _write(path_of(stage), code)
-    return codes
+    return compile_stages(stages, Claims(path_of, _read, _write))
 
 
 def cache_folder() -> Path:
