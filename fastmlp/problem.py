@@ -116,6 +116,18 @@ class Problem:
     of its samples), and in an epoch's loss a batch counts by its rows. Else λ/2 Σ w² enters the gradient alone."""
 
     @property
+    def total_weight(self) -> float:
+        """The weight of all samples, where nothing is said their number."""
+        return self.X.shape[0] if self.sample_weight is None else float(np.sum(self.sample_weight))
+
+    def decays(self, weights: Any) -> NDArray[np.float64]:
+        """Return the factor of the penalty in batches whose samples have these weights in all."""
+        decay = self.optimizer.weight_decay
+        if not self.is_penalized:
+            return np.full(np.shape(weights), decay)
+        return decay / np.where(weights == 0, np.inf, weights)
+
+    @property
     def target_units(self) -> tuple[NDArray[np.float64], float]:
         """See `split_scale`."""
         return split_scale(self.target_scale, self.architecture.widths[-1])

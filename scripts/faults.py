@@ -363,7 +363,7 @@ FAULTS = (
     Fault("engine: a penalty without the last panels", UPPER,
           "squares[q] + sum_squares(W + (p * height", "sum_squares(W + (p * height", TEST_ENGINE),
     Fault("engine: the penalty of the first batch in all", "fastmlp/engine/objective.py",
-          "self._rates[0] = ", "self._rates[:] = ", "tests/test_objective.py"),
+          "self._rates[0, DECAY]", "self._rates[:, DECAY]", "tests/test_objective.py"),
     Fault("engine: an optimizer's arrays without their transposed panels", "fastmlp/engine/workspace.py",
           "(restore_panels(W, plan) if self._is_transposed(i) else W, b)",
           "(W.reshape(plan.panels, plan.in_rows, plan.row), b)",

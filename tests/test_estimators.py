@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.options import BACKENDS
+from fastmlp.backends import BACKENDS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size` less than 1 or larger:UserWarning"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.engine_cases import TOLERANCE, Case, make_problem
 
-from fastmlp.preparation import make_objective
+from fastmlp.backends import make_objective
 
 CASES = [
     Case("float64", "float64", "dense", "tanh", "log_loss", hidden=(70, 5), n=700, weighted=True),

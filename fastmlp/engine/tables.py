@@ -1,7 +1,7 @@
 """The tables through which compiled code sees all that it works on: each number and each array is declared here, once.
 
-A table is an array of 8-byte slots: integers, floats, and the addresses of arrays. There is one table for each layer,
-and one for each thread, with the run, the batch, and the thread's own arrays. An array's shape is given in letters:
+A table is an array of 8-byte integers, numbers and the addresses of arrays. There is one table for each layer, and one
+for each thread, with the run, the batch, and the thread's own arrays. An array's shape is given in letters:
 
 S  samples in a tile, 64      T  tiles in a full batch        R  units in a panel of the layer
 P  panels of the layer        Q  panels of the layer below    V  units in a panel of the layer below
@@ -28,7 +28,7 @@ class Field(NamedTuple):
     """A slot of a table."""
 
     kind: str
-    """ "int"; for an array the kind of its numbers: "number" is the network's kind, "wide" the wider of the
+    """ "int" for a number, else the kind of an array's numbers: "number" is the network's kind, "wide" the wider of the
     network's and the features'."""
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""
@@ -138,12 +138,12 @@ HEAD = {
     "loss": Field("f64", "T S", "learn"),
 }
 RUN = SHARED | READER | HEAD | OWN
-SCHEDULE = {
-    **_numbers("phases"),
-    "ends": Field("i64"),  # where each phase's steps begin, and where the last ones end
-    "steps": Field("step"),
-}
-STEP = {
-    "stage": Field("int"),  # the address of a function
-    "layer": Field("layer"),  # the table that it works on
-}
+SCHEDULE = (
+    "phases",
+    "ends",  # the address of where each phase's steps begin, and where the last ones end
+    "steps",  # the address of tables of these:
+)
+STEP = (
+    "stage",  # the address of a function
+    "layer",  # the address of the table that it works on
+)

@@ -360,8 +360,8 @@ class Workspace:
         """The number of parts of Σ w² that a batch leaves in `squares`."""
         return self._first_squares[-1]
 
-    def set(self, **values: float | Array) -> None:
-        """Write integers, floats or the addresses of arrays into these slots; arrays are kept alive until replaced."""
+    def set(self, **values: int | Array) -> None:
+        """Write integers or the addresses of arrays into these slots; arrays are kept alive until replaced."""
         self._settle()
         self._set |= values
         for name, value in values.items():
@@ -369,7 +369,7 @@ class Workspace:
             for table in self._tables:
                 table[slot] = bits
 
-    def set_data(self, data: Rows | Entries, **values: float | Array) -> None:
+    def set_data(self, data: Rows | Entries, **values: int | Array) -> None:
         """Let the stages read these `Rows` or `Entries`, and set what else belongs to them."""
         if isinstance(data, Rows):
             matrix = data.matrix
@@ -467,9 +467,10 @@ def _slot(value: Any) -> int:
     return _address(value) if isinstance(value, np.ndarray) else value
 
 
-def _slots(fields: Fields, values: Values) -> Table:
+def _slots(fields: Iterable[str], values: Values) -> Table:
     """Return a table; fields and values must have the same names."""
-    if fields.keys() != values.keys():
-        unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()
+    names = list(fields)
+    if {*names} != values.keys():
+        unknown, missing = values.keys() - {*names}, {*names} - values.keys()
         raise KeyError(f"not fields of the table: {sorted(unknown)}, without a value: {sorted(missing)}")
-    return np.array([_slot(values[name]) for name in fields], np.int64)
+    return np.array([_slot(values[name]) for name in names], np.int64)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from fastmlp.backends import make_objective
 from fastmlp.estimators.solution import NOT_FINITE, make_problem
-from fastmlp.preparation import make_objective
 from fastmlp.problem import Optimizer, Samples
 
 UNFINISHED = (1, 2)

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from fastmlp.backends import BACKENDS
 from fastmlp.checks import check_choice, check_hidden
-from fastmlp.options import BACKENDS
 from fastmlp.reference.activations import ACTIVATIONS
 
 C = TypeVar("C", bound=type)
