@@ -59,7 +59,7 @@ from fastmlp.engine.trainer import Engine
 
 for path in [*Path({cache!r}).iterdir()] * 40:
     name = path.name.rpartition("-")[0]
-    library._enter(path.read_bytes()[library._CHECKSUM_SIZE :], f"fastmlp_{{name}}".replace("-", "_"))
+    library._enter({{f"fastmlp_{{name}}".replace("-", "_"): path.read_bytes()[library._CHECKSUM_SIZE :]}})
 problem, start, orders = make_problem({case!r})
 params, losses = train(Engine(problem, start), orders)
 print(np.all(np.isfinite(losses)))

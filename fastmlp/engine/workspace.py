@@ -327,7 +327,7 @@ class Workspace:
         if self._start is not None:
             for thread, table in enumerate(self._tables):
                 first_layer = self._layer_tables[thread % len(self._layer_tables)][0]
-                self._start(table.ctypes.data, first_layer.ctypes.data)
+                self._start(_address(table), _address(first_layer))
 
     @property
     def params(self) -> Array:
@@ -403,15 +403,15 @@ class Workspace:
     def _make_call(self) -> None:
         """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""
         self.shared["arrived"][0] = 0
-        schedules = [table.ctypes.data for _, _, table in self._schedule_tables]
+        schedules = [_address(table) for _, _, table in self._schedule_tables]
         if len(self._tables) == 1:
-            self._epoch(self._tables[0].ctypes.data, schedules[0])
+            self._epoch(_address(self._tables[0]), schedules[0])
             return
 
         def run_thread(thread: int, threads: int) -> None:
             table = self._tables[thread]
             table[_SLOTS["threads"]] = threads
-            self._epoch(table.ctypes.data, schedules[thread % len(schedules)])
+            self._epoch(_address(table), schedules[thread % len(schedules)])
 
         call = self._call = Call(run_thread, len(self._tables))
         try:
