@@ -7,6 +7,7 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 of row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
+from fastmlp.engine.optimizers import rate_at
 from fastmlp.engine.plan import wider
 from fastmlp.engine.processor import TARGET, lanes
 from fastmlp.engine.simd import (
@@ -27,7 +28,7 @@ from fastmlp.engine.simd import (
 )
 
 WORD = 64
-words = pointer("i64", 64)
+words, places = pointer("i64", WORD), pointer("i32", WORD)
 
 
 def make_list_nonzeros(kind, raw_kind):
@@ -145,6 +146,37 @@ def csr_product(count, begin, end, indices, data, scale, W, start, A):
 
 
 @kernel
+def sort_entries(begin, end, order, indptr, indices, data, scale, j0, j1, stop, first, place, value):
+    """Sort the entries of samples begin ≤ s < end of the order by feature, for features j0 ≤ j < j1.
+
+    Feature j's are at e = first[j], first[j] + 1, …: x is value[e], s is place[e], ascending, and after the last one
+    place[e] = stop.
+    """
+    at = j0
+    for j in range(j0, j1):
+        first[j] = 0
+    for s in range(begin, end):
+        for p in range(indptr[order[s]], indptr[order[s] + 1]):
+            j = indices[p]
+            if j < j0:
+                at += 1
+            elif j < j1:
+                first[j] += 1
+    for j in range(j0, j1):
+        at += first[j]
+        first[j] = at
+        place[at] = stop
+        at += 1
+    for s in range(end - 1, begin - 1, -1):
+        for p in range(indptr[order[s]], indptr[order[s] + 1]):
+            j = indices[p]
+            if j0 <= j < j1:
+                e = first[j] - 1
+                first[j], place[e] = e, s
+                value[e] = number(value, number(scale, data[p]) * scale[j])
+
+
+@kernel
 def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
     """G[i] += data[p] scale[i] factor D[k], i = indices[p], begin[k] ≤ p < end[k]."""
     for k in range(count):
@@ -155,11 +187,33 @@ def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
 
 
 @kernel
-def csr_update(d, G, W, step, state, rate, decay):
-    """W takes its step with the gradients G, which are 0 again afterwards."""
-    for j in range(d):
-        step(W, j, G[j], state, rate, decay)
-        G[j] = splat(G, 0)
+def csr_update(
+    groups, at, end, batch, place, value, D, due, entry, is_last, W, step, state, rates, is_penalized, squares
+):
+    """Rows that are due before sample `end` take this batch's step, and the steps of the batches that don't have them.
+
+    due[j] is the place of feature j's next sample, entry[j] the index of this entry; they go on if this is_last. The
+    batch is samples at ≤ s < end. Steps without a sample have a gradient of 0. The squares of the weights before step b
+    are added to squares[b].
+    """
+    for g in range(groups):
+        for i in setbits(to_bits(places(due)[g] < end)):
+            j = WORD * g + i
+            e, G = entry[j], splat(D, 0)
+            s = place[e]
+            while s < end:
+                G += value[e] * D[s - at]
+                e += 1
+                s = place[e]
+            for b in range(at // batch, s // batch):
+                if is_penalized:
+                    w = W[j]
+                    squares[b] = squares[b] + w * w
+                rate = rate_at(rates, b)
+                step(W, j, G, state, rate, rate.decay)
+                G = splat(D, 0)
+            if is_last:
+                due[j], entry[j] = s, e
 
 
 @kernel

@@ -22,9 +22,24 @@ from fastmlp.engine.plan import (
     transpose_panels,
     unpack_weights,
 )
+from fastmlp.engine.rolling import divide_calls
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
-from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, Rate, S
+from fastmlp.engine.tables import (
+    AHEAD,
+    FEATURE_SHARDS,
+    HEAD,
+    LAYER,
+    OWN,
+    READER,
+    RUN,
+    SCHEDULE,
+    SHARED,
+    STEP,
+    Field,
+    Rate,
+    S,
+)
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
@@ -89,7 +104,7 @@ class Workspace:
         self._arena = Arena()
         self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
         if plan.is_penalized:
-            self._uses.add("penalty")
+            self._uses |= {"penalty", f"{plan.form} penalty"}
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
@@ -131,6 +146,7 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
+            "Y": AHEAD,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
             "block": block,
@@ -299,7 +315,7 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
+        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "due", "entry")]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
@@ -385,9 +401,12 @@ class Workspace:
     def run(self, n: int) -> None:
         """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
+        Where rows take steps ahead, calls have a number of batches that does not depend on time.
+
         After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
         usable.
         """
+        rolled = self._prepare_rolls(n)
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
             if missing := later - {"begin", "n"} - self._set.keys():
@@ -395,7 +414,7 @@ class Workspace:
             self._is_complete = True
         batch, begin = self.shared["batch"], 0
         while begin < n:
-            end = min(n, begin + self._batches_a_call * batch)
+            end = min(n, begin + (rolled or self._batches_a_call) * batch)
             self.set(begin=begin, n=end)
             started = time.perf_counter()
             self._make_call()
@@ -403,6 +422,19 @@ class Workspace:
             batches = -(-(end - begin) // batch)
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
+
+    def _prepare_rolls(self, n: int) -> int:
+        """Make room for the entries of calls by feature; return the batches of a call, 0 if no row takes steps ahead."""
+        if self.plan.form != "csr" or not self.plan.optimizer:
+            return 0
+        batches, most = 0, 0
+        if not self._set["lazy"]:
+            counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
+            batches, most = divide_calls(self._widths, self.shared["batch"], counts)
+        if "place" not in self._set or len(self._set["place"]) < most + self._widths[0]:
+            size = most + self._widths[0]
+            self.set(place=np.zeros(size, np.int32), value=np.zeros(size, self._dtype))
+        return batches
 
     def _make_call(self) -> None:
         """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""
