@@ -21,6 +21,7 @@ from fastmlp.engine.simd import (
     number,
     pointer,
     popcount,
+    prefetch,
     setbits,
     splat,
     to_bits,
@@ -28,6 +29,8 @@ from fastmlp.engine.simd import (
 )
 
 WORD = 64
+NEAR = 4
+"""Rows whose weights are asked for ahead of their steps."""
 words, places = pointer("i64", WORD), pointer("i32", WORD)
 
 
@@ -187,33 +190,49 @@ def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
 
 
 @kernel
-def csr_update(
-    groups, at, end, batch, place, value, D, due, entry, is_last, W, step, state, rates, is_penalized, squares
-):
-    """Rows that are due before sample `end` take this batch's step, and the steps of the batches that don't have them.
-
-    due[j] is the place of feature j's next sample, entry[j] the index of this entry; they go on if this is_last. The
-    batch is samples at ≤ s < end. Steps without a sample have a gradient of 0. The squares of the weights before step b
-    are added to squares[b].
-    """
-    for g in range(groups):
+def list_due(d, end, due, listed):
+    """List the features j for which due[j] < end, in whole words; return their number."""
+    count = 0
+    for g in range((d + WORD - 1) // WORD):
         for i in setbits(to_bits(places(due)[g] < end)):
-            j = WORD * g + i
-            e, G = entry[j], splat(D, 0)
+            listed[count] = WORD * g + i
+            count += 1
+    return count
+
+
+@kernel
+def csr_update(
+    count, listed, at, end, batch, place, value, D, due, entry, is_last, W, step, arrays, state, rates, is_penalized,
+    squares,
+):  # fmt: skip
+    """The listed rows take the step of this batch, samples at ≤ s < end, and those of the next ones that lack them.
+
+    Row j's entries are at e ≥ entry[j]: the one of sample s = place[e] is value[e]. Steps without a sample have a
+    gradient of 0. The squares of the weights before step b are added to squares[b]. If this is_last, due[j] becomes the
+    place of the row's next sample, and entry[j] the entry.
+    """
+    for c in range(count):
+        ahead = listed[least(c + NEAR, count - 1)]
+        prefetch(place + entry[ahead])
+        prefetch(value + entry[ahead])
+        for a in range(arrays + 1):
+            prefetch(W + (ahead + a * state))
+        j = listed[c]
+        e, G = entry[j], splat(D, 0)
+        s = place[e]
+        while s < end:
+            G += value[e] * D[s - at]
+            e += 1
             s = place[e]
-            while s < end:
-                G += value[e] * D[s - at]
-                e += 1
-                s = place[e]
-            for b in range(at // batch, s // batch):
-                if is_penalized:
-                    w = W[j]
-                    squares[b] = squares[b] + w * w
-                rate = rate_at(rates, b)
-                step(W, j, G, state, rate, rate.decay)
-                G = splat(D, 0)
-            if is_last:
-                due[j], entry[j] = s, e
+        for b in range(at // batch, s // batch):
+            if is_penalized:
+                w = W[j]
+                squares[b] = squares[b] + w * w
+            rate = rate_at(rates, b)
+            step(W, j, G, state, rate, rate.decay)
+            G = splat(D, 0)
+        if is_last:
+            due[j], entry[j] = s, e
 
 
 @kernel

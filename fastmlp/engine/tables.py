@@ -142,6 +142,7 @@ OWN = {
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "due": Field("i32", "D", "csr"),  # the place of the next sample that has a feature
     "entry": Field("i64", "D", "csr"),  # its entry
+    "listed": Field("i32", "D", "csr"),  # the features whose rows take steps in this batch
 }
 HEAD = {
     # one for each replicated thread, which computes the loss of all samples; else one for all threads

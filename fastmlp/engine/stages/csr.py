@@ -7,6 +7,7 @@ from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, kernel, number, pointer, prefetch, reduce_sum, splat
 from fastmlp.engine.tables import AHEAD, S
 from fastmlp.engine.views import layer_table, run_table
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 WORD = 64
 integers, positions, floats, bytes_ = pointer("i64"), pointer("i32"), pointer("f64"), pointer("u8")
@@ -91,6 +92,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
     """
     rows, raw, values = pointer(kind, row), pointer(raw_kind), pointer(kind)
     wide, step, maybe_lazy = pointer(wider(kind, raw_kind)), STEPS[optimizer], optimizer == "sgd"
+    arrays = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[optimizer].arrays
 
     @kernel
     def descend(t, layer, p, end, rate):
@@ -105,12 +107,12 @@ def make_csr_update(kind, raw_kind, row, optimizer):
             )  # fmt: skip
 
     @kernel
-    def roll(t, layer, p, end):
+    def roll(t, layer, p, end, count):
         """Rows of two panels take all steps up to where they are due again."""
         first_layer.csr_update(
-            t.words, t.at, t.at + t.size, t.batch, positions(t.place), values(t.value),
+            count, positions(t.listed), t.at, t.at + t.size, t.batch, positions(t.place), values(t.value),
             two(rows(layer.D), p, end, t.tiles * S), positions(t.due), integers(t.entry), p + 2 >= end,
-            two(rows(layer.W), p, end, layer.in_rows), step, layer.state, t.rates, t.row_squares != 0,
+            two(rows(layer.W), p, end, layer.in_rows), step, arrays, layer.state, t.rates, t.row_squares != 0,
             two(rows(t.row_squares), p, end, AHEAD) + -(t.begin // t.batch),
         )  # fmt: skip
 
@@ -124,8 +126,9 @@ def make_csr_update(kind, raw_kind, row, optimizer):
         else:
             if t.at == t.begin:
                 begin_call(t)
+            count = first_layer.list_due(t.d, t.at + t.size, positions(t.due), positions(t.listed))
             for p in range(begin, end, 2):
-                roll(t, layer, p, end)
+                roll(t, layer, p, end, count)
         for p in range(begin, end):
             rows(t.h)[p] = rows(layer.b)[p]
 
