@@ -148,6 +148,13 @@ def csr_product(count, begin, end, indices, data, scale, W, start, A):
         A[k] = z
 
 
+@inline
+def add_square(W, j, squares, b):
+    """squares[b] += W[j]², lane by lane."""
+    w = W[j]
+    squares[b] = squares[b] + w * w
+
+
 @kernel
 def sort_entries(begin, end, order, indptr, indices, data, scale, j0, j1, stop, first, place, value):
     """Sort the entries of samples begin ≤ s < end of the order by feature, for features j0 ≤ j < j1.
@@ -190,6 +197,19 @@ def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
 
 
 @kernel
+def csr_update(d, G, W, step, state, rate, is_penalized, squares):
+    """Rows j < d take their step with the gradients G, which are 0 again afterwards.
+
+    If they are penalized, squares[0] gains the squares of the weights before.
+    """
+    for j in range(d):
+        if is_penalized:
+            add_square(W, j, squares, 0)
+        step(W, j, G[j], state, rate, rate.decay)
+        G[j] = splat(G, 0)
+
+
+@kernel
 def list_due(d, end, due, listed):
     """List the features j for which due[j] < end, in whole words; return their number."""
     count = 0
@@ -201,15 +221,15 @@ def list_due(d, end, due, listed):
 
 
 @kernel
-def csr_update(
+def csr_roll(
     count, listed, at, end, batch, place, value, D, due, entry, is_last, W, step, arrays, state, rates, is_penalized,
     squares,
 ):  # fmt: skip
     """The listed rows take the step of this batch, samples at ≤ s < end, and those of the next ones that lack them.
 
     Row j's entries are at e ≥ entry[j]: the one of sample s = place[e] is value[e]. Steps without a sample have a
-    gradient of 0. The squares of the weights before step b are added to squares[b]. If this is_last, due[j] becomes the
-    place of the row's next sample, and entry[j] the entry.
+    gradient of 0. If they are penalized, squares[b] gains the squares of the weights before the step of batch b. If
+    this is_last, due[j] becomes the place of the row's next sample, and entry[j] the entry.
     """
     for c in range(count):
         ahead = listed[least(c + NEAR, count - 1)]
@@ -218,19 +238,18 @@ def csr_update(
         for a in range(arrays + 1):
             prefetch(W + (ahead + a * state))
         j = listed[c]
-        e, G = entry[j], splat(D, 0)
+        e, g = entry[j], splat(D, 0)
         s = place[e]
         while s < end:
-            G += value[e] * D[s - at]
+            g += value[e] * D[s - at]
             e += 1
             s = place[e]
         for b in range(at // batch, s // batch):
             if is_penalized:
-                w = W[j]
-                squares[b] = squares[b] + w * w
+                add_square(W, j, squares, b)
             rate = rate_at(rates, b)
-            step(W, j, G, state, rate, rate.decay)
-            G = splat(D, 0)
+            step(W, j, g, state, rate, rate.decay)
+            g = splat(D, 0)
         if is_last:
             due[j], entry[j] = s, e
 

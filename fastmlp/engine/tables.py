@@ -38,7 +38,7 @@ class Field(NamedTuple):
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
     """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), or
-    "penalty", or "csr penalty"; by default every use."""
+    "penalty", or two: "csr learn", "csr penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -109,10 +109,11 @@ SHARED = {
     **_numbers("stride", "raw_bytes", "safe", "tail", only="rows", later=True),
     "indices": Field("i32", only="csr", later=True),
     "indptr": Field("i64", only="csr", later=True),
-    # the entries of a call's samples by feature, unless steps are lazy: of feature j from first[j] on
-    "first": Field("i64", "D", "csr"),
-    "place": Field("i32", only="csr", later=True),  # the place of a sample in the order, ascending; then one after all
-    "value": Field("number", only="csr", later=True),
+    # the entries of a call by feature, where rows take steps ahead: of feature j from first[j] on
+    **_numbers("ahead", only="csr learn", later=True),
+    "first": Field("i64", "D", "csr learn"),
+    "place": Field("i32", only="csr learn", later=True),  # of the sample in the order, ascending; then one after all
+    "value": Field("number", only="csr learn", later=True),
     "base": Field("wide", "D"),
     "scale": Field("wide", "D"),
     "shift": Field("number", "D"),
@@ -140,9 +141,10 @@ OWN = {
     **_numbers("rate"),  # the address of the numbers of this batch's step
     "valid": Field("i64", "T 64", "dense"),
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
-    "due": Field("i32", "D", "csr"),  # the place of the next sample that has a feature
-    "entry": Field("i64", "D", "csr"),  # its entry
-    "listed": Field("i32", "D", "csr"),  # the features whose rows take steps in this batch
+    "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
+    "due": Field("i32", "D", "csr learn"),  # the place of the next sample that has a feature
+    "entry": Field("i64", "D", "csr learn"),  # its entry
+    "listed": Field("i32", "D", "csr learn"),  # the features whose rows take steps in this batch
 }
 HEAD = {
     # one for each replicated thread, which computes the loss of all samples; else one for all threads

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.arena import Arena, Array
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
@@ -22,7 +23,6 @@ from fastmlp.engine.plan import (
     transpose_panels,
     unpack_weights,
 )
-from fastmlp.engine.rolling import divide_calls
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.engine.tables import (
@@ -102,9 +102,9 @@ class Workspace:
         self._dtype = np.dtype(DTYPES[plan.kind])
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
-        self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
-        if plan.is_penalized:
-            self._uses |= {"penalty", f"{plan.form} penalty"}
+        purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
+        self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
@@ -401,12 +401,12 @@ class Workspace:
     def run(self, n: int) -> None:
         """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
-        Where rows take steps ahead, calls have a number of batches that does not depend on time.
+        In trainings on CSR entries, calls have a number of batches that does not depend on time.
 
         After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
         usable.
         """
-        rolled = self._prepare_rolls(n)
+        fixed = self._divide_calls(n)
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
             if missing := later - {"begin", "n"} - self._set.keys():
@@ -414,7 +414,7 @@ class Workspace:
             self._is_complete = True
         batch, begin = self.shared["batch"], 0
         while begin < n:
-            end = min(n, begin + (rolled or self._batches_a_call) * batch)
+            end = min(n, begin + (fixed or self._batches_a_call) * batch)
             self.set(begin=begin, n=end)
             started = time.perf_counter()
             self._make_call()
@@ -423,18 +423,19 @@ class Workspace:
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
 
-    def _prepare_rolls(self, n: int) -> int:
-        """Make room for the entries of calls by feature; return the batches of a call, 0 if no row takes steps ahead."""
+    def _divide_calls(self, n: int) -> int:
+        """Return the number of batches in a call, 0 where time decides; make room for a call's entries by feature."""
         if self.plan.form != "csr" or not self.plan.optimizer:
             return 0
-        batches, most = 0, 0
+        calls = Calls(0, False, 0)
         if not self._set["lazy"]:
             counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
-            batches, most = divide_calls(self._widths, self.shared["batch"], counts)
-        if "place" not in self._set or len(self._set["place"]) < most + self._widths[0]:
-            size = most + self._widths[0]
-            self.set(place=np.zeros(size, np.int32), value=np.zeros(size, self._dtype))
-        return batches
+            calls = divide_calls(self._widths, self.shared["batch"], counts)
+        room = calls.entries + self._widths[0] if calls.ahead else 0
+        if "place" not in self._set or len(self._set["place"]) < room:
+            self.set(place=np.empty(room, np.int32), value=np.empty(room, self._dtype))
+        self.set(ahead=int(calls.ahead))
+        return calls.batches
 
     def _make_call(self) -> None:
         """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""

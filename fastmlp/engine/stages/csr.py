@@ -52,12 +52,12 @@ def make_csr_product(kind, raw_kind, row):
 
 
 def make_sort_entries(kind, raw_kind):
-    """Return the stage that sorts this call's entries of this thread's features by feature, unless steps are lazy."""
+    """Return the stage that sorts the entries of this thread's features by feature, where rows take steps ahead."""
     wide, raw, values = pointer(wider(kind, raw_kind)), pointer(raw_kind), pointer(kind)
 
     def sort_entries(run, layer):
         t = run_table(run)
-        if not t.lazy:
+        if t.ahead:
             j0, j1 = share_of(t.d, t.thread, t.threads), share_of(t.d, t.thread + 1, t.threads)
             first_layer.sort_entries(
                 t.begin, t.n, integers(t.order), integers(t.indptr), positions(t.indices), raw(t.X), wide(t.scale),
@@ -74,61 +74,70 @@ def closing_place(t):
 
 
 @kernel
-def begin_call(t):
-    """Every row is due in the first batch of a call."""
-    due, entry, first = positions(t.due), integers(t.entry), integers(t.first)
-    for j in range(t.d):
-        due[j], entry[j] = t.at, first[j]
-    for j in range(t.d, t.words * WORD):
-        due[j] = closing_place(t)
+def due_rows(t):
+    """List the rows that take steps in this batch, which are all in the first one of a call; return their number."""
+    due = positions(t.due)
+    if t.at == t.begin:
+        entry, first = integers(t.entry), integers(t.first)
+        for j in range(t.d):
+            due[j], entry[j] = t.at, first[j]
+        for j in range(t.d, t.words * WORD):
+            due[j] = closing_place(t)
+    return first_layer.list_due(t.d, t.at + t.size, due, positions(t.listed))
 
 
 def make_csr_update(kind, raw_kind, row, optimizer):
     """Return the stage that updates the weights from the entries of a CSR matrix, two panels at a time.
 
-    A row takes the step of a batch that has its feature, and at once the steps that follow until the next such batch
-    or the end of the call. A call begins with a step of all rows: then every row is up to date when a batch needs it,
-    and at the end of the call. Lazy steps, which change nothing without a gradient, are not taken.
+    Where rows take steps ahead, a row takes the step of a batch that has its feature, and at once those that follow
+    until the next such batch or the end of the call. A call begins with a step of all rows: then every row is up to
+    date when a batch needs it, and at the end of the call.
     """
     rows, raw, values = pointer(kind, row), pointer(raw_kind), pointer(kind)
-    wide, step, maybe_lazy = pointer(wider(kind, raw_kind)), STEPS[optimizer], optimizer == "sgd"
+    wide, step = pointer(wider(kind, raw_kind)), STEPS[optimizer]
     arrays = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[optimizer].arrays
 
+    @inline
+    def sums_of(t, p, end):
+        """Where the squares of the call's first batch are summed."""
+        return two(rows(t.row_squares), p, end, AHEAD)
+
     @kernel
-    def descend(t, layer, p, end, rate):
-        """Plain SGD adds -lr·g to the weights, entry by entry."""
+    def update(t, layer, p, end, rate):
         T = t.tiles
         entry, after = integers(t.address) + t.turn * T * S, integers(t.end) + t.turn * T * S
+        W = two(rows(layer.W), p, end, layer.in_rows)
+        # Plain SGD adds -lr·g straight to the weights; others first need the whole gradient.
+        factor = -rate.lr if t.lazy else 1.0
+        G = W if t.lazy else two(rows(t.whole), 0, 2, layer.in_rows)
         for i in range(tiles_in(t.size)):
             first_layer.csr_gradient(
                 tile_size(t.size, i), entry + i * S, after + i * S, positions(t.indices), raw(t.X), wide(t.scale),
-                number(rows(t.G), -rate.lr), two(rows(layer.D) + i * S, p, end, T * S),
-                two(rows(layer.W), p, end, layer.in_rows),
+                number(rows(t.G), factor), two(rows(layer.D) + i * S, p, end, T * S), G,
             )  # fmt: skip
+        if not t.lazy:
+            b = (t.at - t.begin) // t.batch
+            first_layer.csr_update(t.d, G, W, step, layer.state, rate, t.row_squares != 0, sums_of(t, p, end) + b)
 
     @kernel
     def roll(t, layer, p, end, count):
-        """Rows of two panels take all steps up to where they are due again."""
-        first_layer.csr_update(
+        first_layer.csr_roll(
             count, positions(t.listed), t.at, t.at + t.size, t.batch, positions(t.place), values(t.value),
             two(rows(layer.D), p, end, t.tiles * S), positions(t.due), integers(t.entry), p + 2 >= end,
             two(rows(layer.W), p, end, layer.in_rows), step, arrays, layer.state, t.rates, t.row_squares != 0,
-            two(rows(t.row_squares), p, end, AHEAD) + -(t.begin // t.batch),
+            sums_of(t, p, end) + -(t.begin // t.batch),
         )  # fmt: skip
 
     def csr_update(run, address):
         t, layer = run_table(run), layer_table(address)
+        rate = rate_of(t)
         begin, end = first_units(t, layer.panels)
-        if maybe_lazy and t.lazy:
-            rate = rate_of(t)
-            for p in range(begin, end, 2):
-                descend(t, layer, p, end, rate)
-        else:
-            if t.at == t.begin:
-                begin_call(t)
-            count = first_layer.list_due(t.d, t.at + t.size, positions(t.due), positions(t.listed))
-            for p in range(begin, end, 2):
+        count = due_rows(t) if t.ahead else 0
+        for p in range(begin, end, 2):
+            if t.ahead:
                 roll(t, layer, p, end, count)
+            else:
+                update(t, layer, p, end, rate)
         for p in range(begin, end):
             rows(t.h)[p] = rows(layer.b)[p]
 
@@ -136,7 +145,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
 
 
 def make_csr_penalty(kind, row):
-    """Return the stage that tells of the squares that updates have summed, at the end of a call, and clears the sums."""
+    """Return the stage that, at the end of a call, tells of the squares that updates have summed."""
     rows = pointer(kind, row)
 
     def csr_penalty(run, address):
