@@ -113,7 +113,7 @@ SHARED = {
     **_numbers("ahead", only="csr learn", later=True),
     "first": Field("i64", "D", "csr learn"),
     "place": Field("i32", only="csr learn", later=True),  # of the sample in the order, ascending; then one after all
-    "value": Field("number", only="csr learn", later=True),
+    "scaled": Field("number", only="csr learn", later=True),  # x
     "base": Field("wide", "D"),
     "scale": Field("wide", "D"),
     "shift": Field("number", "D"),

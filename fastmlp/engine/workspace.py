@@ -433,7 +433,7 @@ class Workspace:
             calls = divide_calls(self._widths, self.shared["batch"], counts)
         room = calls.entries + self._widths[0] if calls.ahead else 0
         if "place" not in self._set or len(self._set["place"]) < room:
-            self.set(place=np.empty(room, np.int32), value=np.empty(room, self._dtype))
+            self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))
         self.set(ahead=int(calls.ahead))
         return calls.batches
 

@@ -61,7 +61,7 @@ def make_sort_entries(kind, raw_kind):
             j0, j1 = share_of(t.d, t.thread, t.threads), share_of(t.d, t.thread + 1, t.threads)
             first_layer.sort_entries(
                 t.begin, t.n, integers(t.order), integers(t.indptr), positions(t.indices), raw(t.X), wide(t.scale),
-                j0, j1, closing_place(t), integers(t.first), positions(t.place), values(t.value),
+                j0, j1, closing_place(t), integers(t.first), positions(t.place), values(t.scaled),
             )  # fmt: skip
 
     return sort_entries
@@ -122,7 +122,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
     @kernel
     def roll(t, layer, p, end, count):
         first_layer.csr_roll(
-            count, positions(t.listed), t.at, t.at + t.size, t.batch, positions(t.place), values(t.value),
+            count, positions(t.listed), t.at, t.at + t.size, t.batch, positions(t.place), values(t.scaled),
             two(rows(layer.D), p, end, t.tiles * S), positions(t.due), integers(t.entry), p + 2 >= end,
             two(rows(layer.W), p, end, layer.in_rows), step, arrays, layer.state, t.rates, t.row_squares != 0,
             sums_of(t, p, end) + -(t.begin // t.batch),
