@@ -27,7 +27,7 @@ HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
 RUNNER = "fastmlp/engine/runner.py"
 READING, UPPER, LAST = (f"fastmlp/engine/stages/{name}.py" for name in ("reading", "upper", "output"))
-SPARSE, DENSE = "fastmlp/engine/stages/sparse.py", "fastmlp/engine/stages/dense.py"
+SPARSE, DENSE, CSR = (f"fastmlp/engine/stages/{name}.py" for name in ("sparse", "dense", "csr"))
 LIBRARY = "fastmlp/engine/library.py"
 DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
@@ -446,6 +446,35 @@ FAULTS = (
           "tests/test_engine.py::test_any_layout_of_the_features_gives_the_same_bits"),
     Fault("engine: gradients of CSR stay for the next batch", FIRST,
           "        G[j] = splat(G, 0)\n", "", "tests/test_kernels.py::test_csr"),
+    Fault("engine: a gradient counts in the steps ahead, too", FIRST,
+          "            g = splat(D, 0)\n", "", "tests/test_kernels.py::test_csr_roll"),
+    Fault("engine: steps ahead end a batch too early", FIRST,
+          "for b in range(at // batch, s // batch):", "for b in range(at // batch, (s - 1) // batch):",
+          "tests/test_kernels.py::test_csr_roll"),
+    Fault("engine: every step ahead has the numbers of the present one", FIRST,
+          "rate = rate_at(rates, b)", "rate = rate_at(rates, at // batch)", "tests/test_kernels.py::test_csr_roll"),
+    Fault("engine: the first panels leave the others no entries", FIRST,
+          "        if is_last:\n            due[j], entry[j] = s, e", "        due[j], entry[j] = s, e",
+          "tests/test_kernels.py::test_csr_roll"),
+    Fault("engine: a thread's entries begin where another's do", FIRST,
+          "            if j < j0:\n                at += 1\n            elif j < j1:", "            if j0 <= j < j1:",
+          "tests/test_kernels.py::test_sort_entries"),
+    Fault("engine: entries in the reverse order of samples", FIRST,
+          "for s in range(end - 1, begin - 1, -1):", "for s in range(begin, end):",
+          "tests/test_kernels.py::test_sort_entries"),
+    Fault("engine: a short last batch takes no step ahead", CSR,
+          "return (t.n + t.batch - 1) // t.batch * t.batch", "return t.n // t.batch * t.batch",
+          "tests/test_engine.py::test_steps_ahead_are_the_same_steps"),
+    Fault("engine: rows that the first batch lacks are not due in it", CSR,
+          "due[j], entry[j] = t.at, first[j]", "due[j], entry[j] = positions(t.place)[first[j]], first[j]",
+          "tests/test_engine.py::test_steps_ahead_are_the_same_steps"),
+    Fault("engine: sums of squares go on in the next call", CSR,
+          "                    sums[0] = splat(sums, 0)\n", "",
+          "tests/test_engine.py::test_steps_ahead_are_the_same_steps"),
+    Fault("engine: room for the entries of a mean call", "fastmlp/engine/ahead.py",
+          "int(np.max(sums))", "int(np.mean(sums))", "tests/test_ahead.py"),
+    Fault("engine: steps ahead where every row has entries", "fastmlp/engine/ahead.py",
+          "is_large and entries < widths[0]", "is_large", "tests/test_ahead.py"),
     Fault("engine: W transposed of the first panel alone", UPPER,
           "for p in range(P):\n                W, WT", "for p in range(1):\n                W, WT", TEST_ENGINE),
     Fault("engine: W of every other panel", DENSE,

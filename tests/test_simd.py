@@ -476,6 +476,7 @@ def test_rows_at_addresses(kind, n, offset):
 
 def pairs(x, y, out, bits):
     two = pair(x, 2)
+    prefetch(two + 1000)
     both = pair(out, 3)
     both[0] = two[0] * two[1] + splat(two, 2)
     (both + 1)[0] = (two + 1)[0]

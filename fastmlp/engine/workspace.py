@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.arena import Arena, Array
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
@@ -24,7 +25,21 @@ from fastmlp.engine.plan import (
 )
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
-from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, Rate, S
+from fastmlp.engine.tables import (
+    AHEAD,
+    FEATURE_SHARDS,
+    HEAD,
+    LAYER,
+    OWN,
+    READER,
+    RUN,
+    SCHEDULE,
+    SHARED,
+    STEP,
+    Field,
+    Rate,
+    S,
+)
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
@@ -87,9 +102,9 @@ class Workspace:
         self._dtype = np.dtype(DTYPES[plan.kind])
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
-        self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
-        if plan.is_penalized:
-            self._uses.add("penalty")
+        purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
+        self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
@@ -131,6 +146,7 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
+            "Y": AHEAD,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
             "block": block,
@@ -299,7 +315,7 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
+        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "due", "entry", "listed")]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
@@ -381,9 +397,12 @@ class Workspace:
     def run(self, n: int) -> None:
         """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
+        In trainings on CSR entries, calls have a number of batches that does not depend on time.
+
         After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
         usable.
         """
+        fixed = self._divide_calls(n)
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
             if missing := later - {"begin", "n"} - self._set.keys():
@@ -391,7 +410,7 @@ class Workspace:
             self._is_complete = True
         batch, begin = self._set["batch"] if "batch" in self._set else self.shared["batch"], 0
         while begin < n:
-            end = min(n, begin + self._batches_a_call * batch)
+            end = min(n, begin + (fixed or self._batches_a_call) * batch)
             self.set(begin=begin, n=end)
             started = time.perf_counter()
             self._make_call()
@@ -399,6 +418,20 @@ class Workspace:
             batches = -(-(end - begin) // batch)
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
+
+    def _divide_calls(self, n: int) -> int:
+        """Return the number of batches in a call, 0 where time decides; make room for a call's entries by feature."""
+        if self.plan.form != "csr" or not self.plan.optimizer:
+            return 0
+        calls = Calls(0, False, 0)
+        if not self._set["lazy"]:
+            counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
+            calls = divide_calls(self._widths, self.shared["batch"], counts)
+        room = calls.entries + self._widths[0] if calls.ahead else 0
+        if "place" not in self._set or len(self._set["place"]) < room:
+            self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))
+        self.set(ahead=int(calls.ahead))
+        return calls.batches
 
     def _make_call(self) -> None:
         """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""

@@ -41,6 +41,7 @@ __all__ = [
     "struct",
 ]
 
+LINE = 64  # bytes of a cache line
 SPINS_BEFORE_YIELD = 4000  # then more threads than cores make progress, too
 
 
@@ -254,14 +255,18 @@ def call(typing_context, function, first, second):
 
 @intrinsic
 def prefetch(typing_context, p):
-    """Ask for the cache line at an address p. Any address may be given."""
+    """Ask for the cache lines of the row at an address p, a pointer or a pair. Any address may be given."""
 
     def generate(context, b, sig, args):
         to_read, keep_in_all_caches, data = I32(0), I32(3), I32(1)
-        call_function(b, "llvm.prefetch.p0", ir.VoidType(), args[0], to_read, keep_in_all_caches, data)
+        half = p.half if isinstance(p, Pair) else p
+        for row in _halves(b, p, args[0], I64(0)) if isinstance(p, Pair) else args:
+            for byte in range(0, KINDS[half.kind].size * half.n, LINE):
+                line = b.gep(row, [I64(byte)])
+                call_function(b, "llvm.prefetch.p0", ir.VoidType(), line, to_read, keep_in_all_caches, data)
         return context.get_dummy_value()
 
-    return (types.none(p), generate) if isinstance(p, Ptr) else None
+    return (types.none(p), generate) if isinstance(p, (Ptr, Pair)) else None
 
 
 def _counter(p):
