@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
+from fastmlp.conversion import OUTPUT_LOSSES
 from fastmlp.estimators.base import BaseMLP, is_stochastic
 from fastmlp.estimators.labels import (
     check_same_classes,
@@ -18,7 +19,6 @@ from fastmlp.estimators.labels import (
     learn_labels,
 )
 from fastmlp.estimators.parameters import CONSTRAINTS, documented, keep_parameters
-from fastmlp.targets import Coding
 from fastmlp.validation import check_sample_weight
 
 
@@ -111,16 +111,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def _loss(self) -> str:
-        return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
-
-    @property
-    def _coding(self) -> Coding:
-        if self.out_activation_ == "softmax":
-            return Coding("log_loss", len(self.classes_), self.classes_, flat=False)
-        if self.n_outputs_ > 1:
-            return Coding("binary_log_loss", self.n_outputs_, None, flat=False)
-        classes = np.repeat(self.classes_, 2) if len(self.classes_) == 1 else self.classes_
-        return Coding("binary_log_loss", 1, classes, flat=False)
+        return OUTPUT_LOSSES[self.out_activation_]
 
     def _learn(self, targets: NDArray[Any]) -> None:
         self.classes_, self.out_activation_, self.n_outputs_ = learn_labels(targets)

@@ -7,14 +7,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from fastmlp.backends import BACKENDS
-from fastmlp.checks import check_choice, check_hidden
+from fastmlp.checks import check_activation, check_hidden
+from fastmlp.conversion import activation_here
 from fastmlp.reference.activations import ACTIVATIONS
 
 C = TypeVar("C", bound=type)
 STOCHASTIC = ("sgd", "adam")
 """The solvers that go through batches."""
-LOGISTIC = "logistic"
-"""What scikit-learn calls the sigmoid."""
 
 _not_negative = Interval(Real, 0, None, closed="left")
 _positive = Interval(Real, 0, None, closed="neither")
@@ -23,7 +22,7 @@ _count = Interval(Integral, 1, None, closed="left")
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _count],
-    "activation": [StrOptions({LOGISTIC, *ACTIVATIONS}), list, tuple],
+    "activation": [StrOptions({"logistic", *ACTIVATIONS}), list, tuple],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
     "alpha": [_not_negative],
     "batch_size": [StrOptions({"auto"}), _count],
@@ -125,7 +124,7 @@ def keep_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
     vars(estimator).update((name, value) for name, value in arguments.items() if name != "self")
 
 
-def check_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def read_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Return the widths of hidden layers as a tuple of positive ints; a bare number is one layer."""
     widths = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
     if any(width <= 0 for width in widths):
@@ -133,12 +132,6 @@ def check_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return check_hidden("hidden_layer_sizes", widths)
 
 
-def check_activation(activation: Any, depth: int) -> str | tuple[str, ...]:
-    """Return this package's name of the activation of `depth` hidden layers, or a tuple with one for each."""
-    names = [activation] if isinstance(activation, str) else list(activation)
-    here = tuple("sigmoid" if name == LOGISTIC else check_choice("activation", name, ACTIVATIONS) for name in names)
-    if isinstance(activation, str):
-        return here[0]
-    if len(here) != depth:
-        raise ValueError(f"activation must have a name for each of the {depth} hidden layers, got {len(here)}")
-    return here
+def read_activation(activation: Any, depth: int) -> str | tuple[str, ...]:
+    """Return this package's name of the activation of `depth` hidden layers, or a tuple of names where they differ."""
+    return check_activation("activation", activation_here(activation), ACTIVATIONS, depth)

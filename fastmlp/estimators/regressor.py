@@ -10,7 +10,6 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp.estimators.base import BaseMLP, is_stochastic
 from fastmlp.estimators.parameters import CONSTRAINTS, documented, keep_parameters
-from fastmlp.targets import Coding
 
 LOSSES = {"squared_error": "half_squared_error", "poisson": "poisson", "huber": "huber"}
 """What each loss is called in this package."""
@@ -107,10 +106,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @property
     def _loss(self) -> str:
         return LOSSES[self.loss]
-
-    @property
-    def _coding(self) -> Coding:
-        return Coding(self._loss, self.n_outputs_, None, flat=self.n_outputs_ == 1)
 
     def _learn(self, targets: NDArray[Any]) -> None:
         self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
