@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
-from fastmlp.checks import check_integer
+from fastmlp.checks import check_integer, check_pair
 from fastmlp.conversion import as_attributes, coding_of, layers_of
 from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
@@ -176,10 +176,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return Samples(features, targets, self._encode(targets), weights)
 
     def _read_others(self, validation_data: Any) -> Samples:
-        try:
-            X, y = validation_data
-        except (TypeError, ValueError):
-            raise TypeError("validation_data must be a pair (X, y)") from None
+        X, y = check_pair("validation_data", validation_data)
         features, targets = read_pair(self, X, y, numeric=self._is_numeric, reset=False)
         return Samples(features, targets, self._encode(targets), None)
 

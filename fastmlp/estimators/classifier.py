@@ -40,23 +40,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Attributes
     ----------
     classes_ : (k,) array
-    coefs_, intercepts_ : list of arrays
-        Weights (in, out) and biases (out,) of each layer. They may be replaced or written to: predictions and
-        `partial_fit` follow.
-    loss_ : float
-        Of the last epoch: the mean over its batches, penalty included.
-    loss_curve_ : list of float
-        Of all epochs; not for "lbfgs".
-    best_loss_ : float or None
-    validation_scores_ : list of float or None
-        Of all epochs, with `early_stopping` or validation data.
-    best_validation_score_ : float or None
-    validation_loss_curve_ : list of float
-        Of all epochs, with validation data.
-    n_iter_, t_, n_features_in_, n_layers_, n_outputs_ : int
-        Epochs of the last training, and samples it has seen; the network's sizes.
-    feature_names_in_ : (d,) array
-        If X was a data frame whose columns have strings as names.
+    <attributes>
     out_activation_ : {"softmax", "logistic"}
 
     Examples

@@ -14,7 +14,7 @@ try:
 except ImportError:  # an older scikit-learn has no callbacks
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing."""
+        """In its place."""
 
 
 class Tasks:

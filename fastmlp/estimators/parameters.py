@@ -1,4 +1,4 @@
-"""The parameters that both estimators have: what each may be, and what it is for."""
+"""What both estimators have by name: the parameters, what each may be and is for, and the fitted attributes."""
 
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -109,11 +109,31 @@ callbacks : list of callable
     not for "lbfgs".
 """
 
+ATTRIBUTES = """\
+coefs_, intercepts_ : list of arrays
+    Weights (in, out) and biases (out,) of each layer. They may be replaced or written to: predictions and
+    `partial_fit` follow.
+loss_ : float
+    Of the last epoch: the mean over its batches, penalty included.
+loss_curve_ : list of float
+    Of all epochs; not for "lbfgs".
+best_loss_ : float or None
+validation_scores_ : list of float or None
+    Of all epochs, with `early_stopping` or validation data.
+best_validation_score_ : float or None
+validation_loss_curve_ : list of float
+    Of all epochs, with validation data.
+n_iter_, t_, n_features_in_, n_layers_, n_outputs_ : int
+    Epochs of the last training, and samples it has seen; the network's sizes.
+feature_names_in_ : (d,) array
+    If X was a data frame whose columns have strings as names.
+"""
+
 
 def documented(estimator: C) -> C:
-    """Put the parameters that both estimators have where a class's docstring names them in angle brackets."""
+    """Put what both estimators have where a class's docstring names it in angle brackets."""
     if estimator.__doc__:
-        for name, text in {"<parameters>": HELP, "<extras>": EXTRAS}.items():
+        for name, text in {"<parameters>": HELP, "<extras>": EXTRAS, "<attributes>": ATTRIBUTES}.items():
             indented = text.replace("\n", "\n    ").rstrip()
             estimator.__doc__ = estimator.__doc__.replace(name, indented)
     return estimator
