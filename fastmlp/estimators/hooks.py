@@ -14,7 +14,7 @@ try:
 except ImportError:  # an older scikit-learn has no callbacks
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """In its place."""
+        """An estimator that takes none."""
 
 
 class Tasks:

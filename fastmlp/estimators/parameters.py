@@ -101,7 +101,7 @@ init : {"he", "xavier"}, float or None
 validation_metric : str, callable or None
     What judges `early_stopping` and `validation_data`: the name of a scorer, or one; None is the accuracy or R².
 num_threads : int or None
-    At most this many threads; by default as many as pay.
+    At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
 backend : {"jit", "reference"}
     The compiled path, or plain NumPy with the same numbers to rounding.
 callbacks : list of callable
