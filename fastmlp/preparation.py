@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.checks import check_pair
 from fastmlp.holdout import hold_out
 from fastmlp.normalization import (
     Normalization,
@@ -130,10 +131,7 @@ def prepare(
 def _read_validation(
     validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
 ) -> Samples:
-    try:
-        X, y = validation_data
-    except (TypeError, ValueError):
-        raise TypeError("validation_data must be a pair (X, y)") from None
+    X, y = check_pair("validation_data", validation_data)
     features = check_features(X, "validation_data: X", d, feature_names)
     name = "validation_data: y"
     targets = check_targets(y, features.shape[0], name)

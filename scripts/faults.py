@@ -562,7 +562,7 @@ FAULTS = (
           "tests/test_bench.py::test_a_later_run_is_compared_with_a_saved_one"),
 
     Fault("bench: estimators that are not compared", "bench/estimators.py",
-          'Entrant(fits["fastmlp"], self.check,', 'Entrant(fits["fastmlp"], _trust,',
+          'Entrant(fits["fastmlp"], self.check)', 'Entrant(fits["fastmlp"], _trust)',
           "tests/test_bench.py::test_a_wrong_estimator_is_not_timed"),
 
     # ---- scikit-learn: networks as its estimators, and the other way
@@ -583,13 +583,13 @@ FAULTS = (
     Fault("scikit-learn: best weights of their own", "fastmlp/estimators/conversion.py",
           "= twin.coefs_, twin.intercepts_", "= copy.deepcopy((twin.coefs_, twin.intercepts_))", TEST_CONVERSION),
     Fault("scikit-learn: weights are shared", CONVERSION,
-          "[W.copy() for W, _ in layers]", "[W for W, _ in layers]", TEST_CONVERSION),
+          "[(W.copy(), b.copy()) for W, b in layers]", "layers", TEST_CONVERSION),
     Fault("scikit-learn: without hidden layers an activation", CONVERSION, "    if not depth:", "    if False:",
           TEST_CONVERSION),
     Fault("scikit-learn: counts become numbers", CONVERSION,
           'is_poisson = coding.loss == "poisson"', "is_poisson = False", TEST_CONVERSION),
     Fault("scikit-learn: one class only", CONVERSION,
-          "    if len(estimator.classes_) < 2:", "    if False:", TEST_CONVERSION),
+          "if classes is not None and len(classes) == 1:", "if False:", TEST_CONVERSION),
     Fault("scikit-learn: weights that are no numbers", CONVERSION,
           "if not np.all(np.isfinite(params)):", "if False:", TEST_CONVERSION),
 
