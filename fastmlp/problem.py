@@ -65,7 +65,7 @@ class Optimizer(NamedTuple):
     beta2: float = 0.999
     epsilon: float = 1e-8
     epsilon_hat: bool = False
-    """Whether Adam's ε stands beside the uncorrected √v."""
+    """Whether Adam's ε stands beside the uncorrected √v; of no other optimizer."""
 
 
 class State(NamedTuple):
