@@ -20,7 +20,7 @@ from fastmlp.estimators.learner import Learner
 from fastmlp.estimators.outputs import Outputs
 from fastmlp.estimators.parameters import CONSTRAINTS, STOCHASTIC, check_activation, check_widths
 from fastmlp.estimators.reading import read_features, read_pair, read_weights
-from fastmlp.estimators.solution import as_attributes
+from fastmlp.estimators.solution import as_attributes, check_weights
 from fastmlp.estimators.stochastic import fit_epochs, go_on
 from fastmlp.problem import Architecture, Samples
 from fastmlp.reference.parameters import Layers, flatten
@@ -130,6 +130,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         if is_new:
             self._initialize(samples, random_state)
+        else:
+            self._check_weights(features)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = Tasks(self, X=X, y=y, metadata=metadata)
         if self.solver == "lbfgs":
@@ -167,6 +169,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             random_state = check_random_state(random_state)
         if is_new:
             self._initialize(samples, random_state)
+        else:
+            self._check_weights(features)
         go_on(self, samples, num_epochs, random_state, is_new)
         return self
 
@@ -188,6 +192,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_layers_ = len(widths)
         self.n_iter_ = self.t_ = 0
         self._take(draw_weights(widths, self.init, self.activation, random_state).astype(samples.X.dtype), widths)
+
+    def _check_weights(self, X: Features) -> None:
+        """Raise unless the weights, whoever wrote them, are those of a network for checked features."""
+        check_weights(self.coefs_, self.intercepts_, X.shape[1], self._coding.outputs)
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -225,6 +233,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _logits(self, X: Features) -> NDArray[Any]:
         """Return the logits (n, k) of checked features."""
+        self._check_weights(X)
         self._use(self._architecture, self._dtype)
         return self._outputs(self._layers, X)
 
@@ -247,6 +256,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         NotFittedError
         """
         check_is_fitted(self)
+        check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self._coding.outputs)
         return make_sklearn(self)
 
     @classmethod
