@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
@@ -18,6 +19,8 @@ from fastmlp.reference.parameters import Layers, flatten, layer_views
 from fastmlp.saving import Parts
 from fastmlp.targets import Coding
 
+REAL = "biuf"
+"""The kinds of dtypes of real numbers."""
 ACTIVATIONS = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 """What scikit-learn calls the activations that it has."""
 OUTPUT_LOSSES = {
@@ -81,6 +84,29 @@ def _with_one_logit(layers: Layers) -> Layers:
 def layers_of(estimator: Any) -> Layers:
     """Return a fitted estimator's weights layer by layer."""
     return list(zip(estimator.coefs_, estimator.intercepts_, strict=True))
+
+
+def check_weights(estimator: Any, d: int, k: int) -> None:
+    """Raise unless the weights, which anyone may have written, are those of a network from d features to k outputs."""
+    try:
+        layers = layers_of(estimator)
+    except (TypeError, ValueError):
+        layers = []
+    if not layers:
+        raise ValueError("coefs_ and intercepts_ must be lists of arrays, one of each for every layer")
+    width = d
+    for i, (W, b) in enumerate(layers):
+        for name, array in (("coefs_", W), ("intercepts_", b)):
+            if not isinstance(array, np.ndarray) or isinstance(array, MaskedArray) or array.dtype.kind not in REAL:
+                got = f"an array of {array.dtype}" if type(array) is np.ndarray else type(array).__name__
+                raise TypeError(f"{name}[{i}] must be an array of numbers, got {got}")
+        if W.ndim != 2 or len(W) != width:
+            raise ValueError(f"coefs_[{i}] must have shape ({width}, width of the layer), got {W.shape}")
+        width = W.shape[1]
+        if b.shape not in ((width,), (1, width)):
+            raise ValueError(f"intercepts_[{i}] must have shape ({width},), got {b.shape}")
+    if width != k:
+        raise ValueError(f"coefs_[{len(layers) - 1}] must have a column for each of the {k} outputs, got {width}")
 
 
 def as_attributes(layers: Layers) -> dict[str, list[NDArray[Any]]]:

@@ -195,6 +195,13 @@ def test_partial_fit_of_several_epochs():
     assert told.n_iter_ == 6
 
 
+@pytest.mark.parametrize("batch_size", [0, -3, 99])
+def test_partial_fit_clips_the_size_of_a_batch(batch_size):
+    """Parameters that are set between two calls are not checked again, here or there."""
+    both = [estimator.partial_fit(X, LABELS, classes=[0, 1, 2]) for estimator in pair_of("classes")]
+    assert_equal(*(estimator.set_params(batch_size=batch_size).partial_fit(X, LABELS) for estimator in both))
+
+
 def test_partial_fit_refuses():
     model = MLPClassifier(**SMALL)
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -513,6 +520,9 @@ def test_unfit_data_are_refused():
         MLPRegressor("poisson").fit(X, SIGNAL)
     with pytest.raises(ValueError, match="no negative number"):
         MLPClassifier().fit(X, LABELS, -WEIGHTS)
+    for unfit in (scipy.sparse.csr_array(TARGETS["columns"]), TARGETS["binary"], LABELS.astype("M8[s]")):
+        with pytest.raises(TypeError, match="y must be an array of numbers, got"):
+            MLPRegressor().fit(X, unfit)
     with pytest.warns(DataConversionWarning):
         MLPClassifier(**SMALL).fit(X, LABELS[:, None])
     with pytest.raises(NotFittedError):
@@ -529,6 +539,40 @@ def test_predictions_follow_the_weights_whoever_writes_them():
         model.coefs_[-1] = 2 * model.coefs_[-1]
         model.intercepts_[-1] = 2 * model.intercepts_[-1]
         np.testing.assert_allclose(model.predict(rows), 2 * before + 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("call", [("predict", X), ("partial_fit", X, LABELS), ("fit", X, LABELS), ("to_sklearn",)])
+@pytest.mark.parametrize(
+    ("coefs", "intercepts", "message"),
+    [
+        ({0: np.zeros((9, 7))}, {}, r"coefs_\[0\] must have shape \(5, width"),
+        ({0: np.zeros((5, 3))}, {}, r"intercepts_\[0\] must have shape \(3,\), got \(7,\)"),
+        ({1: np.zeros(28)}, {}, r"coefs_\[1\] must have shape \(7, width of the layer\), got \(28,\)"),
+        ({}, {0: np.zeros(9), 1: np.zeros(2)}, r"intercepts_\[0\] must have shape \(7,\), got \(9,\)"),
+        ({2: np.zeros((4, 1))}, {2: np.zeros(1)}, r"coefs_\[2\] must have a column for each of the 3 outputs"),
+        ({1: None}, {}, r"coefs_\[1\] must be an array of numbers, got NoneType"),
+        ({0: np.zeros((5, 7), object)}, {}, r"coefs_\[0\] must be an array of numbers, got an array of object"),
+        ({}, {1: np.ma.zeros(4)}, r"intercepts_\[1\] must be an array of numbers, got MaskedArray"),
+        ({}, {3: np.zeros(3)}, "one of each for every layer"),
+    ],
+)
+def test_weights_that_are_no_network_are_refused(call, coefs, intercepts, message):
+    model = MLPClassifier(**SMALL, warm_start=True).fit(X, LABELS)
+    for name, written in {"coefs_": coefs, "intercepts_": intercepts}.items():
+        layers = dict(enumerate(getattr(model, name))) | written
+        setattr(model, name, list(layers.values()))
+    with pytest.raises((ValueError, TypeError), match=message):
+        getattr(model, call[0])(*call[1:])
+
+
+def test_labels_have_an_output_whatever_is_written():
+    model = MLPClassifier(**SMALL).fit(X, LABELS)
+    model.classes_ = np.arange(9)
+    with pytest.raises(ValueError, match="a column for each of the 9 outputs, got 3"):
+        model.partial_fit(X, LABELS + 6)
+    del model.n_features_in_
+    with pytest.raises(ValueError, match="must have shape"):
+        model.predict(np.zeros((3, 8)))
 
 
 def test_one_class_is_enough():

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
 from fastmlp.checks import check_integer, check_pair
-from fastmlp.conversion import as_attributes, coding_of, layers_of
+from fastmlp.conversion import as_attributes, check_weights, coding_of, layers_of
 from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
 from fastmlp.estimators.lbfgs import fit_at_once
@@ -131,6 +131,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         if is_new:
             self._initialize(samples, random_state)
+        else:
+            self._check_weights(features)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = Tasks(self, X=X, y=y, metadata=metadata)
         if self.solver == "lbfgs":
@@ -168,6 +170,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             random_state = check_random_state(random_state)
         if is_new:
             self._initialize(samples, random_state)
+        else:
+            self._check_weights(features)
         go_on(self, samples, num_epochs, random_state, is_new)
         return self
 
@@ -188,6 +192,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_layers_ = len(widths)
         self.n_iter_ = self.t_ = 0
         self._take(params.astype(samples.X.dtype), widths)
+
+    def _check_weights(self, X: Features) -> None:
+        """Raise unless the weights, whoever wrote them, are those of a network for checked features."""
+        check_weights(self, X.shape[1], self._coding.outputs)
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -236,6 +244,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _logits(self, X: Features) -> NDArray[Any]:
         """Return the logits (n, k) of checked features."""
+        self._check_weights(X)
         self._use(self._architecture, self._dtype)
         return self._outputs(layers_of(self), X)
 
@@ -258,6 +267,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         NotFittedError
         """
         check_is_fitted(self)
+        check_weights(self, self.n_features_in_, self._coding.outputs)
         return make_sklearn(self)
 
     @classmethod

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
+from fastmlp.conversion import REAL
 from fastmlp.validation import Features, check_features, check_sample_weight, is_sparse
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -40,6 +41,8 @@ def read_pair(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool) -> 
     )
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
+    if numeric and (is_sparse(y) or y.dtype.kind not in REAL):
+        raise TypeError(f"y must be an array of numbers, got {'a sparse one' if is_sparse(y) else f'dtype {y.dtype}'}")
     return (check_features(X) if is_sparse(X) else X), y
 
 

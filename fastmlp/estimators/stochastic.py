@@ -71,7 +71,7 @@ def fit_epochs(
     options = Options(num_epochs=estimator.max_iter, verbose=False)
     model = run_epochs(preparation, options, training, callbacks, trainer=trainer)
     nothing_kept = estimator.early_stopping and is_new and training.kept is None
-    estimator._take((preparation.start if nothing_kept else model.params).copy())
+    estimator._take((preparation.start if nothing_kept else model.params).copy(), problem.architecture.widths)
     if training.divergence is not None:
         _end_divergence(estimator)
     else:
@@ -135,7 +135,7 @@ def _batch_size(asked: int | str, n: int) -> int:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
-    return min(int(asked), n)
+    return int(np.clip(asked, 1, n))
 
 
 def _end_divergence(estimator: Any) -> None:
