@@ -182,4 +182,6 @@ def coding_of(estimator: Any, loss: str) -> Coding:
     if is_regression or (k > 1 and LOSSES[loss].targets == "binary"):
         return Coding(loss, k, None, flat=is_regression and k == 1)
     classes = estimator.classes_.copy()
+    if LOSSES[loss].targets == "classes":
+        return Coding(loss, len(classes), classes, flat=False)
     return Coding(loss, k, np.repeat(classes, 2) if len(classes) == 1 else classes, flat=False)
