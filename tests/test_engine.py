@@ -289,8 +289,8 @@ for case in {cases!r}:
 
 
 def test_any_number_of_cores_gives_the_same_bits():
-    wide = SPARSE_FLOATS._replace(hidden=(1400,), n=150, batch=128, threads=None)
-    cases = [wide, wide._replace(hidden=(8, 3), k=8, d=1000)]
+    wide = SPARSE_FLOATS._replace(hidden=(1400,), n=3000, batch=128, threads=None)
+    cases = [wide, wide._replace(hidden=(8, 3), k=8, d=1000, n=150)]
     machines = [run_python(ELSEWHERE.format(cores=cores, cases=cases)) for cores in (1, 2, 24)]
     results = [dict(line.split(" ", 1) for line in machine.splitlines()) for machine in machines]
     one, two, many = (int(next(iter(result.values())).split()[0]) for result in results)
