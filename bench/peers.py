@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
+from fastmlp.backends import make_trainer
 from fastmlp.normalization import learn_normalization
-from fastmlp.preparation import make_trainer
 from fastmlp.problem import Architecture, Optimizer, Problem
 from fastmlp.reference.parameters import Layers, flatten, initialize, layer_views
 

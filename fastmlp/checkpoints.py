@@ -149,8 +149,7 @@ def _summary_of_samples(samples: Samples | None) -> str:
 
 def _describe(normalization: Normalization) -> str:
     """Return how numbers are scaled, which the same numbers and the same option lead to."""
-    is_identity = not np.any(normalization.shift) and np.all(normalization.scale == 1)
-    return "nothing" if is_identity else normalization.description
+    return "nothing" if normalization.is_identity else normalization.description
 
 
 def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:

@@ -1,4 +1,4 @@
-"""Checks of single values that a user passes: choices, numbers, flags, widths. Nothing here imports NumPy by itself.
+"""Checks of what a user passes besides arrays: choices, numbers, flags, widths. Nothing here imports NumPy by itself.
 
 Each takes the argument's name and its value, and returns the value as the package uses it, or raises one sentence that
 names the argument, what was expected and what came.
@@ -110,6 +110,15 @@ def check_flag_or_choice(name: str, value: Any, choice: str | int) -> Any:
         return choice
     kind = ValueError if isinstance(choice, str) and isinstance(value, str) else TypeError
     raise kind(f"{name} must be True, False or {choice!r}, got {value!r}")
+
+
+def check_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return X and y, which `value` holds."""
+    try:
+        X, y = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a pair (X, y)") from None
+    return X, y
 
 
 def check_hidden(name: str, value: Any) -> tuple[int, ...]:

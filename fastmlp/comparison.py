@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmlp.backends import BACKENDS, make_trainer
 from fastmlp.checks import check_integer
 from fastmlp.names import answers_by_name
-from fastmlp.options import BACKENDS, read_options
-from fastmlp.preparation import make_trainer, prepare
+from fastmlp.options import read_options
+from fastmlp.preparation import prepare
 from fastmlp.problem import Architecture, Optimizer, Problem, Trainer
 from fastmlp.reference.backpropagation import forward
 from fastmlp.reference.losses import LOSSES

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
@@ -18,6 +19,8 @@ from fastmlp.reference.parameters import Layers, flatten, layer_views
 from fastmlp.saving import Parts
 from fastmlp.targets import Coding
 
+REAL = "biuf"
+"""The kinds of dtypes of real numbers."""
 ACTIVATIONS = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 """What scikit-learn calls the activations that it has."""
 OUTPUT_LOSSES = {
@@ -46,8 +49,7 @@ def to_sklearn(network: Parts) -> MLPClassifier | MLPRegressor:
         estimator._label_binarizer = fit_binarizer(coding.classes, coding.outputs)
         estimator.classes_ = estimator._label_binarizer.classes_
         estimator.out_activation_ = "softmax" if is_softmax else "logistic"
-    estimator.coefs_ = [W.copy() for W, _ in layers]
-    estimator.intercepts_ = [b.copy() for _, b in layers]
+    vars(estimator).update(as_attributes([(W.copy(), b.copy()) for W, b in layers]))
     estimator.n_features_in_ = network.architecture.widths[0]
     estimator.n_layers_ = len(layers) + 1
     estimator.n_outputs_ = len(estimator.intercepts_[-1])
@@ -77,6 +79,46 @@ def _with_one_logit(layers: Layers) -> Layers:
     """Return layers with one logit, whose sigmoid is the softmax of the second of two."""
     W, b = layers[-1]
     return [*layers[:-1], (W[:, 1:] - W[:, :1], b[1:] - b[:1])]
+
+
+def layers_of(estimator: Any) -> Layers:
+    """Return a fitted estimator's weights layer by layer."""
+    return list(zip(estimator.coefs_, estimator.intercepts_, strict=True))
+
+
+def check_weights(estimator: Any, d: int, k: int) -> None:
+    """Raise unless the weights, which anyone may have written, are those of a network from d features to k outputs."""
+    try:
+        layers = layers_of(estimator)
+    except (TypeError, ValueError):
+        layers = []
+    if not layers:
+        raise ValueError("coefs_ and intercepts_ must be lists of arrays, one of each for every layer")
+    width = d
+    for i, (W, b) in enumerate(layers):
+        for name, array in (("coefs_", W), ("intercepts_", b)):
+            if not isinstance(array, np.ndarray) or isinstance(array, MaskedArray) or array.dtype.kind not in REAL:
+                got = f"an array of {array.dtype}" if type(array) is np.ndarray else type(array).__name__
+                raise TypeError(f"{name}[{i}] must be an array of numbers, got {got}")
+        if W.ndim != 2 or len(W) != width:
+            raise ValueError(f"coefs_[{i}] must have shape ({width}, width of the layer), got {W.shape}")
+        width = W.shape[1]
+        if b.shape not in ((width,), (1, width)):
+            raise ValueError(f"intercepts_[{i}] must have shape ({width},), got {b.shape}")
+    if width != k:
+        raise ValueError(f"coefs_[{len(layers) - 1}] must have a column for each of the {k} outputs, got {width}")
+
+
+def as_attributes(layers: Layers) -> dict[str, list[NDArray[Any]]]:
+    """Return the attributes in which a fitted estimator has its weights, the inverse of `layers_of`."""
+    return {"coefs_": [W for W, _ in layers], "intercepts_": [b for _, b in layers]}
+
+
+def activation_here(activation: str | Sequence[str]) -> str | tuple[str, ...]:
+    """Return an estimator's activation, one name or one for each hidden layer, with this package's name of it."""
+    if isinstance(activation, str):
+        return "sigmoid" if activation == "logistic" else activation
+    return tuple("sigmoid" if name == "logistic" else name for name in activation)
 
 
 def common_activation(activation: str | Sequence[str], depth: int) -> str:
@@ -111,17 +153,20 @@ def from_sklearn(estimator: Any) -> Parts:
     if not hasattr(estimator, "hidden_layer_sizes"):
         raise TypeError(f"estimator must be an MLPClassifier or MLPRegressor, got {estimator!r}")
     check_is_fitted(estimator)
-    params = flatten(zip(estimator.coefs_, estimator.intercepts_, strict=True))
+    params = flatten(layers_of(estimator))
     if not np.all(np.isfinite(params)):
         raise ValueError("estimator must have finite weights, got NaN or infinity")
     if params.dtype != np.float32:
         params = params.astype(np.float64)
     widths = estimator.n_features_in_, *map(len, estimator.intercepts_)
-    names, coding = estimator.activation, _coding(estimator)
-    activation = _name_here(names) if isinstance(names, str) else tuple(map(_name_here, names))
+    classes = getattr(estimator, "classes_", None)
+    if classes is not None and len(classes) == 1:
+        raise ValueError(f"estimator must know at least two classes, got only {classes[0]!r}")
+    is_huber = getattr(estimator, "loss", "") == "huber"  # this package's own
+    coding = coding_of(estimator, "huber" if is_huber else OUTPUT_LOSSES[estimator.out_activation_])
     return Parts(
         params=params,
-        architecture=Architecture(widths, activation, coding.loss),
+        architecture=Architecture(widths, activation_here(estimator.activation), coding.loss),
         normalization=IDENTITY,
         coding=coding,
         history=History(loss=list(map(float, getattr(estimator, "loss_curve_", ())))),
@@ -131,17 +176,12 @@ def from_sklearn(estimator: Any) -> Parts:
     )
 
 
-def _coding(estimator: Any) -> Coding:
-    """Return the relation of y to an estimator's outputs."""
-    k, loss = estimator.n_outputs_, OUTPUT_LOSSES[estimator.out_activation_]
-    if LOSSES[loss].is_regression:
-        return Coding("huber" if estimator.loss == "huber" else loss, k, None, flat=k == 1)
-    if loss == "binary_log_loss" and k > 1:
-        return Coding(loss, k, None, flat=False)
-    if len(estimator.classes_) < 2:
-        raise ValueError(f"estimator must know at least two classes, got only {estimator.classes_[0]!r}")
-    return Coding(loss, k, estimator.classes_.copy(), flat=False)
-
-
-def _name_here(activation: str) -> str:
-    return "sigmoid" if activation == "logistic" else activation
+def coding_of(estimator: Any, loss: str) -> Coding:
+    """Return the relation of y to a fitted estimator's outputs, of which a loss of LOSSES judges."""
+    k, is_regression = estimator.n_outputs_, LOSSES[loss].is_regression
+    if is_regression or (k > 1 and LOSSES[loss].targets == "binary"):
+        return Coding(loss, k, None, flat=is_regression and k == 1)
+    classes = estimator.classes_.copy()
+    if LOSSES[loss].targets == "classes":
+        return Coding(loss, len(classes), classes, flat=False)
+    return Coding(loss, k, np.repeat(classes, 2) if len(classes) == 1 else classes, flat=False)

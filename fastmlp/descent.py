@@ -1,4 +1,4 @@
-"""Mini-batch descent step by step from Python, on either function set."""
+"""Mini-batch descent step by step from Python, and the loss of all samples, on either function set."""
 
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
@@ -41,12 +41,6 @@ def batch_gradients(
         Z = logits(X, layers, architecture.activation)[1]
         loss = mean_loss(Z, y, architecture.loss, weights, units.astype(Z.dtype))
     return loss * unit**2, gradients
-
-
-def batch_decays(problem: Problem, sizes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the factor of the penalty in each batch, from the weights of their samples."""
-    decay = np.full(len(sizes), problem.optimizer.weight_decay)
-    return decay / np.where(sizes == 0, np.inf, sizes) if problem.is_penalized else decay
 
 
 class Descent:
@@ -109,7 +103,7 @@ class Descent:
         sizes = np.array([len(rows) if weights is None else np.sum(weights[rows]) for rows in batches])
         losses = []
         with self._thread_limit(), np.errstate(over="ignore", invalid="ignore"):
-            for rows, decay in zip(batches, batch_decays(problem, sizes), strict=True):
+            for rows, decay in zip(batches, problem.decays(sizes), strict=True):
                 loss, gradients = batch_gradients(problem, self._params, rows, self._functions)
                 if problem.is_penalized:
                     loss += decay / 2 * float(np.sum(self._decayed * self._params.astype(np.float64) ** 2))
@@ -148,9 +142,8 @@ class Objective:
     """
 
     def __init__(self, problem: Problem, functions: ModuleType) -> None:
-        n, weights = problem.X.shape[0], problem.sample_weight
-        (self._decay,) = batch_decays(problem, np.array([n if weights is None else np.sum(weights)]))
         self._problem = problem
+        self._decay = float(problem.decays(problem.total_weight))
         self._functions = functions
         self._decayed = weight_mask(problem.architecture.widths)
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmlp.backends import make_trainer
 from fastmlp.callbacks import Callback
 from fastmlp.checkpoints import Checkpoint, identify, write_checkpoint
 from fastmlp.inference import Inference
 from fastmlp.network import MLP
 from fastmlp.options import FIRST_EPOCH, Options
-from fastmlp.preparation import Preparation, make_trainer
+from fastmlp.preparation import Preparation
 from fastmlp.problem import Problem, Samples, Trainer
 from fastmlp.progress import Progress
 from fastmlp.scoring import loss_of, score_of

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmlp.backends import make_objective
 from fastmlp.history import History
 from fastmlp.inference import Inference
-from fastmlp.preparation import make_objective
 from fastmlp.problem import Optimizer, Problem
 from fastmlp.reference.parameters import Layers, layer_views
 from fastmlp.saving import Parts, read_network, write_network

@@ -6,6 +6,7 @@ from functools import partial
 from types import NoneType
 from typing import Any, TypeVar, get_args
 
+from fastmlp.backends import BACKENDS
 from fastmlp.checks import (
     FLOATS,
     check_activation,
@@ -24,7 +25,6 @@ from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 
 F = TypeVar("F", bound=Callable[..., Any])
-BACKENDS = ("jit", "reference")
 RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if "momentum" not in optimizer.settings)
 """The optimizers that go by their own name; the others are SGD with a momentum."""
 FIRST_EPOCH = "first_epoch"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmlp.forks import held_off
+from fastmlp.checks import check_pair
 from fastmlp.holdout import hold_out
 from fastmlp.normalization import (
     Normalization,
@@ -17,7 +17,7 @@ from fastmlp.normalization import (
     standardize_targets,
 )
 from fastmlp.options import Options
-from fastmlp.problem import Architecture, Optimizer, Problem, Samples, Trainer
+from fastmlp.problem import Architecture, Optimizer, Problem, Samples
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import flatten, initialize
@@ -131,10 +131,7 @@ def prepare(
 def _read_validation(
     validation_data: tuple[ArrayLike, ArrayLike], d: int, feature_names: NDArray[Any] | None, coding: Coding
 ) -> Samples:
-    try:
-        X, y = validation_data
-    except (TypeError, ValueError):
-        raise TypeError("validation_data must be a pair (X, y)") from None
+    X, y = check_pair("validation_data", validation_data)
     features = check_features(X, "validation_data: X", d, feature_names)
     name = "validation_data: y"
     targets = check_targets(y, features.shape[0], name)
@@ -170,37 +167,6 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
         num_threads=options.num_threads,
         target_scale=coding.scaling.scale,
     )
-
-
-def make_objective(problem: Problem, backend: str) -> Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]:
-    """Return the function from a flat vector to the mean loss of all samples and its flat gradient, on a backend.
-
-    Both include the penalty λ/2 Σ w², divided by the weight of all samples if the problem is penalized.
-    """
-    if backend == "reference":
-        from fastmlp import reference
-        from fastmlp.descent import Objective as Reference
-
-        return Reference(problem, reference)
-    with held_off():
-        from fastmlp.engine.objective import Objective
-
-    return Objective(problem)
-
-
-def make_trainer(
-    problem: Problem, params: NDArray[Any], backend: str, before_compiling: Callable[[], None] = lambda: None
-) -> Trainer:
-    """Return the trainer of a backend of BACKENDS, which is imported only here; tell before something is compiled."""
-    if backend == "reference":
-        from fastmlp import reference
-        from fastmlp.descent import Descent
-
-        return Descent(problem, params, reference)
-    with held_off():
-        from fastmlp.engine.trainer import Engine
-
-    return Engine(problem, params, before_compiling)
 
 
 def default_batch_size(n: int, loss: str) -> int:

@@ -65,7 +65,7 @@ class Optimizer(NamedTuple):
     beta2: float = 0.999
     epsilon: float = 1e-8
     epsilon_hat: bool = False
-    """Whether Adam's ε stands beside the uncorrected √v."""
+    """Whether Adam's ε stands beside the uncorrected √v; of no other optimizer."""
 
 
 class State(NamedTuple):
@@ -114,6 +114,18 @@ class Problem:
     is_penalized: bool = False
     """Whether the penalty belongs to the loss, as scikit-learn has it: a batch's loss ends with λ/2 Σ w² / (the weight
     of its samples), and in an epoch's loss a batch counts by its rows. Else λ/2 Σ w² enters the gradient alone."""
+
+    @property
+    def total_weight(self) -> float:
+        """The weight of all samples, where nothing is said their number."""
+        return self.X.shape[0] if self.sample_weight is None else float(np.sum(self.sample_weight))
+
+    def decays(self, weights: Any) -> NDArray[np.float64]:
+        """Return the factor of the penalty in batches whose samples have these weights in all."""
+        decay = self.optimizer.weight_decay
+        if not self.is_penalized:
+            return np.full(np.shape(weights), decay)
+        return decay / np.where(weights == 0, np.inf, weights)
 
     @property
     def target_units(self) -> tuple[NDArray[np.float64], float]:

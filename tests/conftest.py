@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastmlp
+from fastmlp.backends import BACKENDS
 from fastmlp.engine import workshop
-from fastmlp.options import BACKENDS
 
 os.environ["MPLBACKEND"] = "agg"
 if "PYTEST_XDIST_WORKER" in os.environ:

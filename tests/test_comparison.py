@@ -10,9 +10,10 @@ from scipy.sparse import csr_array
 
 import fastmlp
 from fastmlp import comparison, reference
+from fastmlp.backends import make_trainer
 from fastmlp.descent import batch_gradients
 from fastmlp.options import read_options
-from fastmlp.preparation import make_trainer, prepare
+from fastmlp.preparation import prepare
 from fastmlp.reference.parameters import flatten, layer_views
 
 FEW = {"hidden": (60, 40), "batch_size": 32, "steps": (1, 5), "num_epochs": 2, "seed": 3}

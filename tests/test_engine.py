@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from support.engine_cases import TOLERANCE, Case, compare, make_features, make_problem, same_bits, train
+from support.engine_cases import (
+    TOLERANCE,
+    Case,
+    check,
+    compare,
+    make_features,
+    make_problem,
+    same_bits,
+    step_ahead,
+    train,
+)
 from support.processes import run_python
 
 from fastmlp import reference
@@ -242,7 +252,7 @@ def test_threads_are_chosen_where_nobody_asks_for_some():
 
 def test_threads_divide_many_features_where_units_are_few(monkeypatch):
     monkeypatch.setattr(runner, "usable_cores", lambda: 8)
-    case = SPARSE_FLOATS._replace(threads=None, hidden=(8, 3), k=8, n=500, batch=500, epochs=1)
+    case = SPARSE_FLOATS._replace(threads=None, hidden=(8, 3), k=8, n=1000, batch=500, epochs=1)
     for d, threads in ((1000, FEATURE_SHARDS), (MANY_FEATURES - 1, 1)):
         assert Engine(*make_problem(case._replace(d=d))[:2]).description.endswith(
             f" {threads} thread{'s' * (threads > 1)}"
@@ -418,6 +428,69 @@ def test_two_engines_at_once():
         worker.join()
     for one, other in zip(together, alone, strict=True):
         same_bits(one, other)
+
+
+# ---- steps ahead of the batches, where a CSR matrix leaves most rows of the first layer without a gradient
+
+AHEAD = [
+    case._replace(n=331, batch=20, epochs=2, threads=2, decay=0.02, normalize=None)
+    for case in TILES
+    if case.data == "csr"
+]
+AHEAD.append(next(case for case in AHEAD if not case.hidden)._replace(loss="log_loss", penalized=True))
+
+
+def few_entries(case):
+    """A CSR matrix of which a batch of 20 samples leaves two in three features out, and one has no entry at all."""
+    d, rng = 301, np.random.default_rng(4)
+    X = rng.integers(1, 9, (case.n, d)) if case.raw == "uint8" else rng.standard_normal((case.n, d))
+    X = X * (rng.random((case.n, d)) < 0.02)
+    X[:, 7], X[3] = 0, 0
+    return csr_array(X.astype(case.raw))
+
+
+@pytest.mark.parametrize("case", AHEAD, ids=names)
+def test_steps_ahead_are_the_same_steps(monkeypatch, case):
+    """To the bit, wherever calls end; sums of squares are added in another order."""
+    problem, start, orders = make_problem(case, few_entries(case))
+    params, losses = run(problem, start, orders)
+    check(case, params, losses, problem.X)
+    for batches in (1, 5, 64):
+        monkeypatch.setattr(workspace, "divide_calls", lambda *given, n=batches: step_ahead(*given, n))
+        mine, told = run(problem, start, orders)
+        same_bits((mine,), (params,))
+        np.testing.assert_allclose(told, losses, rtol=1e-15 if not case.penalized else TOLERANCE[case.dtype] / 100)
+
+
+@pytest.mark.parametrize("case", AHEAD, ids=names)
+def test_bits_of_steps_ahead_depend_on_nothing_else(monkeypatch, case):
+    """Neither on threads nor on what scratch memory held."""
+    monkeypatch.setattr(workspace, "divide_calls", step_ahead)
+    problem, start, orders = make_problem(case, few_entries(case))
+    one = run(replace(problem, num_threads=1), start, orders)
+    for threads in (2, 3, 8):
+        engine, losses = Engine(replace(problem, num_threads=threads), start), []
+        for order in orders:
+            for array in engine._workspace.scratch():
+                array.view(np.uint8)[...] = 0xFF
+            losses.append(engine.run_epoch(order))
+        same_bits((engine.params, np.array(losses)), one)
+
+
+def test_steps_are_taken_ahead_where_it_pays():
+    """With the memory that the longest call needs, of other data too."""
+    case = AHEAD[0]._replace(hidden=(64, 3), k=10, n=90)
+    X = make_features(np.random.default_rng(1), 90, 2100, case.raw, "sparse")
+    many, start, orders = make_problem(case, csr_array(X))
+    few = replace(many, X=csr_array(X * (X > 1)))
+    engine = Engine(few, start)
+    for now, ahead in ((few, 1), (many, 0), (few, 1)):
+        assert engine.exchange(now)
+        engine.run_epoch(orders[0])
+        assert engine._workspace._set["ahead"] == ahead
+    fresh = Engine(few, start)
+    engine.state = fresh.state
+    same_bits(train(engine, orders), train(fresh, orders))
 
 
 # ---- numbers out of bounds

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.options import BACKENDS
+from fastmlp.backends import BACKENDS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size` less than 1 or larger:UserWarning"
@@ -499,8 +499,8 @@ def test_verbose_is_that_of_sklearn(capsys):
     [
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be > 0"),
         ({"activation": "swish"}, "'activation' parameter"),
-        ({"activation": ["relu"]}, "a name for each of the 2 hidden layers"),
-        ({"activation": ["relu", "swish"]}, "activation must be one of"),
+        ({"activation": ["relu"]}, "one for each hidden layer"),
+        ({"activation": ["relu", "swish"]}, r"activation\[1\] must be one of"),
         ({"backend": "gpu"}, "'backend' parameter"),
         ({"init": "uniform"}, "'init' parameter"),
         ({"num_threads": 0}, "'num_threads' parameter"),

@@ -1,6 +1,7 @@
 """Each compiled kernel against its formula in NumPy, on counts below, at and above the bits of a mask."""
 
 import functools
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -537,8 +538,8 @@ def run_csr_gradient(count, begin, end, indices, data, scale, factor, D, G, d):
     first_layer.csr_gradient(count, begin, end, indices, data, scale, factor, pair(D, S), pair(G, d))
 
 
-def run_csr_update(d, G, W, state, rate, decay):
-    first_layer.csr_update(d, pair(G, d), pair(W, d), optimizers.sgd, state, rate, decay)
+def run_csr_update(d, G, W, state, rate, is_penalized, squares):
+    first_layer.csr_update(d, pair(G, d), pair(W, d), optimizers.sgd, state, rate, is_penalized, pair(squares, 1))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -566,8 +567,11 @@ def test_csr(panel, rng, place):
         call(run_csr_gradient, count, *entries, panel.dtype(-0.5), (rows, D), (rows, G), d)
         new = aligned(W.shape, panel.dtype, W)
         whole = aligned(G.shape, panel.dtype, G)
-        call(run_csr_update, d, (rows, whole), (rows, new), 0, plain_rate(0.5), 0.125)
+        squares = aligned((2, panel.R), panel.dtype, 1)
+        rate = plain_rate(0.5)._replace(decay=0.125)
+        call(run_csr_update, d, (rows, whole), (rows, new), 0, rate, count > 1, (rows, squares))
         assert not np.any(whole)
+        assert_close(squares, 1 + (count > 1) * np.sum(W.astype(float) ** 2, axis=1), panel.dtype)
         for p in range(2):
             before = W[p].astype(float)
             assert_close(A[p, :count], twins.sparse_product(X[:count], before, start[p]), panel.dtype)
@@ -575,6 +579,124 @@ def test_csr(panel, rng, place):
             g = 1 - twins.sparse_gradient(X[:count], 0, D[p, :count].astype(float)) / 2
             assert_close(G[p], g, panel.dtype, factor=2)
             assert_close(new[p], twins.step("sgd", before, g, (), lr=0.5, weight_decay=0.125)[0], panel.dtype, factor=2)
+
+
+def run_sort_entries(begin, end, order, indptr, indices, data, scale, j0, j1, stop, first, place, value):
+    first_layer.sort_entries(begin, end, order, indptr, indices, data, scale, j0, j1, stop, first, place, value)
+
+
+def run_list_due(d, end, due, listed, count):
+    count[0] = first_layer.list_due(d, end, due, listed)
+
+
+def run_csr_roll(
+    count, listed, at, end, batch, place, value, D, due, entry, is_last, W, d, state, rates, is_penalized, squares, most
+):
+    first_layer.csr_roll(
+        count, listed, at, end, batch, place, value, pair(D, S), due, entry, is_last, pair(W, d),
+        optimizers.momentum, 1, state, rates, is_penalized, pair(squares, most),
+    )  # fmt: skip
+
+
+def sparse_rows(rng, n, d, kind):
+    """A matrix (n, d) of small integers, a column and a row of them 0, and its CSR form (indptr, indices, data)."""
+    X = rng.integers(1, 9, (n, d)) * (rng.random((n, d)) < 0.1)
+    X[n // 2], X[:, d // 2] = 0, 0
+    k, j = np.nonzero(X)
+    indptr = aligned(n + 1, np.int64, np.append(0, np.cumsum(np.count_nonzero(X, axis=1))))
+    return X, (indptr, aligned(len(j), np.int32, j), aligned(len(j), DTYPES[kind], X[k, j]))
+
+
+@pytest.mark.parametrize(("n", "begin", "end"), [(50, 0, 50), (50, 21, 40), (1, 0, 1)])
+@pytest.mark.parametrize("place", [0, 1])
+def test_sort_entries(panel, rng, place, n, begin, end):
+    """Whoever sorts which features, all lists together lie side by side."""
+    raw_kind = RAW[panel.kind][place % len(RAW[panel.kind])]
+    wide = wider(panel.kind, raw_kind)
+    for d in (1, 5, 131):
+        X, (indptr, indices, data) = sparse_rows(rng, n, d, raw_kind)
+        order, scale = aligned(n, np.int64, rng.permutation(n)), aligned(d, DTYPES[wide], rng.random(d) + 0.5)
+        wanted = [twins.column(X[order] * scale, j, begin, end) for j in range(d)]
+        size = sum(len(s) for s, _ in wanted) + d
+        for cuts in ([0, d], [0, d // 3, d // 3, d]):
+            first, places = aligned(d, np.int64, UNTOUCHED), aligned(size + 1, np.int32, UNTOUCHED)
+            values = aligned(size + 1, panel.dtype, UNTOUCHED)
+            for j0, j1 in itertools.pairwise(cuts):
+                call(
+                    run_sort_entries, begin, end, (ints, order), (ints, indptr), (int32s, indices),
+                    (pointer(raw_kind), data), (pointer(wide), scale), j0, j1, 60, (ints, first), (int32s, places),
+                    (panel.number, values),
+                )  # fmt: skip
+            assert places[size] == values[size] == UNTOUCHED
+            e = 0
+            for j, (samples, x) in enumerate(wanted):
+                assert first[j] == e
+                e += len(samples) + 1
+                np.testing.assert_array_equal(places[first[j] : e], [*samples, 60])
+                assert_close(values[first[j] : e - 1], x, panel.dtype)
+
+
+@pytest.mark.parametrize("d", [1, 63, 64, 65, 200])
+def test_list_due(rng, d):
+    due = aligned(up_to(64, d), np.int32, rng.integers(-3, 4, up_to(64, d)))
+    due[d:] = 3
+    for end in (-3, 0, 1, 3):
+        listed, count = aligned(d + 1, np.int32, UNTOUCHED), aligned(1, np.int64)
+        call(run_list_due, d, end, (int32s, due), (int32s, listed), (ints, count))
+        (wanted,) = np.nonzero(due < end)
+        np.testing.assert_array_equal(listed[: count[0]], wanted)
+        assert np.all(listed[len(wanted) :] == UNTOUCHED)
+
+
+@pytest.mark.parametrize("is_penalized", [0, 1])
+def test_csr_roll(panel, rng, is_penalized):
+    """Batch by batch the listed rows are as far as the twin, which takes every step with every row."""
+    d, n, batch, begin = 37, 58, 10, 20
+    batches, rows = range(begin // batch, -(-n // batch)), panel.row
+    X, (indptr, indices, data) = sparse_rows(rng, n, d, panel.kind)
+    first, size = aligned(d, np.int64), np.count_nonzero(X[begin:]) + d
+    places, values = aligned(size, np.int32), aligned(size, panel.dtype)
+    order, scale = aligned(n, np.int64, np.arange(n)), aligned(d, panel.dtype, 1)
+    call(
+        run_sort_entries, begin, n, (ints, order), (ints, indptr), (int32s, indices), (panel.number, data),
+        (panel.number, scale), 0, d, 60, (ints, first), (int32s, places), (panel.number, values),
+    )  # fmt: skip
+    W = random(rng, (2, 2, d + 3, panel.R), panel.dtype)  # and its velocity; each with three rows that nobody may touch
+    before, wanted = W.copy(), W.astype(float)
+    rates = aligned((6, len(Rate._fields)), np.float64, rng.random((6, len(Rate._fields))) / 4)
+    due, entry = aligned(d, np.int32, begin), aligned(d, np.int64, first)
+    squares, sums = aligned((2, 6, panel.R), panel.dtype), np.zeros((2, 6, panel.R))
+    for b in batches:
+        at, end = b * batch, min(n, (b + 1) * batch)
+        D = random(rng, (2, S, panel.R), panel.dtype)
+        (listed,) = np.nonzero(due < end)
+        if b > batches[0]:
+            np.testing.assert_array_equal(listed, np.flatnonzero(np.any(X[at:end], axis=0)))
+            assert_close(W[:, 0, listed], wanted[:, 0, listed], panel.dtype, factor=4)
+        for is_last in (False, True):
+            mine = aligned(W.shape, panel.dtype, W)
+            told = aligned(squares.shape, panel.dtype, squares)
+            kept = due.copy(), entry.copy()
+            call(
+                run_csr_roll, len(listed), (int32s, aligned(len(listed), np.int32, listed)), at, end, batch,
+                (int32s, places), (panel.number, values), (rows, D), (int32s, due), (ints, entry), is_last,
+                (rows, mine), 2 * (d + 3), d + 3, (doubles, rates), is_penalized, (rows, told), 6,
+            )  # fmt: skip
+            assert is_last or all(np.array_equal(a, b) for a, b in zip((due, entry), kept, strict=True))
+        W, squares = mine, told
+        rate, g = (
+            Rate(*rates[b]),
+            np.array([twins.sparse_gradient(X[at:end], 0, D[p, : end - at].astype(float)) for p in (0, 1)]),
+        )
+        sums[:, b] = is_penalized * np.sum(wanted[:, 0, :d] ** 2, axis=1)
+        settings = {"lr": rate.lr, "weight_decay": rate.decay, "momentum": rate.momentum}
+        wanted[:, 0, :d], wanted[:, 1, :d] = twins.step(
+            "momentum", wanted[:, 0, :d], g, (wanted[:, 1, :d],), **settings
+        )
+    assert np.all(due == 60)
+    assert_close(W, wanted, panel.dtype, factor=4)
+    assert_close(squares, sums, panel.dtype, factor=4)
+    np.testing.assert_array_equal(W[:, :, d:], before[:, :, d:])
 
 
 # ---- losses

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.engine_cases import TOLERANCE, Case, make_problem
+from support.engine_cases import TOLERANCE, Case, make_problem, step_ahead
 
-from fastmlp.preparation import make_objective
+from fastmlp.backends import make_objective
+from fastmlp.engine import workspace
 
 CASES = [
     Case("float64", "float64", "dense", "tanh", "log_loss", hidden=(70, 5), n=700, weighted=True),
@@ -31,6 +32,16 @@ def test_the_compiled_one_is_the_references(case, penalized):
         for a, b in zip(mine(params), wanted(params), strict=True):
             np.testing.assert_allclose(a, b, rtol=TOLERANCE[case.dtype], atol=TOLERANCE[case.dtype])
         params = params * 1.5
+
+
+def test_steps_ahead_add_up_the_same_gradient(monkeypatch):
+    """To the bit; the penalty's squares are added in another order."""
+    problem, params = problem_of(CASES[2]._replace(n=1200), 0.7, True)
+    loss, gradient = make_objective(problem, "jit")(params)
+    monkeypatch.setattr(workspace, "divide_calls", step_ahead)
+    mine, again = make_objective(problem, "jit")(params)
+    assert abs(mine - loss) < 1e-14 * loss
+    np.testing.assert_array_equal(again, gradient)
 
 
 @pytest.mark.parametrize("penalized", [False, True])

@@ -143,6 +143,14 @@ def test_there_are_examples_in_docstrings():
     assert {"fastmlp.training.train", "fastmlp.datasets.load_mnist"} <= set(found)
 
 
+def test_the_readme_names_every_module():
+    picture = re.search(r"^fastmlp/\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
+    named = set(re.findall(r"(\w+)(?:\.py|/)", picture))
+    paths = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__init__.py"), *PACKAGE.glob("engine/*.py")]
+    modules = {path.parent.name if path.stem == "__init__" else path.stem for path in paths}
+    assert named == modules - {"fastmlp", "__main__"} | {"stages", "simd"}
+
+
 @pytest.mark.parametrize("page", ["README.md", "fastmlp/estimators/MIGRATION.md"])
 @pytest.mark.usefixtures("_elsewhere")
 def test_the_blocks_of_a_page_run(page):

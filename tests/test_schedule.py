@@ -47,7 +47,9 @@ def test_what_every_schedule_does(plan):
     # The batch that comes is read before the first one, and during each in the phase between its two others.
     reads = [steps(schedule, "locate_entries" if plan.form == "csr" else "locate_rows", phase) for phase in range(4)]
     assert reads == [[0], [], [0], []]
-    assert schedule[2][-len(schedule[0]) :] == schedule[0]
+    sorts = bool(steps(schedule, "sort_entries", 0))
+    assert sorts == (plan.form == "csr" and bool(plan.optimizer))
+    assert schedule[2][-len(schedule[0][sorts:]) :] == schedule[0][sorts:]
     if not plan.optimizer:
         assert steps(schedule, "write_scores", 2) == [plan.depth]
         assert not schedule[3]
@@ -95,6 +97,7 @@ def test_depth_compiles_nothing():
 
 PRINTED = """\
 before the first batch:
+    sort_entries-f32-f32, layer 1
     locate_entries, layer 1
 phase 1:
     csr_product-f32-f32-{row}, layer 1
@@ -123,14 +126,25 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
         fit(CODES, verbose=3)
 
 
+@pytest.mark.parametrize("form", ["sparse", "dense", "csr"])
+def test_squares_of_every_layer_are_told_of(form):
+    """By updates that pass by all weights, where there are such, else by a pass of its own."""
+    schedule = make_schedule(plan_of((800, 256, 10), form)._replace(is_penalized=True))
+    assert sorted(steps(schedule, "penalty", 3) + steps(schedule, "csr_penalty", 3)) == [0, 1]
+    assert steps(schedule, "csr_penalty") == [0] * (form == "csr")
+
+
 # ---- tables
+
+TWO = ("csr learn", "csr penalty")
+"""Two uses at once."""
 
 
 @pytest.mark.parametrize("fields", [LAYER, RUN])
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty"), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", *TWO), name
         assert not (field.shape and field.later), name
 
 

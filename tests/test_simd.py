@@ -476,6 +476,7 @@ def test_rows_at_addresses(kind, n, offset):
 
 def pairs(x, y, out, bits):
     two = pair(x, 2)
+    prefetch(two + 1000)
     both = pair(out, 3)
     both[0] = two[0] * two[1] + splat(two, 2)
     (both + 1)[0] = (two + 1)[0]
@@ -527,38 +528,41 @@ def test_numbers_in_memory_are_numbers():
         assert (f[0], b[0], w[0]) == (np.float32(0.1), 300 - 256, -7)
 
 
-layer = struct("layer", {"address": pointer("f32", 8), "width": "int", "rate": "float"})
-network = struct("network", {"layers": layer, "first": layer.t, "count": "int"})
+layer = struct("layer", ["address", "width", "visits"])
+network = struct("network", ["layers", "first", "count"])
+eights = pointer("f32", 8)
 
 
 def sum_of_layers(t, out):
     net = network(t)
+    layers = layer(net.layers)
     for i in range(net.count):
-        here = net.layers + i
-        out[0, i] = here.address[1, 2] + here.width + here.rate
-    out[0, 4] = net.layers[1].width
-    out[0, 5] = (net.layers + 2 - 1).width
-    out[0, 6] = net.first.width
+        here = layers + i
+        out[0, i] = eights(here.address)[1, 2] + here.width
+        here.visits = here.visits + i
+    out[0, 4] = layers[1].width
+    out[0, 5] = (layers + 2 - 1).width
+    out[0, 6] = layer(net.first).width
     out[0, 7] = (network(t) + 1).count
 
 
 def test_struct_arrays():
     weights = aligned((3, 2, 8), np.float32, np.arange(48).reshape(3, 2, 8))
     layers, networks = np.zeros((3, 3), np.int64), np.zeros((2, 3), np.int64)
-    assert list(layer.t.fields) == ["address", "width", "rate"]
     for i in range(3):
-        layers[i] = weights[i].ctypes.data, 100 * i, np.float64(0.5 * i).view(np.int64)
+        layers[i] = weights[i].ctypes.data, 100 * i, 7
     networks[0] = layers.ctypes.data, layers[2].ctypes.data, 3
     networks[1, 2] = 11
-    for caller in (call, call_twin):
+    for calls, caller in enumerate((call, call_twin), 1):
         out = aligned(8, np.float32)
-        caller(sum_of_layers, networks.ctypes.data, (pointer("f32", 8), out))
-        np.testing.assert_array_equal(out, [10, 126.5, 243, 0, 100, 100, 200, 11])
+        caller(sum_of_layers, networks.ctypes.data, (eights, out))
+        np.testing.assert_array_equal(out, [10, 126, 242, 0, 100, 100, 200, 11])
+        np.testing.assert_array_equal(layers[:, 2], [7, 7 + calls, 7 + 2 * calls])
 
 
 def test_structs_of_the_same_name_differ():
-    assert struct("layer", {"width": "int"}).t != layer.t
-    assert struct("layer", {"address": pointer("f32", 8), "width": "int", "rate": "float"}).t == layer.t
+    assert struct("layer", ["width"]).t != layer.t
+    assert struct("layer", ["address", "width", "visits"]).t == layer.t
 
 
 def count_up(counter, turns, seen):

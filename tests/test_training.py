@@ -17,10 +17,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.networks import as_they_are
 
 import fastmlp
+from fastmlp.backends import BACKENDS
 from fastmlp.engine.features import most_frequent
 from fastmlp.inference import Inference
 from fastmlp.normalization import IDENTITY
-from fastmlp.options import BACKENDS
 from fastmlp.problem import Architecture
 from fastmlp.progress import Progress
 from fastmlp.targets import Coding, learn_coding

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastmlp
-from fastmlp.callbacks import ModelCheckpoint, Training
+from fastmlp.callbacks import ModelCheckpoint
 from fastmlp.checks import check_number
 from fastmlp.cli.data import Data, load, split, split_plainly
 from fastmlp.cli.options import training_options
@@ -18,6 +18,7 @@ from fastmlp.cli.process import complain, ignore_interrupts, report
 from fastmlp.inference import Inference
 from fastmlp.normalization import learn_normalization
 from fastmlp.results import Results, check_places, write, write_figure
+from fastmlp.steering import Training
 from fastmlp.table_encoder import TableEncoder
 from fastmlp.targets import learn_coding
 from fastmlp.validation import check_targets

@@ -7,6 +7,7 @@ The product then is Σ x W[j] + h, with h = b + Σ shift[j] W[j] made anew while
 of row j is Σ x D[k] + shift[j] Σ D[k]: exact in real arithmetic, for any optimizer, in the work of the non-zeros.
 """
 
+from fastmlp.engine.optimizers import rate_at
 from fastmlp.engine.plan import wider
 from fastmlp.engine.processor import TARGET, lanes
 from fastmlp.engine.simd import (
@@ -20,6 +21,7 @@ from fastmlp.engine.simd import (
     number,
     pointer,
     popcount,
+    prefetch,
     setbits,
     splat,
     to_bits,
@@ -27,7 +29,9 @@ from fastmlp.engine.simd import (
 )
 
 WORD = 64
-words = pointer("i64", 64)
+NEAR = 4
+"""Rows whose weights are asked for ahead of their steps."""
+words, places = pointer("i64", WORD), pointer("i32", WORD)
 
 
 def make_list_nonzeros(kind, raw_kind):
@@ -144,6 +148,44 @@ def csr_product(count, begin, end, indices, data, scale, W, start, A):
         A[k] = z
 
 
+@inline
+def add_square(W, j, squares, b):
+    """squares[b] += W[j]², lane by lane."""
+    w = W[j]
+    squares[b] = squares[b] + w * w
+
+
+@kernel
+def sort_entries(begin, end, order, indptr, indices, data, scale, j0, j1, stop, first, place, value):
+    """Sort the entries of samples begin ≤ s < end of the order by feature, for features j0 ≤ j < j1.
+
+    Feature j's are at e = first[j], first[j] + 1, …: x is value[e], s is place[e], ascending, and after the last one
+    place[e] = stop.
+    """
+    at = j0
+    for j in range(j0, j1):
+        first[j] = 0
+    for s in range(begin, end):
+        for p in range(indptr[order[s]], indptr[order[s] + 1]):
+            j = indices[p]
+            if j < j0:
+                at += 1
+            elif j < j1:
+                first[j] += 1
+    for j in range(j0, j1):
+        at += first[j]
+        first[j] = at
+        place[at] = stop
+        at += 1
+    for s in range(end - 1, begin - 1, -1):
+        for p in range(indptr[order[s]], indptr[order[s] + 1]):
+            j = indices[p]
+            if j0 <= j < j1:
+                e = first[j] - 1
+                first[j], place[e] = e, s
+                value[e] = number(value, number(scale, data[p]) * scale[j])
+
+
 @kernel
 def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
     """G[i] += data[p] scale[i] factor D[k], i = indices[p], begin[k] ≤ p < end[k]."""
@@ -155,11 +197,61 @@ def csr_gradient(count, begin, end, indices, data, scale, factor, D, G):
 
 
 @kernel
-def csr_update(d, G, W, step, state, rate, decay):
-    """W takes its step with the gradients G, which are 0 again afterwards."""
+def csr_update(d, G, W, step, state, rate, is_penalized, squares):
+    """Rows j < d take their step with the gradients G, which are 0 again afterwards.
+
+    If they are penalized, squares[0] gains the squares of the weights before.
+    """
     for j in range(d):
-        step(W, j, G[j], state, rate, decay)
+        if is_penalized:
+            add_square(W, j, squares, 0)
+        step(W, j, G[j], state, rate, rate.decay)
         G[j] = splat(G, 0)
+
+
+@kernel
+def list_due(d, end, due, listed):
+    """List the features j for which due[j] < end, in whole words; return their number."""
+    count = 0
+    for g in range((d + WORD - 1) // WORD):
+        for i in setbits(to_bits(places(due)[g] < end)):
+            listed[count] = WORD * g + i
+            count += 1
+    return count
+
+
+@kernel
+def csr_roll(
+    count, listed, at, end, batch, place, value, D, due, entry, is_last, W, step, arrays, state, rates, is_penalized,
+    squares,
+):  # fmt: skip
+    """The listed rows take the step of this batch, samples at ≤ s < end, and those of the next ones that lack them.
+
+    Row j's entries are at e ≥ entry[j]: the one of sample s = place[e] is value[e]. Steps without a sample have a
+    gradient of 0. If they are penalized, squares[b] gains the squares of the weights before the step of batch b. If
+    this is_last, due[j] becomes the place of the row's next sample, and entry[j] the entry.
+    """
+    for c in range(count):
+        ahead = listed[least(c + NEAR, count - 1)]
+        prefetch(place + entry[ahead])
+        prefetch(value + entry[ahead])
+        for a in range(arrays + 1):
+            prefetch(W + (ahead + a * state))
+        j = listed[c]
+        e, g = entry[j], splat(D, 0)
+        s = place[e]
+        while s < end:
+            g += value[e] * D[s - at]
+            e += 1
+            s = place[e]
+        for b in range(at // batch, s // batch):
+            if is_penalized:
+                add_square(W, j, squares, b)
+            rate = rate_at(rates, b)
+            step(W, j, g, state, rate, rate.decay)
+            g = splat(D, 0)
+        if is_last:
+            due[j], entry[j] = s, e
 
 
 @kernel

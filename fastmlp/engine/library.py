@@ -1,6 +1,5 @@
 """The library of compiled stages: a stage is taken from memory, the package or disk, or else compiled and stored."""
 
-import contextlib
 import ctypes
 import functools
 import hashlib
@@ -23,6 +22,7 @@ from fastmlp.interrupts import held_back
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _CHECKSUM_SIZE = hashlib.sha256().digest_size
 _IMPORT = re.compile(r"^(?:from|import) (fastmlp\.engine[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
+_ROOT = str(Path(__file__).parents[2])
 _addresses: dict[Stage, int] = {}
 _engines: list[binding.ExecutionEngine] = []
 """LLVM's execution engines: they own the code at these addresses."""
@@ -73,26 +73,25 @@ def _load(stages: Sequence[Stage], before_compiling: Callable[[], object] | None
         if before_compiling is not None:
             before_compiling()
         codes |= _compile(unknown)
-    return {stage: _enter(code, stage.symbol) for stage, code in codes.items()}
+    addresses = _enter({stage.symbol: code for stage, code in codes.items()})
+    return {stage: addresses[stage.symbol] for stage in codes}
 
 
-def _enter(object_code: bytes, name: str) -> int:
-    """Load object code, which is never unloaded; return the address of its function `name`."""
+def _enter(codes: dict[str, bytes]) -> dict[str, int]:
+    """Load the object code of functions, which is never unloaded; return their addresses."""
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), TARGET.machine(), use_lmm=True)
-    engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
+    for code in codes.values():
+        engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    return engine.get_function_address(name)
+    return {symbol: engine.get_function_address(symbol) for symbol in codes}
 
 
 def _compile(stages: Sequence[Stage]) -> dict[Stage, bytes]:
+    from fastmlp.engine.sharing import Claims
     from fastmlp.engine.workshop import compile_stages
 
-    codes = compile_stages(stages)
-    for stage, code in codes.items():
-        with contextlib.suppress(OSError):
-            _write(path_of(stage), code)
-    return codes
+    return compile_stages(stages, Claims(path_of, _read, _write))
 
 
 def cache_folder() -> Path:
@@ -143,14 +142,15 @@ def _gather_sources(module: str, sources: dict[str, str]) -> None:
             _gather_sources(f"{imported}.{name.strip()}", sources)
 
 
-def _file_of(module: str) -> Path | None:
-    place = Path(__file__).parents[2].joinpath(*module.split("."))
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+@functools.cache
+def _file_of(module: str) -> str | None:
+    place = os.path.join(_ROOT, *module.split("."))
+    return next((path for path in (f"{place}.py", os.path.join(place, "__init__.py")) if os.path.isfile(path)), None)
 
 
 @functools.cache
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
 
 
 def _read(path: Path) -> bytes | None:

@@ -9,14 +9,21 @@ from fastmlp.engine.tables import Rate
 
 RHO = 0.9
 """RMSprop's constant."""
+NUMBERS = len(Rate._fields)
 floats = pointer("f64")
+
+
+@inline
+def rate_at(rates, b):
+    """The numbers of batch b's step, from the address of a table."""
+    r = floats(rates) + b * NUMBERS
+    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9])
 
 
 @inline
 def rate_of(t):
     """The numbers of the present step, from a thread's table."""
-    r = floats(t.rate)
-    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9])
+    return rate_at(t.rate, 0)
 
 
 @inline

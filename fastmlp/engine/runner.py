@@ -27,8 +27,6 @@ MADDS_PER_FEATURE = 32
 """Cost of reading one feature, in multiply-adds."""
 TRANSPOSE_FROM = 48
 """Batch size from which skipping inactive units saves more than transposing the first layer's weights costs."""
-
-
 DECAY = Rate._fields.index("decay")
 
 

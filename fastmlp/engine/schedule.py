@@ -47,14 +47,15 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     the layers that follow the sums of shards.
     """
     read, through = _read(plan), _forward(plan)
+    begin = [*_sort(plan), *read]
     if plan.optimizer:
         through += [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *_backward(plan)]
     else:
         through += [Step(Stage("write_scores", (plan.kind, plan.out)), plan.depth)]
     update = _update(plan) if plan.optimizer else []
     if replicated:
-        return [read, _enter(plan), through + read + update]
-    return [read, _enter(plan), through + read, update]
+        return [begin, _enter(plan), through + read + update]
+    return [begin, _enter(plan), through + read, update]
 
 
 def start_of(plan: Plan) -> Stage:
@@ -99,6 +100,12 @@ def _read(plan: Plan) -> list[Step]:
     return [Step(Stage("locate_entries" if plan.form == "csr" else "locate_rows"), 0), *features]
 
 
+def _sort(plan: Plan) -> list[Step]:
+    """Before the first batch: its and all other entries by feature."""
+    is_needed = plan.form == "csr" and plan.optimizer
+    return [Step(Stage("sort_entries", (plan.kind, plan.raw)), 0)] if is_needed else []
+
+
 def _enter(plan: Plan) -> list[Step]:
     """Phase 1: the first layer."""
     options = (plan.kind, plan.raw, plan.first_row) if plan.form == "csr" else (plan.kind, plan.first_row)
@@ -141,7 +148,8 @@ def _update(plan: Plan) -> list[Step]:
     """Phase 3: gradients and steps."""
     steps = [Step(Stage("total"), plan.depth)]
     if plan.is_penalized:
-        steps += [Step(Stage("penalty", (plan.kind, _row(plan, layer))), layer) for layer in range(plan.depth + 1)]
+        summed = range(int(plan.form == "csr"), plan.depth + 1)
+        steps += [Step(Stage("penalty", (plan.kind, _row(plan, layer))), layer) for layer in summed]
     if layer_of_sums(plan) == 1:
         steps += _delta(plan, 1)
     for layer in range(plan.depth, 0, -1):
@@ -152,7 +160,10 @@ def _update(plan: Plan) -> list[Step]:
     if plan.form == "dense":
         name = "transposed_update" if plan.transposed else "dense_update"
         return [*steps, Step(Stage(name, (plan.kind, plan.first_row, plan.optimizer)), 0)]
-    return [*steps, Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first_row, plan.optimizer)), 0)]
+    steps.append(Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first_row, plan.optimizer)), 0))
+    if plan.form == "csr" and plan.is_penalized:
+        steps.append(Step(Stage("csr_penalty", (plan.kind, plan.first_row)), 0))
+    return steps
 
 
 def _biases(plan: Plan, layer: int) -> Step:

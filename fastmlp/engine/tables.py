@@ -1,7 +1,7 @@
 """The tables through which compiled code sees all that it works on: each number and each array is declared here, once.
 
-A table is an array of 8-byte slots: integers, floats, and the addresses of arrays. There is one table for each layer,
-and one for each thread, with the run, the batch, and the thread's own arrays. An array's shape is given in letters:
+A table is an array of 8-byte integers, numbers and the addresses of arrays. There is one table for each layer, and one
+for each thread, with the run, the batch, and the thread's own arrays. An array's shape is given in letters:
 
 S  samples in a tile, 64      T  tiles in a full batch        R  units in a panel of the layer
 P  panels of the layer        Q  panels of the layer below    V  units in a panel of the layer below
@@ -11,6 +11,7 @@ D  features, padded to whole words and one more
 O  outputs, padded            W  units in the widest panel
 L  most listed features of a batch, plus one word
 K  most blocks of features, plus one
+Y  most batches of a call, where rows take steps ahead
 B  batches whose sums of shards are stored at a time: 2 if a thread may be one phase ahead of another
 """
 
@@ -23,18 +24,21 @@ FEATURE_SHARDS = 4
 CHUNK = 128
 """Features whose gradients are summed over tiles together, when a batch has several tiles."""
 
+AHEAD = 64
+"""The most batches of a call in which rows of a CSR first layer take steps ahead."""
+
 
 class Field(NamedTuple):
     """A slot of a table."""
 
     kind: str
-    """ "int"; for an array the kind of its numbers: "number" is the network's kind, "wide" the wider of the
+    """ "int" for a number, else the kind of an array's numbers: "number" is the network's kind, "wide" the wider of the
     network's and the features'."""
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
     """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), or
-    "penalty"; by default every use."""
+    "penalty", or two: "csr learn", "csr penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -105,6 +109,11 @@ SHARED = {
     **_numbers("stride", "raw_bytes", "safe", "tail", only="rows", later=True),
     "indices": Field("i32", only="csr", later=True),
     "indptr": Field("i64", only="csr", later=True),
+    # the entries of a call by feature, where rows take steps ahead: of feature j from first[j] on
+    **_numbers("ahead", only="csr learn", later=True),
+    "first": Field("i64", "D", "csr learn"),
+    "place": Field("i32", only="csr learn", later=True),  # of the sample in the order, ascending; then one after all
+    "scaled": Field("number", only="csr learn", later=True),  # x
     "base": Field("wide", "D"),
     "scale": Field("wide", "D"),
     "shift": Field("number", "D"),
@@ -119,6 +128,7 @@ SHARED = {
     "target_units": Field("number", "O", "learn"),  # the unit of each output in the loss
     "squares": Field("f64", only="penalty", later=True),  # Σ w² before each batch, in parts whose order is fixed
     **_numbers("square_parts"),  # of a batch
+    "row_squares": Field("number", "P Y R", "csr penalty"),  # of rows' steps, for each batch of a call
     "scores": Field("number", only="predict", later=True),
     # the network
     "h": Field("number", "H P R"),  # the start of the first layer's product, one for each of H
@@ -131,19 +141,22 @@ OWN = {
     **_numbers("rate"),  # the address of the numbers of this batch's step
     "valid": Field("i64", "T 64", "dense"),
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
-    "whole": Field("number", "2 I R", "csr"),  # the gradient of two panels of the first layer; 0 between batches
+    "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
+    "due": Field("i32", "D", "csr learn"),  # the place of the next sample that has a feature
+    "entry": Field("i64", "D", "csr learn"),  # its entry
+    "listed": Field("i32", "D", "csr learn"),  # the features whose rows take steps in this batch
 }
 HEAD = {
     # one for each replicated thread, which computes the loss of all samples; else one for all threads
     "loss": Field("f64", "T S", "learn"),
 }
 RUN = SHARED | READER | HEAD | OWN
-SCHEDULE = {
-    **_numbers("phases"),
-    "ends": Field("i64"),  # where each phase's steps begin, and where the last ones end
-    "steps": Field("step"),
-}
-STEP = {
-    "stage": Field("int"),  # the address of a function
-    "layer": Field("layer"),  # the table that it works on
-}
+SCHEDULE = (
+    "phases",
+    "ends",  # the address of where each phase's steps begin, and where the last ones end
+    "steps",  # the address of tables of these:
+)
+STEP = (
+    "stage",  # the address of a function
+    "layer",  # the address of the table that it works on
+)

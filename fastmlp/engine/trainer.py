@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp.descent import batch_decays
 from fastmlp.engine.arena import Array
 from fastmlp.engine.runner import Runner
 from fastmlp.engine.tables import Rate
 from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import row_shares
-from fastmlp.reference.optimizers import OPTIMIZERS
 
 
 class Engine(Runner):
@@ -54,22 +52,19 @@ class Engine(Runner):
             ordered = problem.sample_weight[order]
             sums = np.add.reduceat(ordered, starts)
             share = ordered / np.repeat(np.where(sums == 0, 1, sums), counts)
-        loss = self._run(order, share, self._rates(batch_decays(problem, sums)))
+        loss = self._run(order, share, self._rates(problem.decays(sums)))
         self._steps += len(counts)
         weights = np.asarray(counts if problem.is_penalized else sums, np.float64)
         return float(row_shares(len(counts), weights) @ loss) * self._unit**2
 
     def _rates(self, decays: NDArray[np.float64]) -> Array:
         """Return the `Rate` of each batch (batches, numbers), whose decays these are."""
-        name, _, momentum, _, beta1, beta2, epsilon, epsilon_hat = self._problem.optimizer
+        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat = self._problem.optimizer
+        steps = self._steps + np.arange(1, len(decays) + 1)
+        correct1, correct2 = self.lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
+        epsilons = epsilon * np.sqrt(correct2) if epsilon_hat else epsilon
+        columns = self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2
         rates = np.empty((len(decays), len(Rate._fields)))
-        rates[:] = Rate(self.lr, 0.0, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, 0.0, 0.0)
-        rates[:, Rate._fields.index("decay")] = decays
-        if OPTIMIZERS[name].counts_steps:
-            steps = self._steps + np.arange(1, len(decays) + 1)
-            correct2 = 1 / (1 - beta2**steps)
-            rates[:, Rate._fields.index("correct1")] = self.lr / (1 - beta1**steps)
-            rates[:, Rate._fields.index("correct2")] = correct2
-            if epsilon_hat:
-                rates[:, Rate._fields.index("epsilon")] *= np.sqrt(correct2)
+        for i, column in enumerate(columns):
+            rates[:, i] = column
         return rates

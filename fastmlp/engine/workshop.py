@@ -15,21 +15,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastmlp.engine.processor import usable_cores
+from fastmlp.engine.sharing import PATIENCE, Claims
 from fastmlp.engine.stages import Stage
 
 Codes = dict[Stage, bytes]
 
 FEWEST = 5
 """Stages for each further process; for fewer, it would start too late to help."""
-PATIENCE = 60.0
-"""Seconds to wait for another process to finish a stage, before this process compiles it."""
 _SERVE = "import sys; sys.path[:] = {path!r}; from fastmlp.engine.workshop import serve; serve()"
 
 
-def compile_stages(stages: Sequence[Stage]) -> Codes:
-    """Return {stage: object code} for all of the stages."""
+def compile_stages(stages: Sequence[Stage], claims: Claims | None = None) -> Codes:
+    """Return {stage: object code} for all of the stages; with claims, compiled only if no other process does it."""
+    codes = _Codes(claims)
+    try:
+        _compile_together(stages, codes)
+        for stage in stages:  # stages that a helper did not finish, or that another process claimed
+            if stage not in codes:
+                found = claims.wait(stage) if claims else None
+                if found is None:
+                    codes.keep(stage, compile_stage(stage))
+                else:
+                    codes[stage] = found
+    finally:
+        if claims is not None:
+            claims.end()
+    return dict(codes)
+
+
+def _compile_together(stages: Sequence[Stage], codes: "_Codes") -> None:
+    """Compile stages here and in helpers; those that one of these did not finish are missing."""
     waiting = deque(stages)
-    codes: Codes = {}
     helpers = _start_helpers(len(stages), waiting, codes)
     try:
         _work(waiting, codes)
@@ -37,13 +53,27 @@ def compile_stages(stages: Sequence[Stage]) -> Codes:
         waiting.clear()
         for helper in helpers:
             helper.end()
-    for stage in stages:  # stages that a helper did not finish
-        if stage not in codes:
-            codes[stage] = compile_stage(stage)
-    return codes
 
 
-def _start_helpers(count: int, waiting: deque[Stage], codes: Codes) -> "list[_Helper]":
+class _Codes(dict[Stage, bytes]):
+    """Object codes, and which of them are to be made and kept here."""
+
+    def __init__(self, claims: Claims | None) -> None:
+        super().__init__()
+        self._claims = claims
+
+    def wants(self, stage: Stage) -> bool:
+        """Whether this process has to compile a stage."""
+        return self._claims is None or self._claims.take(stage)
+
+    def keep(self, stage: Stage, code: bytes) -> None:
+        """Take what was compiled, and store it for other processes."""
+        self[stage] = code
+        if self._claims is not None:
+            self._claims.keep(stage, code)
+
+
+def _start_helpers(count: int, waiting: deque[Stage], codes: _Codes) -> "list[_Helper]":
     """Start a helper for each further core and FEWEST stages, while the system has processes and threads."""
     helpers = []
     if Path(sys.executable or "").name.startswith("python"):  # not a program that embeds Python
@@ -60,17 +90,18 @@ def compile_stage(stage: Stage) -> bytes:
     return compile_object(stage.make(), stage.symbol)
 
 
-def _work(waiting: deque[Stage], codes: Codes) -> None:
+def _work(waiting: deque[Stage], codes: _Codes) -> None:
     while waiting:
         with contextlib.suppress(IndexError):  # a helper took the last one
             stage = waiting.popleft()
-            codes[stage] = compile_stage(stage)
+            if codes.wants(stage):
+                codes.keep(stage, compile_stage(stage))
 
 
 class _Helper:
     """Another process that compiles waiting stages, from the end of the queue, and the thread that talks to it."""
 
-    def __init__(self, waiting: deque[Stage], codes: Codes) -> None:
+    def __init__(self, waiting: deque[Stage], codes: _Codes) -> None:
         # Started apart from the terminal, it gets no Ctrl-C. It ends at the end of its input.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE.format(path=[str(Path(__file__).parents[2]), *sys.path])],
@@ -86,15 +117,17 @@ class _Helper:
         self._thread = threading.Thread(target=self._feed, args=(waiting, codes), daemon=True)
         self._thread.start()
 
-    def _feed(self, waiting: deque[Stage], codes: Codes) -> None:
+    def _feed(self, waiting: deque[Stage], codes: _Codes) -> None:
         with contextlib.suppress(OSError, EOFError, IndexError, pickle.UnpicklingError):
             pickle.load(self._output)  # it has started
             while True:
                 stage = waiting.pop()
+                if not codes.wants(stage):
+                    continue
                 self._works = True
                 pickle.dump(stage, self._input)
                 self._input.flush()
-                codes[stage] = pickle.load(self._output)
+                codes.keep(stage, pickle.load(self._output))
                 self._works = False
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.arena import Arena, Array
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
@@ -24,7 +25,21 @@ from fastmlp.engine.plan import (
 )
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
-from fastmlp.engine.tables import FEATURE_SHARDS, HEAD, LAYER, OWN, READER, RUN, SCHEDULE, SHARED, STEP, Field, Rate, S
+from fastmlp.engine.tables import (
+    AHEAD,
+    FEATURE_SHARDS,
+    HEAD,
+    LAYER,
+    OWN,
+    READER,
+    RUN,
+    SCHEDULE,
+    SHARED,
+    STEP,
+    Field,
+    Rate,
+    S,
+)
 from fastmlp.engine.team import Call, complete
 from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
@@ -87,9 +102,9 @@ class Workspace:
         self._dtype = np.dtype(DTYPES[plan.kind])
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
-        self._uses = {"learn" if plan.optimizer else "predict", plan.form, "csr" if plan.form == "csr" else "rows"}
-        if plan.is_penalized:
-            self._uses.add("penalty")
+        purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
+        self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
@@ -131,6 +146,7 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
+            "Y": AHEAD,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
             "block": block,
@@ -299,7 +315,7 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G")]
+        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "due", "entry", "listed")]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
@@ -327,7 +343,7 @@ class Workspace:
         if self._start is not None:
             for thread, table in enumerate(self._tables):
                 first_layer = self._layer_tables[thread % len(self._layer_tables)][0]
-                self._start(table.ctypes.data, first_layer.ctypes.data)
+                self._start(_address(table), _address(first_layer))
 
     @property
     def params(self) -> Array:
@@ -360,8 +376,8 @@ class Workspace:
         """The number of parts of Σ w² that a batch leaves in `squares`."""
         return self._first_squares[-1]
 
-    def set(self, **values: float | Array) -> None:
-        """Write integers, floats or the addresses of arrays into these slots; arrays are kept alive until replaced."""
+    def set(self, **values: int | Array) -> None:
+        """Write integers or the addresses of arrays into these slots; arrays are kept alive until replaced."""
         self._settle()
         self._set |= values
         for name, value in values.items():
@@ -369,7 +385,7 @@ class Workspace:
             for table in self._tables:
                 table[slot] = bits
 
-    def set_data(self, data: Rows | Entries, **values: float | Array) -> None:
+    def set_data(self, data: Rows | Entries, **values: int | Array) -> None:
         """Let the stages read these `Rows` or `Entries`, and set what else belongs to them."""
         if isinstance(data, Rows):
             matrix = data.matrix
@@ -386,9 +402,12 @@ class Workspace:
     def run(self, n: int) -> None:
         """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
+        In trainings on CSR entries, calls have a number of batches that does not depend on time.
+
         After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
         usable.
         """
+        fixed = self._divide_calls(n)
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
             if missing := later - {"begin", "n"} - self._set.keys():
@@ -396,7 +415,7 @@ class Workspace:
             self._is_complete = True
         batch, begin = self._set["batch"] if "batch" in self._set else self.shared["batch"], 0
         while begin < n:
-            end = min(n, begin + self._batches_a_call * batch)
+            end = min(n, begin + (fixed or self._batches_a_call) * batch)
             self.set(begin=begin, n=end)
             started = time.perf_counter()
             self._make_call()
@@ -405,18 +424,32 @@ class Workspace:
             self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
             begin = end
 
+    def _divide_calls(self, n: int) -> int:
+        """Return the number of batches in a call, 0 where time decides; make room for a call's entries by feature."""
+        if self.plan.form != "csr" or not self.plan.optimizer:
+            return 0
+        calls = Calls(0, False, 0)
+        if not self._set["lazy"]:
+            counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
+            calls = divide_calls(self._widths, self.shared["batch"], counts)
+        room = calls.entries + self._widths[0] if calls.ahead else 0
+        if "place" not in self._set or len(self._set["place"]) < room:
+            self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))
+        self.set(ahead=int(calls.ahead))
+        return calls.batches
+
     def _make_call(self) -> None:
         """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""
         self.shared["arrived"][0] = 0
-        schedules = [table.ctypes.data for _, _, table in self._schedule_tables]
+        schedules = [_address(table) for _, _, table in self._schedule_tables]
         if len(self._tables) == 1:
-            self._epoch(self._tables[0].ctypes.data, schedules[0])
+            self._epoch(_address(self._tables[0]), schedules[0])
             return
 
         def run_thread(thread: int, threads: int) -> None:
             table = self._tables[thread]
             table[_SLOTS["threads"]] = threads
-            self._epoch(table.ctypes.data, schedules[thread % len(schedules)])
+            self._epoch(_address(table), schedules[thread % len(schedules)])
 
         call = self._call = Call(run_thread, len(self._tables))
         try:
@@ -472,9 +505,10 @@ def _slot(value: Any) -> int:
     return _address(value) if isinstance(value, np.ndarray) else value
 
 
-def _slots(fields: Fields, values: Values) -> Table:
+def _slots(fields: Iterable[str], values: Values) -> Table:
     """Return a table; fields and values must have the same names."""
-    if fields.keys() != values.keys():
-        unknown, missing = values.keys() - fields.keys(), fields.keys() - values.keys()
+    names = list(fields)
+    if {*names} != values.keys():
+        unknown, missing = values.keys() - {*names}, {*names} - values.keys()
         raise KeyError(f"not fields of the table: {sorted(unknown)}, without a value: {sorted(missing)}")
-    return np.array([_slot(values[name]) for name in fields], np.int64)
+    return np.array([_slot(values[name]) for name in names], np.int64)

@@ -11,19 +11,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
-from fastmlp.checks import check_integer
+from fastmlp.checks import check_integer, check_pair
+from fastmlp.conversion import as_attributes, check_weights, coding_of, layers_of
 from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
-from fastmlp.estimators.initialization import draw_weights
 from fastmlp.estimators.lbfgs import fit_at_once
 from fastmlp.estimators.learner import Learner
 from fastmlp.estimators.outputs import Outputs
-from fastmlp.estimators.parameters import CONSTRAINTS, STOCHASTIC, check_activation, check_widths
+from fastmlp.estimators.parameters import CONSTRAINTS, STOCHASTIC, read_activation, read_widths
+from fastmlp.estimators.randomness import draw_weights
 from fastmlp.estimators.reading import read_features, read_pair, read_weights
-from fastmlp.estimators.solution import as_attributes, check_weights
 from fastmlp.estimators.stochastic import fit_epochs, go_on
-from fastmlp.problem import Architecture, Samples
-from fastmlp.reference.parameters import Layers, flatten
+from fastmlp.normalization import IDENTITY
+from fastmlp.problem import Architecture, Optimizer, Problem, Samples
+from fastmlp.reference.parameters import flatten, layer_views
 from fastmlp.targets import Coding
 from fastmlp.validation import Features
 
@@ -62,7 +63,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     @property
     def _coding(self) -> Coding:
         """The relation of y to the outputs, by the fitted attributes."""
-        raise NotImplementedError
+        return coding_of(self, self._loss)
 
     def _learn(self, targets: Any) -> None:
         """Learn what is asked for from checked y: `n_outputs_`, `out_activation_` and what else belongs to it."""
@@ -143,7 +144,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _check_combinations(self, validation_data: Any = None) -> None:
         """Raise if parameters don't go together."""
-        check_activation(self.activation, len(check_widths(self.hidden_layer_sizes)))
+        read_activation(self.activation, len(read_widths(self.hidden_layer_sizes)))
         for name, value in {"callbacks": check_callbacks(self.callbacks), "validation_data": validation_data}.items():
             if self.solver == "lbfgs" and value:
                 raise ValueError(f"{name} need a solver with epochs, 'sgd' or 'adam', got solver='lbfgs'")
@@ -179,23 +180,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return Samples(features, targets, self._encode(targets), weights)
 
     def _read_others(self, validation_data: Any) -> Samples:
-        try:
-            X, y = validation_data
-        except (TypeError, ValueError):
-            raise TypeError("validation_data must be a pair (X, y)") from None
+        X, y = check_pair("validation_data", validation_data)
         features, targets = read_pair(self, X, y, numeric=self._is_numeric, reset=False)
         return Samples(features, targets, self._encode(targets), None)
 
     def _initialize(self, samples: Samples, random_state: RandomState) -> None:
         """Begin with new weights."""
-        widths = (samples.X.shape[1], *check_widths(self.hidden_layer_sizes), self.n_outputs_)
+        hidden = read_widths(self.hidden_layer_sizes)
+        widths = (samples.X.shape[1], *hidden, self.n_outputs_)
+        params = draw_weights(widths, self.init, read_activation(self.activation, len(hidden)), random_state)
         self.n_layers_ = len(widths)
         self.n_iter_ = self.t_ = 0
-        self._take(draw_weights(widths, self.init, self.activation, random_state).astype(samples.X.dtype), widths)
+        self._take(params.astype(samples.X.dtype), widths)
 
     def _check_weights(self, X: Features) -> None:
         """Raise unless the weights, whoever wrote them, are those of a network for checked features."""
-        check_weights(self.coefs_, self.intercepts_, X.shape[1], self._coding.outputs)
+        check_weights(self, X.shape[1], self._coding.outputs)
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -204,7 +204,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     @property
     def _architecture(self) -> Architecture:
         widths = self._widths
-        return Architecture(widths, check_activation(self.activation, len(widths) - 2), self._loss)
+        return Architecture(widths, read_activation(self.activation, len(widths) - 2), self._loss)
 
     @property
     def _dtype(self) -> np.dtype[Any]:
@@ -213,17 +213,28 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return np.dtype(np.float32 if all(array.dtype == np.float32 for array in arrays) else np.float64)
 
     @property
-    def _layers(self) -> Layers:
-        return list(zip(self.coefs_, self.intercepts_, strict=True))
-
-    @property
     def _params(self) -> NDArray[Any]:
         """A copy of the weights as a flat vector."""
-        return flatten(self._layers)
+        return flatten(layers_of(self))
+
+    def _pose(self, samples: Samples, optimizer: Optimizer, batch_size: int) -> Problem:
+        """Return a problem as scikit-learn has it: features as they come, and the penalty a part of the loss."""
+        return Problem(
+            X=samples.X,
+            codes=samples.codes,
+            sample_weight=samples.sample_weight,
+            normalization=IDENTITY,
+            architecture=self._architecture,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            dtype=self._dtype,
+            num_threads=self.num_threads,
+            is_penalized=True,
+        )
 
     def _take(self, params: NDArray[Any], widths: tuple[int, ...] | None = None) -> None:
         """Go on with the weights of a flat vector that nobody else writes to; `widths` are by default those before."""
-        self.__dict__.update(as_attributes(params, widths or self._widths))
+        self.__dict__.update(as_attributes(layer_views(params, widths or self._widths)))
 
     def _use(self, architecture: Architecture, dtype: np.dtype[Any], predictor: Any = None) -> None:
         """Prepare for outputs of such a network, unless it has been done; a trainer's predictor helps."""
@@ -235,7 +246,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return the logits (n, k) of checked features."""
         self._check_weights(X)
         self._use(self._architecture, self._dtype)
-        return self._outputs(self._layers, X)
+        return self._outputs(layers_of(self), X)
 
     def _read_logits(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logits (n, k) of what a user passed."""
@@ -256,7 +267,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         NotFittedError
         """
         check_is_fitted(self)
-        check_weights(self.coefs_, self.intercepts_, self.n_features_in_, self._coding.outputs)
+        check_weights(self, self.n_features_in_, self._coding.outputs)
         return make_sklearn(self)
 
     @classmethod

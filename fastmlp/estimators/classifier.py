@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
+from fastmlp.conversion import OUTPUT_LOSSES
 from fastmlp.estimators.base import BaseMLP, is_stochastic
 from fastmlp.estimators.labels import (
     check_same_classes,
@@ -18,7 +19,6 @@ from fastmlp.estimators.labels import (
     learn_labels,
 )
 from fastmlp.estimators.parameters import CONSTRAINTS, documented, keep_parameters
-from fastmlp.targets import Coding
 from fastmlp.validation import check_sample_weight
 
 
@@ -40,23 +40,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Attributes
     ----------
     classes_ : (k,) array
-    coefs_, intercepts_ : list of arrays
-        Weights (in, out) and biases (out,) of each layer. They may be replaced or written to: predictions and
-        `partial_fit` follow.
-    loss_ : float
-        Of the last epoch: the mean over its batches, penalty included.
-    loss_curve_ : list of float
-        Of all epochs; not for "lbfgs".
-    best_loss_ : float or None
-    validation_scores_ : list of float or None
-        Of all epochs, with `early_stopping` or validation data.
-    best_validation_score_ : float or None
-    validation_loss_curve_ : list of float
-        Of all epochs, with validation data.
-    n_iter_, t_, n_features_in_, n_layers_, n_outputs_ : int
-        Epochs of the last training, and samples it has seen; the network's sizes.
-    feature_names_in_ : (d,) array
-        If X was a data frame whose columns have strings as names.
+    <attributes>
     out_activation_ : {"softmax", "logistic"}
 
     Examples
@@ -111,16 +95,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def _loss(self) -> str:
-        return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
-
-    @property
-    def _coding(self) -> Coding:
-        if self.out_activation_ == "softmax":
-            return Coding("log_loss", len(self.classes_), self.classes_, flat=False)
-        if self.n_outputs_ > 1:
-            return Coding("binary_log_loss", self.n_outputs_, None, flat=False)
-        classes = np.repeat(self.classes_, 2) if len(self.classes_) == 1 else self.classes_
-        return Coding("binary_log_loss", 1, classes, flat=False)
+        return OUTPUT_LOSSES[self.out_activation_]
 
     def _learn(self, targets: NDArray[Any]) -> None:
         self.classes_, self.out_activation_, self.n_outputs_ = learn_labels(targets)

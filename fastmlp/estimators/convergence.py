@@ -1,57 +1,18 @@
 """scikit-learn's rules of convergence, as a callback of a training: what it records, and when it ends."""
 
-import functools
 import math
 from typing import Any
-
-import numpy as np
-from numpy.random import RandomState
-from numpy.typing import NDArray
 
 from fastmlp.estimators.judgement import Judge
 from fastmlp.history import History
 from fastmlp.network import MLP
-from fastmlp.preparation import Orders
 from fastmlp.steering import Training
 
 SMALLEST_LR = 1e-6
 """The "adaptive" learning rate is lowered until it is at most this."""
-
-
-class Shuffles(Orders):
-    """Each epoch's order is that of the one before, shuffled by a RandomState; without one all are in order.
-
-    An integer stands for a new RandomState of this seed, which takes ten times as long as a short epoch.
-    """
-
-    def __init__(self, n: int, random_state: RandomState | int | None) -> None:
-        super().__init__(n, None)
-        self._order = np.arange(n)
-        self._random_state = random_state
-        self._is_first = True
-
-    def next(self) -> NDArray[np.int64]:
-        is_first, self._is_first = self._is_first, False
-        if self._random_state is None:
-            return self._order
-        if not isinstance(self._random_state, RandomState):
-            if is_first:
-                self._order = _first_order(self._random_state, self._n)
-                return self._order
-            self._random_state = RandomState(self._random_state)
-            self._random_state.shuffle(np.arange(self._n))  # the first order
-        places = np.arange(self._n)
-        self._random_state.shuffle(places)
-        self._order = self._order[places]
-        return self._order
-
-
-@functools.lru_cache(maxsize=8)
-def _first_order(seed: int, n: int) -> NDArray[np.int64]:
-    order = np.arange(n)
-    RandomState(seed).shuffle(order)
-    order.flags.writeable = False
-    return order
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
 
 
 def begin_record(estimator: Any, is_new: bool, *, is_scored: bool = False, has_others: bool = False) -> None:

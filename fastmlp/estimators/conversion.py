@@ -8,9 +8,8 @@ from sklearn.base import is_classifier
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from sklearn.utils.validation import check_is_fitted
 
-from fastmlp.conversion import common_activation, fit_binarizer
+from fastmlp.conversion import common_activation, fit_binarizer, layers_of
 from fastmlp.estimators.learner import Learner
-from fastmlp.estimators.parameters import LOGISTIC
 from fastmlp.problem import Optimizer, State
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
@@ -36,7 +35,7 @@ def make_sklearn(estimator: Any) -> Any:
     vars(twin).update(_fitted(estimator))
     twin._best_coefs, twin._best_intercepts = twin.coefs_, twin.intercepts_
     if hasattr(twin, "classes_"):
-        has_columns = twin.out_activation_ == LOGISTIC and twin.n_outputs_ > 1
+        has_columns = twin.out_activation_ == "logistic" and twin.n_outputs_ > 1
         twin._label_binarizer = fit_binarizer(None if has_columns else twin.classes_, twin.n_outputs_)
     if hasattr(estimator, "_optimizer"):
         twin._optimizer = _make_optimizer(estimator)
@@ -98,9 +97,8 @@ def _make_learner(fitted: Any) -> Learner:
         lists, steps = [theirs.velocities], 0
     else:
         settings, lists, steps = Optimizer("sgd", lr), [], 0
-    params = flatten(list(zip(fitted.coefs_, fitted.intercepts_, strict=True)))
     arrays = tuple(flatten(_as_layers(values)) for values in lists)
-    learner = Learner(settings, State(params, arrays, steps))
+    learner = Learner(settings, State(flatten(layers_of(fitted)), arrays, steps))
     if settings.name != "adam":
         learner.learning_rate = theirs.learning_rate
     return learner

@@ -4,16 +4,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastmlp.estimators.solution import as_attributes
+from fastmlp.conversion import as_attributes
 from fastmlp.history import History
 from fastmlp.network import MLP
+from fastmlp.reference.parameters import layer_views
 
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # an older scikit-learn has no callbacks
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing."""
+        """An estimator that takes none."""
 
 
 class Tasks:
@@ -49,9 +50,9 @@ class Tasks:
         """End the task of an epoch that led to this flat vector, begin the next, and return whether to stop."""
         if self._task is None:
             return False
-        task, estimator = self._task, self._estimator
-        stops = task.call_on_fit_task_end(
-            **self._told, reconstruction_attributes=lambda: as_attributes(params.copy(), estimator._widths)
+        widths = self._estimator._widths
+        stops = self._task.call_on_fit_task_end(
+            **self._told, reconstruction_attributes=lambda: as_attributes(layer_views(params.copy(), widths))
         )
         self._left -= 1
         self._begin_task()

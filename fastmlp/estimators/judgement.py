@@ -7,26 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import train_test_split
 
 from fastmlp.problem import Samples
 from fastmlp.scoring import loss_of, score_of
-
-
-def split(samples: Samples, share: float, by_class: bool, random_state: Any) -> tuple[Samples, Samples]:
-    """Return the samples to train on and those held out, as scikit-learn's `train_test_split` chooses them.
-
-    With `by_class`, whose codes are 0 and 1 then, of both about the same share is held out.
-    """
-    kept, held = train_test_split(
-        np.arange(len(samples.codes)),
-        random_state=random_state,
-        test_size=share,
-        stratify=samples.codes.astype(bool) if by_class else None,
-    )
-    if len(held) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    return samples.select(kept), samples.select(held)
 
 
 class Judge:

@@ -7,10 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from fastmlp.conversion import REAL
 from fastmlp.validation import is_sparse
-
-NUMBERS = "biuf"
-"""The kinds of dtypes of labels that are numbers."""
 
 
 def learn_labels(y: ArrayLike) -> tuple[NDArray[Any], str, int]:
@@ -71,7 +69,7 @@ def encode(y: Any, classes: NDArray[Any], output: str, k: int) -> NDArray[Any]:
 
 def _find(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64] | None:
     """Return the places of labels among sorted classes; None if one is not there."""
-    if (y.dtype.kind in NUMBERS) != (classes.dtype.kind in NUMBERS):
+    if (y.dtype.kind in REAL) != (classes.dtype.kind in REAL):
         return None
     try:
         places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)

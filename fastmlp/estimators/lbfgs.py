@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from fastmlp.estimators.solution import NOT_FINITE, make_problem
-from fastmlp.preparation import make_objective
+from fastmlp.backends import make_objective
+from fastmlp.estimators.convergence import NOT_FINITE
 from fastmlp.problem import Optimizer, Samples
 
 UNFINISHED = (1, 2)
@@ -66,8 +67,8 @@ def _make_objective(estimator: Any, samples: Samples) -> Callable[[NDArray[Any]]
     if is_half:
         architecture, alpha = architecture._replace(loss="mean_squared_error"), 2 * alpha
     optimizer = Optimizer("sgd", 0.0, weight_decay=alpha)
-    n = samples.X.shape[0]
-    problem = make_problem(estimator, samples, architecture, optimizer, n, np.dtype(np.float64))
+    problem = estimator._pose(samples, optimizer, batch_size=samples.X.shape[0])
+    problem = replace(problem, architecture=architecture, dtype=np.dtype(np.float64))
     objective = make_objective(problem, estimator.backend)
 
     def half(params: NDArray[Any]) -> tuple[float, NDArray[Any]]:

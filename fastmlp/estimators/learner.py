@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp.preparation import make_trainer
+from fastmlp.backends import make_trainer
 from fastmlp.problem import Optimizer, Problem, State, Trainer
 
 

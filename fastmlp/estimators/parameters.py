@@ -1,4 +1,4 @@
-"""The parameters that both estimators have: what each may be, and what it is for."""
+"""What both estimators have by name: the parameters, what each may be and is for, and the fitted attributes."""
 
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -6,15 +6,14 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from fastmlp.checks import check_choice, check_hidden
-from fastmlp.options import BACKENDS
+from fastmlp.backends import BACKENDS
+from fastmlp.checks import check_activation, check_hidden
+from fastmlp.conversion import activation_here
 from fastmlp.reference.activations import ACTIVATIONS
 
 C = TypeVar("C", bound=type)
 STOCHASTIC = ("sgd", "adam")
 """The solvers that go through batches."""
-LOGISTIC = "logistic"
-"""What scikit-learn calls the sigmoid."""
 
 _not_negative = Interval(Real, 0, None, closed="left")
 _positive = Interval(Real, 0, None, closed="neither")
@@ -23,7 +22,7 @@ _count = Interval(Integral, 1, None, closed="left")
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _count],
-    "activation": [StrOptions({LOGISTIC, *ACTIVATIONS}), list, tuple],
+    "activation": [StrOptions({"logistic", *ACTIVATIONS}), list, tuple],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
     "alpha": [_not_negative],
     "batch_size": [StrOptions({"auto"}), _count],
@@ -102,7 +101,7 @@ init : {"he", "xavier"}, float or None
 validation_metric : str, callable or None
     What judges `early_stopping` and `validation_data`: the name of a scorer, or one; None is the accuracy or R².
 num_threads : int or None
-    At most this many threads; by default as many as pay.
+    At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
 backend : {"jit", "reference"}
     The compiled path, or plain NumPy with the same numbers to rounding.
 callbacks : list of callable
@@ -110,11 +109,31 @@ callbacks : list of callable
     not for "lbfgs".
 """
 
+ATTRIBUTES = """\
+coefs_, intercepts_ : list of arrays
+    Weights (in, out) and biases (out,) of each layer. They may be replaced or written to: predictions and
+    `partial_fit` follow.
+loss_ : float
+    Of the last epoch: the mean over its batches, penalty included.
+loss_curve_ : list of float
+    Of all epochs; not for "lbfgs".
+best_loss_ : float or None
+validation_scores_ : list of float or None
+    Of all epochs, with `early_stopping` or validation data.
+best_validation_score_ : float or None
+validation_loss_curve_ : list of float
+    Of all epochs, with validation data.
+n_iter_, t_, n_features_in_, n_layers_, n_outputs_ : int
+    Epochs of the last training, and samples it has seen; the network's sizes.
+feature_names_in_ : (d,) array
+    If X was a data frame whose columns have strings as names.
+"""
+
 
 def documented(estimator: C) -> C:
-    """Put the parameters that both estimators have where a class's docstring names them in angle brackets."""
+    """Put what both estimators have where a class's docstring names it in angle brackets."""
     if estimator.__doc__:
-        for name, text in {"<parameters>": HELP, "<extras>": EXTRAS}.items():
+        for name, text in {"<parameters>": HELP, "<extras>": EXTRAS, "<attributes>": ATTRIBUTES}.items():
             indented = text.replace("\n", "\n    ").rstrip()
             estimator.__doc__ = estimator.__doc__.replace(name, indented)
     return estimator
@@ -125,7 +144,7 @@ def keep_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
     vars(estimator).update((name, value) for name, value in arguments.items() if name != "self")
 
 
-def check_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def read_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Return the widths of hidden layers as a tuple of positive ints; a bare number is one layer."""
     widths = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
     if any(width <= 0 for width in widths):
@@ -133,12 +152,6 @@ def check_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return check_hidden("hidden_layer_sizes", widths)
 
 
-def check_activation(activation: Any, depth: int) -> str | tuple[str, ...]:
-    """Return this package's name of the activation of `depth` hidden layers, or a tuple with one for each."""
-    names = [activation] if isinstance(activation, str) else list(activation)
-    here = tuple("sigmoid" if name == LOGISTIC else check_choice("activation", name, ACTIVATIONS) for name in names)
-    if isinstance(activation, str):
-        return here[0]
-    if len(here) != depth:
-        raise ValueError(f"activation must have a name for each of the {depth} hidden layers, got {len(here)}")
-    return here
+def read_activation(activation: Any, depth: int) -> str | tuple[str, ...]:
+    """Return this package's name of the activation of `depth` hidden layers, or a tuple of names where they differ."""
+    return check_activation("activation", activation_here(activation), ACTIVATIONS, depth)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fastmlp.estimators.solution import REAL
+from fastmlp.conversion import REAL
 from fastmlp.validation import Features, check_features, check_sample_weight, is_sparse
 
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))

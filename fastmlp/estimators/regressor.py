@@ -10,7 +10,6 @@ from sklearn.utils.metaestimators import available_if
 
 from fastmlp.estimators.base import BaseMLP, is_stochastic
 from fastmlp.estimators.parameters import CONSTRAINTS, documented, keep_parameters
-from fastmlp.targets import Coding
 
 LOSSES = {"squared_error": "half_squared_error", "poisson": "poisson", "huber": "huber"}
 """What each loss is called in this package."""
@@ -37,23 +36,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Attributes
     ----------
-    coefs_, intercepts_ : list of arrays
-        Weights (in, out) and biases (out,) of each layer. They may be replaced or written to: predictions and
-        `partial_fit` follow.
-    loss_ : float
-        Of the last epoch: the mean over its batches, penalty included.
-    loss_curve_ : list of float
-        Of all epochs; not for "lbfgs".
-    best_loss_ : float or None
-    validation_scores_ : list of float or None
-        Of all epochs, with `early_stopping` or validation data.
-    best_validation_score_ : float or None
-    validation_loss_curve_ : list of float
-        Of all epochs, with validation data.
-    n_iter_, t_, n_features_in_, n_layers_, n_outputs_ : int
-        Epochs of the last training, and samples it has seen; the network's sizes.
-    feature_names_in_ : (d,) array
-        If X was a data frame whose columns have strings as names.
+    <attributes>
     out_activation_ : {"identity", "exp"}
 
     Examples
@@ -107,10 +90,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @property
     def _loss(self) -> str:
         return LOSSES[self.loss]
-
-    @property
-    def _coding(self) -> Coding:
-        return Coding(self._loss, self.n_outputs_, None, flat=self.n_outputs_ == 1)
 
     def _learn(self, targets: NDArray[Any]) -> None:
         self.out_activation_ = "exp" if self.loss == "poisson" else "identity"

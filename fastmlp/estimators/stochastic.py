@@ -10,10 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp.callbacks import Callback
 from fastmlp.epochs import run_epochs
-from fastmlp.estimators.convergence import Convergence, Shuffles, begin_record
-from fastmlp.estimators.judgement import Judge, split
+from fastmlp.estimators.convergence import NOT_FINITE, Convergence, begin_record
+from fastmlp.estimators.judgement import Judge
 from fastmlp.estimators.learner import Learner
-from fastmlp.estimators.solution import NOT_FINITE, make_problem
+from fastmlp.estimators.randomness import Shuffles, split
 from fastmlp.options import Options
 from fastmlp.preparation import Preparation
 from fastmlp.problem import Optimizer, Problem, Samples, Trainer
@@ -122,8 +122,7 @@ def _resume(estimator: Any, samples: Samples) -> tuple[Problem, Trainer]:
     """Return the problem of some samples, and a trainer that goes on from the estimator's weights."""
     learner = estimator._optimizer
     optimizer = learner.settings._replace(weight_decay=estimator.alpha)
-    batch_size = _batch_size(estimator.batch_size, samples.X.shape[0])
-    problem = make_problem(estimator, samples, estimator._architecture, optimizer, batch_size, estimator._dtype)
+    problem = estimator._pose(samples, optimizer, _batch_size(estimator.batch_size, samples.X.shape[0]))
     trainer = learner.resume(problem, estimator._params, estimator.backend)
     estimator._use(problem.architecture, problem.dtype, trainer.predictor)
     return problem, trainer

@@ -10,7 +10,7 @@ from fastmlp.engine.simd.python_memory import memory
 from fastmlp.engine.trainer import Engine
 from fastmlp.reference.backpropagation import logits
 from fastmlp.reference.parameters import layer_views
-from support.engine_cases import Case, check, make_features, make_problem, train
+from support.engine_cases import Case, check, make_features, make_problem, step_ahead, train
 
 GUARD = 4096
 """Bytes around an array that nobody may touch."""
@@ -51,6 +51,12 @@ CASES = {
         hidden=(2, 17, 1, 3), activation=("tanh", "gelu", "relu", "silu"), raw="float64", threads=2
     ),
 }
+AHEAD = {
+    "CSR, steps ahead, three threads": CASES["CSR with Adam"]._replace(epochs=1),
+    "CSR, steps ahead, two tiles": CASES["CSR, two tiles"]._replace(optimizer="momentum"),
+    "CSR, steps ahead, penalized": CASES["penalized, two threads"]._replace(data="csr", raw="float32"),
+}
+"""Cases in which rows of the first layer take steps ahead."""
 
 
 def columns_of_a_wider_matrix():
@@ -137,6 +143,10 @@ def main():
         print(name)
     for name, (case, X) in GIVEN.items():
         run(case, X)
+        print(name)
+    workspace.divide_calls = step_ahead
+    for name, case in AHEAD.items():
+        run(case)
         print(name)
     GuardedArena.hidden = 8
     try:

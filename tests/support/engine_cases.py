@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 
 from fastmlp import reference
 from fastmlp.descent import Descent
+from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.trainer import Engine
 from fastmlp.normalization import learn_normalization
 from fastmlp.problem import Architecture, Optimizer, Problem
@@ -175,6 +176,12 @@ def compare(case, X=None):
     engine = Engine(problem, start)
     check(case, *train(engine, orders), X)
     return engine
+
+
+def step_ahead(widths, batch, counts, batches=64):
+    """`divide_calls` where rows take steps ahead whatever the sizes are, in calls of so many batches."""
+    _, _, entries = divide_calls(widths, batch, counts)
+    return Calls(batches, True, entries)
 
 
 def same_bits(one, other):

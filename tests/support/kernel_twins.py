@@ -84,6 +84,12 @@ def sparse_product(X, W, start):
     return start + X @ W
 
 
+def column(X, j, begin, end):
+    """Return (samples, values) of the entries of feature j in samples begin ≤ s < end."""
+    (samples,) = np.nonzero(X[begin:end, j])
+    return begin + samples, X[begin + samples, j]
+
+
 def sparse_gradient(X, shift, D):
     """Of the weights of the features x + shift, x being X (k, j)."""
     return (X + shift).T @ D

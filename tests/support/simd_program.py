@@ -33,7 +33,9 @@ from support.aligned_arrays import aligned
 
 D, B, H = 64, 64, 128  # features, samples, units
 ROW = 4 * LANES
-ints, words, bytes_, u16s = pointer("i64"), pointer("i64", 64), pointer("u8", 64), pointer("u16", 64)
+ints, words, bytes_, u16, u16s = (pointer(*t) for t in (("i64",), ("i64", 64), ("u8", 64), ("u16",), ("u16", 64)))
+panel_table = struct("panel", ["masks", "bias", "W", "A", "T", "out"])
+epoch_table = struct("epoch", ["b", "panels", "parts", "own", "x", "index", "nonzero", "turned"])
 
 
 @kernel
@@ -85,30 +87,32 @@ def probabilities(b, A, T, out):
     out[2, 0] = tanh(out[0, 0])
 
 
-@kernel
-def epoch(table):
-    """Panel after panel of ROW units."""
-    for p in range(table.panels):
-        here = table.own + p
-        forward(table.b, table.x, table.index, table.nonzero, here.masks, here.bias, here.W, here.A)
-        probabilities(table.b, here.A, here.T, here.out)
-        for k in range(table.b):
-            here.A[k] = tanh(here.A[k]) - where(here.A[k] > 1, sigmoid(here.A[k]), table.rate)
-    words(table.turned)[0] = transpose_bits(words(table.nonzero)[0])
+def make_epoch(kind):
+    """Return epoch(table): panel after panel of ROW units."""
+    row, columns, numbers = pointer(kind, ROW), pointer(kind, B), pointer(kind)
+
+    @kernel
+    def epoch(table):
+        nonzero = ints(table.nonzero)
+        for p in range(table.panels):
+            here = panel_table(table.own) + p
+            A, masks = row(here.A), ints(here.masks)
+            forward(table.b, bytes_(table.x), u16(table.index), nonzero, masks, row(here.bias), row(here.W), A)
+            probabilities(table.b, A, columns(here.T), numbers(here.out))
+            for k in range(table.b):
+                A[k] = tanh(A[k]) - where(A[k] > 1, sigmoid(A[k]), 1 / table.parts)
+        words(table.turned)[0] = transpose_bits(words(table.nonzero)[0])
+
+    return epoch
 
 
 def show(kind, dtype, x, rng):
     """Run the network in one kind of floats and print the activations and masks."""
-    row = pointer(kind, ROW)
-    panel = {"masks": ints, "bias": row, "W": row, "A": row, "T": pointer(kind, B), "out": pointer(kind)}
-    panels = struct("panels", panel)
-    numbers = {"b": "int", "panels": "int", "rate": "float"}
-    addresses = {"own": panels, "x": bytes_, "index": pointer("u16"), "nonzero": ints, "turned": ints}
-    table = struct("epoch", numbers | addresses)
+    epoch = make_epoch(kind)
 
     @njit
     def run(address):
-        epoch(table(address))
+        epoch(epoch_table(address))
 
     count = H // ROW
     W = aligned((count, D, ROW), dtype, rng.standard_normal((D, H)).reshape(D, count, ROW).transpose(1, 0, 2) / 1000)
@@ -117,8 +121,7 @@ def show(kind, dtype, x, rng):
     masks, out = aligned((count, B), np.int64), aligned((count, 3), dtype)
     index, nonzero, turned = aligned(128, np.uint16), aligned(B, np.int64), aligned(64, np.int64)
     slots = np.array([[a[p].ctypes.data for a in (masks, bias, W, A, T, out)] for p in range(count)])
-    rate = np.float64(0.25).view(np.int64)
-    fields = np.array([B, count, rate, *(a.ctypes.data for a in (slots, x, index, nonzero, turned))])
+    fields = np.array([B, count, 4, *(a.ctypes.data for a in (slots, x, index, nonzero, turned))])
     run(fields.ctypes.data)
 
     units = A.transpose(1, 0, 2).reshape(B, H)

@@ -2,14 +2,11 @@
 
 import importlib
 import sys
-from types import FunctionType, SimpleNamespace
-
-from numba import types
+from types import FunctionType
 
 from fastmlp.engine.simd import compiler
 from fastmlp.engine.simd.types import Ptr, Struct
 
-FIELDS = {types.int64: "int", types.float64: "float"}
 CHOSEN = ("fastmlp.engine.simd", "fastmlp.engine.simd.math", "fastmlp.engine.simd.primitives")
 
 
@@ -35,8 +32,7 @@ def twin_of(cast):
     t = cast.t
     if isinstance(t, Ptr):
         return twins.pointer(t.kind, t.n, t.aligned)
-    fields = {name: FIELDS.get(field) or twin_of(SimpleNamespace(t=field)) for name, field in t.fields.items()}
-    return twins.struct(t.name, fields)
+    return twins.struct(t.name, t.fields)
 
 
 def in_python(function, **names):

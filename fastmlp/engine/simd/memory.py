@@ -41,6 +41,7 @@ __all__ = [
     "struct",
 ]
 
+LINE = 64  # bytes of a cache line
 SPINS_BEFORE_YIELD = 4000  # then more threads than cores make progress, too
 
 
@@ -202,18 +203,14 @@ def _move_pair(context, b, sig, args):
 
 
 def struct(name, fields):
-    """A function that makes an address (an int) a table of 8-byte slots, attributes: t.rate, t.weights[i], t.turn = 1.
+    """A function that makes an address (an int) a table of 8-byte integers, its attributes: t.batch, t.turn = 1.
 
-    fields: name → "int", "float", or what the slot holds the address of, a `pointer` or another struct (or its type).
-    t + l, t[l]: the l-th table of an array. `.t` is the type, `.t.fields` the names in the order of the slots.
+    fields: their names, in order. t + l, t[l]: the l-th table of an array. `.t` is the type.
     """
-    numbers = {"int": types.int64, "float": types.float64}
-    t = Struct(name, {key: numbers[f] if isinstance(f, str) else getattr(f, "t", f) for key, f in fields.items()})
+    t = Struct(name, tuple(fields))
 
     @intrinsic
     def cast(typing_context, address):
-        if isinstance(address, (Ptr, Struct)):
-            return t(address), lambda context, b, sig, args: args[0]
         return t(types.int64), lambda context, b, sig, args: b.inttoptr(args[0], BYTE_POINTER)
 
     cast.t = t
@@ -225,20 +222,19 @@ class _StructAttributes(AttributeTemplate):
     key = Struct
 
     def generic_resolve(self, t, name):
-        return t.fields.get(name)
+        return types.int64 if name in t.fields else None
 
 
 @lower_getattr_generic(Struct)
 def _get_attribute(context, b, t, address, name):
-    slot = b.gep(address, [I64(8 * list(t.fields).index(name))])
-    return load(b, context.get_value_type(t.fields[name]), slot, 8)
+    return load(b, I64, b.gep(address, [I64(8 * t.fields.index(name))]), 8)
 
 
 @lower_setattr_generic(Struct)
 def _set_attribute(context, b, sig, args, name):
     t, value_type = sig.args
-    slot = b.gep(args[0], [I64(8 * list(t.fields).index(name))])
-    store(b, context.cast(b, args[1], value_type, t.fields[name]), slot, 8)
+    slot = b.gep(args[0], [I64(8 * t.fields.index(name))])
+    store(b, context.cast(b, args[1], value_type, types.int64), slot, 8)
 
 
 @intrinsic
@@ -259,14 +255,18 @@ def call(typing_context, function, first, second):
 
 @intrinsic
 def prefetch(typing_context, p):
-    """Ask for the cache line at an address p. Any address may be given."""
+    """Ask for the cache lines of the row at an address p, a pointer or a pair. Any address may be given."""
 
     def generate(context, b, sig, args):
         to_read, keep_in_all_caches, data = I32(0), I32(3), I32(1)
-        call_function(b, "llvm.prefetch.p0", ir.VoidType(), args[0], to_read, keep_in_all_caches, data)
+        half = p.half if isinstance(p, Pair) else p
+        for row in _halves(b, p, args[0], I64(0)) if isinstance(p, Pair) else args:
+            for byte in range(0, KINDS[half.kind].size * half.n, LINE):
+                line = b.gep(row, [I64(byte)])
+                call_function(b, "llvm.prefetch.p0", ir.VoidType(), line, to_read, keep_in_all_caches, data)
         return context.get_dummy_value()
 
-    return (types.none(p), generate) if isinstance(p, Ptr) else None
+    return (types.none(p), generate) if isinstance(p, (Ptr, Pair)) else None
 
 
 def _counter(p):

@@ -157,10 +157,10 @@ class _Cast:
 
 @dataclass(frozen=True)
 class Struct:
-    """The type of a table of 8-byte slots."""
+    """The type of a table of 8-byte integers."""
 
     name: str
-    fields: dict
+    fields: tuple
 
     def __call__(self, address):
         return Table(self, address)
@@ -176,23 +176,16 @@ class Table:
         object.__setattr__(self, "_address", int(address))
 
     def _slot(self, name):
-        """The type of a field, and its memory as an array of one integer."""
+        """The memory of a field as an array of one integer."""
         if name not in self._t.fields:
             raise AttributeError(f"{self._t.name} has no field {name!r}")
-        slot = Pointer(Ptr("i64"), self._address)._array_at(list(self._t.fields).index(name))
-        return self._t.fields[name], slot
+        return Pointer(Ptr("i64"), self._address)._array_at(self._t.fields.index(name))
 
     def __getattr__(self, name):
-        t, slot = self._slot(name)
-        if t == "float":
-            return slot.view(np.float64)[0]
-        return int(slot[0]) if t == "int" else t(slot[0])
+        return int(self._slot(name)[0])
 
     def __setattr__(self, name, x):
-        t, slot = self._slot(name)
-        if t not in ("int", "float"):
-            raise TypeError(f"{self._t.name} has an address in field {name!r}, which code does not change")
-        (slot.view(np.float64) if t == "float" else slot)[...] = x
+        self._slot(name)[...] = x
 
     def __add__(self, tables):
         return Table(self._t, self._address + int(tables) * 8 * len(self._t.fields))
@@ -204,7 +197,7 @@ class Table:
 
 
 def struct(name, fields):
-    return _Cast(Struct(name, {key: f if isinstance(f, str) else getattr(f, "t", f) for key, f in fields.items()}))
+    return _Cast(Struct(name, tuple(fields)))
 
 
 _functions: list = []

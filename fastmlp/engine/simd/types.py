@@ -79,11 +79,11 @@ class Pair(types.Type):
 
 
 class Struct(types.Type):
-    """The address of a table of 8-byte slots, fields: name → Numba type."""
+    """The address of a table of 8-byte integers, which have the names `fields`."""
 
     def __init__(self, name, fields):
         self.fields = fields
-        super().__init__(f"{name}({', '.join(f'{key}: {t}' for key, t in fields.items())})")
+        super().__init__(f"{name}({', '.join(fields)})")
 
     @property
     def mangling_args(self):

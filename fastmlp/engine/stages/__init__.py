@@ -11,6 +11,7 @@ from typing import NamedTuple
 HOMES = {
     "locate_rows": "reading",
     "locate_entries": "csr",
+    "sort_entries": "csr",
     "list_features": "sparse",
     "copy_features": "dense",
     "mask_features": "sparse",
@@ -22,6 +23,7 @@ HOMES = {
     "dense_update": "dense",
     "transposed_update": "dense",
     "csr_update": "csr",
+    "csr_penalty": "csr",
     "product": "upper",
     "keep_inputs": "upper",
     "activate": "upper",
