@@ -153,17 +153,19 @@ def from_sklearn(estimator: Any) -> Parts:
     if not hasattr(estimator, "hidden_layer_sizes"):
         raise TypeError(f"estimator must be an MLPClassifier or MLPRegressor, got {estimator!r}")
     check_is_fitted(estimator)
-    params = flatten(layers_of(estimator))
-    if not np.all(np.isfinite(params)):
-        raise ValueError("estimator must have finite weights, got NaN or infinity")
-    if params.dtype != np.float32:
-        params = params.astype(np.float64)
-    widths = estimator.n_features_in_, *map(len, estimator.intercepts_)
     classes = getattr(estimator, "classes_", None)
     if classes is not None and len(classes) == 1:
         raise ValueError(f"estimator must know at least two classes, got only {classes[0]!r}")
     is_huber = getattr(estimator, "loss", "") == "huber"  # this package's own
     coding = coding_of(estimator, "huber" if is_huber else OUTPUT_LOSSES[estimator.out_activation_])
+    d = estimator.n_features_in_
+    check_weights(estimator, d, coding.outputs)
+    widths = d, *(W.shape[1] for W in estimator.coefs_)
+    params = flatten(layers_of(estimator))
+    if not np.all(np.isfinite(params)):
+        raise ValueError("estimator must have finite weights, got NaN or infinity")
+    if params.dtype != np.float32:
+        params = params.astype(np.float64)
     return Parts(
         params=params,
         architecture=Architecture(widths, activation_here(estimator.activation), coding.loss),

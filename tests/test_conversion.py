@@ -196,6 +196,9 @@ def test_estimators_that_have_no_network():
     estimator.intercepts_[1][0] = np.nan
     with pytest.raises(ValueError, match="finite weights"):
         fastmlp.MLP.from_sklearn(estimator)
+    estimator.intercepts_[1] = np.zeros(9)
+    with pytest.raises(ValueError, match=r"intercepts_\[1\] must have shape"):
+        fastmlp.MLP.from_sklearn(estimator)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         estimator = MLPClassifier(max_iter=1).fit(X, np.ones(50, int))
     with pytest.raises(ValueError, match="at least two classes"):

@@ -1,11 +1,13 @@
 """fastmlp.MLPClassifier and MLPRegressor against scikit-learn's, and what they have besides."""
 
 import copy
+import gc
 import inspect
 import math
 import pickle
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import joblib
@@ -573,6 +575,21 @@ def test_labels_have_an_output_whatever_is_written():
     del model.n_features_in_
     with pytest.raises(ValueError, match="must have shape"):
         model.predict(np.zeros((3, 8)))
+
+
+@pytest.mark.parametrize("work", [lambda m, rows: m.fit(rows, LABELS), lambda m, rows: m.predict(rows)])
+def test_nothing_of_the_features_stays(work):
+    model = MLPClassifier(**SMALL | {"hidden_layer_sizes": (100,)}).fit(X, LABELS)
+    rows = X.copy()
+    work(model, rows)
+    kept = weakref.ref(rows)
+    del rows
+    gc.collect()
+    assert kept() is None
+
+
+def test_logits_may_be_huge():
+    assert_equal(*(estimator.fit(1e35 * X, LABELS) for estimator in pair_of("classes")))
 
 
 def test_one_class_is_enough():

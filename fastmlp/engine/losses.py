@@ -25,7 +25,7 @@ from fastmlp.engine.simd import (
     where,
 )
 
-LOWEST = -1e30
+LOWEST = -math.inf
 
 
 def make_head(loss, kind, row):

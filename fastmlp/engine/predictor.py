@@ -119,6 +119,7 @@ class _Reader:
         workspace.set_data(data)
         workspace.set(order=order, scores=scores)
         workspace.run(n)
+        workspace.forget()  # or the features would live on with the network
 
     def _workspace(self, params: Array, threads: int, batch: int) -> Workspace:
         key = threads, batch

@@ -394,6 +394,11 @@ class Workspace:
         else:
             self.set(X=data.data, indices=data.indices, indptr=data.indptr, **values)
 
+    def forget(self) -> None:
+        """Let go of the arrays that were set; they have to be set again before the next run."""
+        self._settle()
+        self._set.clear()
+
     def run(self, n: int) -> None:
         """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
 
