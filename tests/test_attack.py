@@ -73,6 +73,8 @@ SHORT = {
     "crafted-model": 10,
     "crafted-checkpoint": 6,
     "networks-that-travel": 4,
+    "written-weights": 20,
+    "interrupted-estimator": 1,
     "killed-while-saving": 1,
     "killed-while-checkpointing": 2,
     "many-interrupts-in-training": 1,

@@ -25,4 +25,4 @@ def attack(tries=1, timeout=60):
     return enter
 
 
-from attacks import files, forks, inputs, labels, limits, signals  # noqa: E402, F401
+from attacks import estimators, files, forks, inputs, labels, limits, signals  # noqa: E402, F401
