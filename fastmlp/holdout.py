@@ -13,7 +13,7 @@ def hold_out(share: float, samples: Samples, by_class: bool, rng: np.random.Gene
     Raises
     ------
     ValueError
-        If there are too few rows, or none with a weight would be left to train on.
+        If there are too few rows, or in one part none with a weight.
     """
     n = len(samples.codes)
     order = rng.permutation(n)
@@ -27,7 +27,8 @@ def hold_out(share: float, samples: Samples, by_class: bool, rng: np.random.Gene
     held = np.zeros(n, bool)
     # Evenly spaced among rows in the order of their classes.
     held[candidates[((np.arange(count) + rng.random()) * len(candidates) / count).astype(np.int64)]] = True
-    part = samples.select(np.flatnonzero(~held))
-    if part.sample_weight is not None and not np.any(part.sample_weight):
-        raise ValueError("validation_split must leave a row to train on whose sample_weight is positive, got none")
-    return part, samples.select(np.flatnonzero(held))
+    parts = samples.select(np.flatnonzero(~held)), samples.select(np.flatnonzero(held))
+    for part, use in zip(parts, ("train on", "validate with"), strict=True):
+        if part.sample_weight is not None and not np.any(part.sample_weight):
+            raise ValueError(f"validation_split must leave a row to {use} whose sample_weight is positive, got none")
+    return parts

@@ -33,5 +33,8 @@ def score_of(
         from sklearn.metrics import r2_score
 
         return float(r2_score(targets, coding.decode(Z), sample_weight=sample_weight))
-    right = np.argmax(Z, axis=1) == codes if codes.ndim == 1 else np.all((Z > 0) == codes, axis=1)
+    if codes.ndim == 1:
+        right = np.argmax(Z, axis=1) == codes
+    else:  # both outcomes may stand for the only class
+        right = np.all((coding.decode(Z) == coding.decode(codes)).reshape(len(codes), -1), axis=1)
     return float(np.average(right, weights=sample_weight))

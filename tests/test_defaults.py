@@ -411,13 +411,14 @@ def test_each_class_keeps_a_row_to_train_on():
         hold_out(0.5, Samples(np.eye(2), np.arange(2), np.arange(2), None), True, np.random.default_rng(0))
 
 
-def test_a_row_with_a_weight_is_left_to_train_on():
-    weights = np.zeros(4)
-    samples = Samples(np.eye(4), np.arange(4.0), np.arange(4.0)[:, None], weights)
-    _, held = hold_out(0.2, samples._replace(sample_weight=None), False, np.random.default_rng(0))
-    weights[int(held.targets[0])] = 1
-    with pytest.raises(ValueError, match=r"^validation_split must leave a row to train on whose sample_weight is pos"):
-        hold_out(0.2, samples, False, np.random.default_rng(0))
+@pytest.mark.parametrize("use", ["train on", "validate with"])
+def test_each_part_has_a_row_with_a_weight(use):
+    samples = Samples(np.eye(4), np.arange(4.0), np.arange(4.0)[:, None], None)
+    _, held = hold_out(0.2, samples, False, np.random.default_rng(0))
+    weights = np.full(4, float(use != "train on"))
+    weights[int(held.targets[0])] = use == "train on"
+    with pytest.raises(ValueError, match=rf"^validation_split must leave a row to {use} whose sample_weight is pos"):
+        hold_out(0.2, samples._replace(sample_weight=weights), False, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", ["labels", "one-hot", "regression", "multilabel"])

@@ -204,6 +204,13 @@ def test_partial_fit_clips_the_size_of_a_batch(batch_size):
     assert_equal(*(estimator.set_params(batch_size=batch_size).partial_fit(X, LABELS) for estimator in both))
 
 
+def test_partial_fit_keeps_its_rate():
+    both = [model.partial_fit(X, SIGNAL) for model in pair_of("numbers", solver="sgd", learning_rate="invscaling")]
+    for estimator in both:
+        estimator.set_params(learning_rate_init=0.5).partial_fit(X, SIGNAL).partial_fit(X, SIGNAL)
+    assert_equal(*both)
+
+
 def test_partial_fit_refuses():
     model = MLPClassifier(**SMALL)
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -522,6 +529,8 @@ def test_unfit_data_are_refused():
         MLPRegressor("poisson").fit(X, SIGNAL)
     with pytest.raises(ValueError, match="no negative number"):
         MLPClassifier().fit(X, LABELS, -WEIGHTS)
+    with pytest.raises(ValueError, match="sample_weight must be positive somewhere in both parts"):
+        MLPClassifier(early_stopping=True).fit(X, LABELS, np.arange(70) == 0)
     for unfit in (scipy.sparse.csr_array(TARGETS["columns"]), TARGETS["binary"], LABELS.astype("M8[s]")):
         with pytest.raises(TypeError, match="y must be an array of numbers, got"):
             MLPRegressor().fit(X, unfit)
@@ -596,6 +605,9 @@ def test_one_class_is_enough():
     model = MLPClassifier(**SMALL).fit(X, np.full(70, "only"))
     assert set(model.predict(X)) == {"only"}
     assert model.predict_proba(X).shape == (70, 2)
+    for seed in range(4):  # one of which begins above 0, where two classes have the other one
+        both = pair_of("classes", early_stopping=True, learning_rate_init=1e-6, random_state=seed)
+        assert_equal(*(estimator.fit(X, np.ones(70, int)) for estimator in both))
 
 
 def test_a_grid_search_in_processes_is_the_serial_one():

@@ -79,7 +79,7 @@ class Convergence:
         improves = improves_score if self._watches_score else self._improves_loss(loss)
         estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-            training.lr = float(estimator.learning_rate_init) / (estimator.t_ + 1) ** estimator.power_t
+            training.lr = estimator._optimizer.settings.lr / (estimator.t_ + 1) ** estimator.power_t
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self.stopped = self._stops()
             if not self.stopped:

@@ -50,7 +50,10 @@ def split(samples: Samples, share: float, by_class: bool, random_state: Any) -> 
     )
     if len(held) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    return samples.select(kept), samples.select(held)
+    parts = samples.select(kept), samples.select(held)
+    if samples.sample_weight is not None and not all(np.any(part.sample_weight) for part in parts):
+        raise ValueError("sample_weight must be positive somewhere in both parts that early_stopping makes of X, got 0")
+    return parts
 
 
 class Shuffles(Orders):
