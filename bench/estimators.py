@@ -193,9 +193,7 @@ WORKS = {
         {"solver": "sgd", "learning_rate_init": 0.01, "max_iter": 10},
         ratio=6,
     ),
-    "regression": Work(
-        "regression, 5 epochs", make_regression, 20_000, 2_000, {"max_iter": 5}, "MLPRegressor", ratio=6
-    ),
+    "regression": Work("regression, 5 epochs", make_regression, 20_000, 2_000, {"max_iter": 5}, "MLPRegressor"),
     "csr": Work("CSR, 0.2%, 1 epoch", make_csr, 20_000, 1_000, {"max_iter": 1}, ratio=60),
     "lbfgs": Work("digits, lbfgs", partial(load_shuffled, load_digits), 1_500, 297, {"solver": "lbfgs"}),
     "row": Work("partial_fit, 200 calls", make_stream, 1, goes_on=True, ratio=10),

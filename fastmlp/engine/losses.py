@@ -129,42 +129,45 @@ def make_binary_cross_entropy(kind, row):
     return binary_cross_entropy
 
 
-def make_binary_log_loss(kind, row):
-    numbers, is_output, put_targets, clip = pointer(kind), make_is_output(row), make_put_targets(row), make_clip(kind)
+def make_sum_of_outputs(make_value, output):
+    """Return the maker of a head whose loss is the sum of make_value(kind)(z, y) and whose D is output(z) - y."""
 
-    @kernel
-    def binary_log_loss(begin, end, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(begin, end):
-            wanted, value = numbers(target[k]), 0.0
-            for c in range(K):
-                z = (A + c // row * stride)[k, c % row]
-                value += clip(maximum(z, 0) - z * wanted[c] + log(1 + exp(-absolute(z))))
-            put_targets(k, K, stride, D, wanted)
-            for p in range(panels):
-                error = sigmoid((A + p * stride)[k]) - (D + p * stride)[k]
-                (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
-            loss[k] = value
+    def make(kind, row):
+        numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
+        value_of = make_value(kind)
+
+        @kernel
+        def sum_of_outputs(begin, end, K, panels, stride, A, D, target, share, units, loss):
+            for k in range(begin, end):
+                wanted, value = numbers(target[k]), 0.0
+                for c in range(K):
+                    value += value_of((A + c // row * stride)[k, c % row], wanted[c])
+                put_targets(k, K, stride, D, wanted)
+                for p in range(panels):
+                    error = output((A + p * stride)[k]) - (D + p * stride)[k]
+                    (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
+                loss[k] = value
+
+        return sum_of_outputs
+
+    return make
+
+
+def make_binary_log_loss(kind):
+    clip = make_clip(kind)
+
+    @inline
+    def binary_log_loss(z, y):
+        return clip(maximum(z, 0) - z * y + log(1 + exp(-absolute(z))))
 
     return binary_log_loss
 
 
-def make_poisson(kind, row):
-    numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
-
-    @kernel
-    def poisson(begin, end, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(begin, end):
-            wanted, value = numbers(target[k]), 0.0
-            for c in range(K):
-                z, y = (A + c // row * stride)[k, c % row], wanted[c]
-                value += exp(z) - y - y * z
-                if y > 0:
-                    value += y * log(y)
-            put_targets(k, K, stride, D, wanted)
-            for p in range(panels):
-                error = exp((A + p * stride)[k]) - (D + p * stride)[k]
-                (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
-            loss[k] = value
+def make_poisson(kind):
+    @inline
+    def poisson(z, y):
+        value = exp(z) - y - y * z
+        return value + y * log(y) if y > 0 else value
 
     return poisson
 
@@ -230,9 +233,9 @@ HEADS = {
     "binary_cross_entropy": make_binary_cross_entropy,
     "mean_squared_error": make_mean_of_errors(squared, squared_slope),
     "half_squared_error": make_mean_of_errors(half_squared, half_squared_slope, is_mean_slope=False),
-    "poisson": make_poisson,
+    "poisson": make_sum_of_outputs(make_poisson, exp),
     "log_loss": make_softmax_loss(make_clip),
-    "binary_log_loss": make_binary_log_loss,
+    "binary_log_loss": make_sum_of_outputs(make_binary_log_loss, sigmoid),
     "huber": make_mean_of_errors(huber, huber_slope),
 }
 """For each loss, the function of (kind, row) that makes its kernel."""

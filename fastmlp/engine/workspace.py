@@ -394,6 +394,11 @@ class Workspace:
         else:
             self.set(X=data.data, indices=data.indices, indptr=data.indptr, **values)
 
+    @property
+    def _batch(self) -> int:
+        """The samples of a batch: as many as memory was made for, or fewer that were set."""
+        return self._set["batch"] if "batch" in self._set else self.shared["batch"]
+
     def forget(self) -> None:
         """Let go of the arrays that were set; they have to be set again before the next run."""
         self._settle()
@@ -413,7 +418,7 @@ class Workspace:
             if missing := later - {"begin", "n"} - self._set.keys():
                 raise KeyError(f"fields that nobody set: {sorted(missing)}")
             self._is_complete = True
-        batch, begin = self._set["batch"] if "batch" in self._set else self.shared["batch"], 0
+        batch, begin = self._batch, 0
         while begin < n:
             end = min(n, begin + (fixed or self._batches_a_call) * batch)
             self.set(begin=begin, n=end)
@@ -431,7 +436,7 @@ class Workspace:
         calls = Calls(0, False, 0)
         if not self._set["lazy"]:
             counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
-            calls = divide_calls(self._widths, self.shared["batch"], counts)
+            calls = divide_calls(self._widths, self._batch, counts)
         room = calls.entries + self._widths[0] if calls.ahead else 0
         if "place" not in self._set or len(self._set["place"]) < room:
             self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))
