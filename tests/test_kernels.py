@@ -724,7 +724,8 @@ def test_head(panel, rng, loss):
             labels = aligned(S, np.int64, labels)
             targets, rows = np.eye(K)[labels], labels
         else:
-            targets = rng.integers(0, 2, (S, K)).astype(panel.dtype)
+            most = 4 if LOSSES[loss].targets == "counts" else 1
+            targets = rng.integers(0, most, (S, K), endpoint=True).astype(panel.dtype)
             rows = targets
         target = aligned(S, np.int64, rows.ctypes.data + rows.strides[0] * np.arange(S))
         share = aligned(S, np.float64, rng.random(S) / S)
