@@ -1,6 +1,8 @@
 """Stages that several processes need at the same time: each is compiled once, whatever becomes of the others."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from support.processes import run_python
@@ -33,6 +35,9 @@ def test_one_compiles_and_the_other_reads(processes, tmp_path):
     assert not one.take(STAGE)
     other.keep(OTHER, b"")
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["mask_features.o", "total.o"]
+    if sys.platform == "linux":
+        held = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+        assert not [name for name in held if str(tmp_path) in name]
 
 
 def test_who_waits_takes_over_what_was_given_up(processes):
