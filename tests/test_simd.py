@@ -293,6 +293,18 @@ def test_accuracy_of_exp(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_accuracy_of_log(dtype):
+    x = np.abs(magnitudes(dtype, *{np.float32: (1e-37, 1e38), np.float64: (1e-307, 1e308)}[dtype]))
+    x = np.concatenate([x, 1 + x[x < 1][:1000], np.linspace(0.5, 2, 999, dtype=dtype)])
+    got, wanted = apply(log, x), np.log(x.astype(np.longdouble))
+    apart = wanted != 0
+    assert relative_error(got[apart], wanted[apart]) < 3
+    assert np.all(got[~apart] == 0)
+    assert apply(log, np.array([np.inf], dtype))[0] == np.inf
+    assert np.isnan(apply(log, np.array([np.nan], dtype))[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_accuracy_of_tanh(dtype):
     x = magnitudes(dtype, {np.float32: 1e-30, np.float64: 1e-200}[dtype], 25)
     got = apply(tanh, x)

@@ -43,7 +43,7 @@ twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 over
 
 from fastmlp.engine.processor import LANES, TARGET, lanes
 from fastmlp.engine.simd.compiler import inline, kernel
-from fastmlp.engine.simd.math import exp, low_bits, sigmoid, tanh, transpose
+from fastmlp.engine.simd.math import exp, log, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
     absolute,
     atomic_add,
@@ -56,7 +56,6 @@ from fastmlp.engine.simd.primitives import (
     iota,
     keep,
     least,
-    log,
     maximum,
     minimum,
     number,

@@ -28,10 +28,11 @@ __all__ = [
     "by_kind",
     "convert",
     "copysign",
+    "exponent",
     "floor",
     "iota",
     "least",
-    "log",
+    "mantissa",
     "maximum",
     "minimum",
     "number",
@@ -143,6 +144,47 @@ def two_to(typing_context, t):
     return t(t), generate
 
 
+def _parts(b, kind, n, x):
+    """The bits of x, and e plus the kind's bias, where x/2**e lies in [√½, √2)."""
+    integer, m, bias, root = FIELDS[kind]
+    bits = b.bitcast(x, llvm_type(integer, n))
+    lifted = b.add(bits, constant(integer, n, (bias << m) - root))
+    return bits, b.lshr(lifted, constant(integer, n, m))
+
+
+FIELDS = {"f32": ("i32", 23, 127, 0x3F3504F3), "f64": ("i64", 52, 1023, 0x3FE6A09E667F3BCD)}
+"""Of each kind: integers of its size, the bits of its mantissa, the bias of its exponent, and √½ as an integer."""
+
+
+@intrinsic
+def exponent(typing_context, x):
+    """The whole number e for which x/2**e lies in [√½, √2), of normal positive x."""
+    kind, n = shape(x)
+
+    def generate(context, b, sig, args):
+        integer, m, bias, _ = FIELDS[kind]
+        _, field = _parts(b, kind, n, args[0])
+        # The field, in the last bits of 2**m: no machine has to convert 64-bit integers.
+        lifted = b.or_(field, constant(integer, n, (bias + m) << m))
+        return b.fsub(b.bitcast(lifted, llvm_type(kind, n)), constant(kind, n, 2.0**m + bias))
+
+    return x(x), generate
+
+
+@intrinsic
+def mantissa(typing_context, x):
+    """x/2**e in [√½, √2), of normal positive x, where e is `exponent(x)`."""
+    kind, n = shape(x)
+
+    def generate(context, b, sig, args):
+        integer, m, bias, _ = FIELDS[kind]
+        bits, field = _parts(b, kind, n, args[0])
+        power = b.shl(b.sub(field, constant(integer, n, bias)), constant(integer, n, m))
+        return b.bitcast(b.sub(bits, power), llvm_type(kind, n))
+
+    return x(x), generate
+
+
 # ---- lane by lane
 
 
@@ -194,12 +236,6 @@ absolute, sqrt, floor, rint = _unary("fabs"), _unary("sqrt"), _unary("floor"), _
 def copysign(typing_context, x, y):
     """The numbers of x with the signs of y."""
     return x(x, x), lambda context, b, sig, args: call_on(b, "copysign", x, *args)
-
-
-@intrinsic
-def log(typing_context, x):
-    """The natural logarithm of one number, in float64."""
-    return types.float64(types.float64), lambda context, b, sig, args: call_on(b, "log", types.float64, args[0])
 
 
 @intrinsic

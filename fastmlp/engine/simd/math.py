@@ -1,11 +1,15 @@
-"""Kernels on top of the vector operations: exp, tanh, sigmoid of vectors or numbers, and the transpose of a matrix."""
+"""Kernels on top of the vector operations: exp, log, tanh, sigmoid of vectors or numbers, and the transpose of a matrix."""
+
+import math
 
 from fastmlp.engine.simd.compiler import inline, kernel
 from fastmlp.engine.simd.primitives import (
     absolute,
     by_kind,
     copysign,
+    exponent,
     lanes_of,
+    mantissa,
     maximum,
     minimum,
     number,
@@ -44,6 +48,10 @@ EXPM1 = polynomial(
 )
 
 
+# 2 atanh(s)/s as a polynomial of s², |s| ≤ (√2 - 1)/(√2 + 1): the series, cut.
+ATANH = polynomial(f32=[2 / (2 * k + 1) for k in range(5)], f64=[2 / (2 * k + 1) for k in range(11)])
+
+
 @inline
 def exp(x):
     """e**x to 1 ulp or two; 0 below 1.7e-38 (f32) and 3.2e-308 (f64), inf above the largest float, NaN for NaN."""
@@ -52,6 +60,15 @@ def exp(x):
     n = t - SHIFT(x)
     r = x - n * number(x, LN2_HIGH) - n * number(x, LN2_LOW)
     return (EXPM1(r) * r + number(x, 2)) * two_to(t)
+
+
+@inline
+def log(x):
+    """The natural logarithm of normal positive x to an ulp or two; inf and NaN for themselves."""
+    e, m, one = exponent(x), mantissa(x), number(x, 1)
+    s = (m - one) / (m + one)
+    value = e * number(x, LN2_HIGH) + (e * number(x, LN2_LOW) + ATANH(s * s) * s)
+    return where(x < number(x, math.inf), value, x)
 
 
 @inline

@@ -4,8 +4,6 @@ Only a product that is added differs, where compiled code rounds once (fma). pyt
 finds index errors that compiled code hides.
 """
 
-import math
-
 import numpy as np
 
 from fastmlp.engine.processor import lanes
@@ -20,12 +18,13 @@ __all__ = [
     "call",
     "convert",
     "copysign",
+    "exponent",
     "floor",
     "iota",
     "keep",
     "lanes_of",
     "least",
-    "log",
+    "mantissa",
     "maximum",
     "minimum",
     "number",
@@ -116,8 +115,20 @@ def two_to(t):
     return value((spread(kind, t).view(integer) << integer(mantissa)).view(DTYPES[kind]))
 
 
-def log(x):
-    return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
+def _split(x):
+    """(m, e) of x = m 2**e, m in [√½, √2)."""
+    kind, _ = shape(x)
+    m, e = np.frexp(spread(kind, x))
+    is_low = m < np.sqrt(0.5)
+    return np.where(is_low, 2 * m, m).astype(DTYPES[kind]), (e - is_low).astype(DTYPES[kind])
+
+
+def mantissa(x):
+    return value(_split(x)[0])
+
+
+def exponent(x):
+    return value(_split(x)[1])
 
 
 def least(x, y):
