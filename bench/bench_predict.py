@@ -55,7 +55,7 @@ def _call_alone(model: Any, row: Any) -> Callable[[], Any]:
     workspace = reader._workspaces[1, S]
     workspace.run(len(row))
     (_, _, schedule), table = workspace._schedule_tables[0], workspace._tables[0]
-    return lambda: workspace._epoch(table.ctypes.data, schedule.ctypes.data)
+    return lambda: workspace._player._epoch(table.ctypes.data, schedule.ctypes.data)
 
 
 def make_cases(quick: bool, full: bool) -> list[Case]:

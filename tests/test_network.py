@@ -409,7 +409,7 @@ def test_a_child_does_not_change_what_its_parent_predicts():
 
 def test_a_prediction_that_is_interrupted_leaves_no_mixture(monkeypatch):
     """Where new parameters were being loaded, the next prediction loads its own whole."""
-    from fastmlp.engine import workspace
+    from fastmlp.engine import packing
 
     model = fit(CODES, backend="jit")
     wanted = model.logits(X)
@@ -422,8 +422,8 @@ def test_a_prediction_that_is_interrupted_leaves_no_mixture(monkeypatch):
             raise KeyboardInterrupt
         return original(b, plan)
 
-    original = workspace.pack_biases
-    monkeypatch.setattr(workspace, "pack_biases", pack_biases)
+    original = packing.pack_biases
+    monkeypatch.setattr(packing, "pack_biases", pack_biases)
     with pytest.raises(KeyboardInterrupt):
         other.logits(X)
     assert_array_equal(model.logits(X), wanted)

@@ -8,18 +8,16 @@ import pytest
 from support.processes import run_python
 
 from fastmlp.engine import runner
+from fastmlp.engine.packing import pack_biases, pack_weights, unpack_weights
 from fastmlp.engine.plan import (
     MANY_FEATURES,
     is_divided_by_feature,
     is_wide,
     make_plan,
-    pack_biases,
-    pack_weights,
     panel_widths,
     plan_layers,
     registers,
     shards_of_units,
-    unpack_weights,
 )
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.runner import default_threads

@@ -15,7 +15,7 @@ from support.engine_cases import Case, make_problem, same_bits, train
 from support.processes import PACKAGE, TESTS, run_python
 
 import fastmlp
-from fastmlp.engine import team, workspace
+from fastmlp.engine import player, tables, team
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.team import Call, complete
 from fastmlp.engine.trainer import Engine
@@ -37,7 +37,7 @@ def interrupt_the_wait(monkeypatch, number, times):
             raise KeyboardInterrupt
         complete(call)
 
-    monkeypatch.setattr(workspace, "complete", complete_or_not)
+    monkeypatch.setattr(player, "complete", complete_or_not)
 
 
 # ---- a call, whatever happens to who waits for it
@@ -48,7 +48,7 @@ def test_a_call_is_completed_after_interrupts(monkeypatch, times):
     problem, start, orders = make_problem(SPARSE)
     engine, other = Engine(problem, start), Engine(problem, start)
     wanted = train(other, orders)
-    monkeypatch.setattr(workspace, "CALL_SECONDS", 0.0)  # a batch a call
+    monkeypatch.setattr(player, "CALL_SECONDS", 0.0)  # a batch a call
     interrupt_the_wait(monkeypatch, 8, list(times))
     with pytest.raises(KeyboardInterrupt):
         engine.run_epoch(orders[0])
@@ -118,7 +118,7 @@ def test_an_error_of_a_kernel_in_python_reaches_the_caller():
     def epoch(table, schedule):
         raise IndexError("out of bounds")
 
-    engine._workspace._epoch = epoch
+    engine._workspace._player._epoch = epoch
     with pytest.raises(IndexError, match="out of bounds"):
         engine.run_epoch(orders[0])
 
@@ -156,17 +156,17 @@ def test_bits_do_not_depend_on_where_calls_end(monkeypatch, threads, batches):
     wanted = train(Engine(problem, start), orders)
     engine = Engine(problem, start)
     made = []
-    epoch = engine._workspace._epoch
+    epoch = engine._workspace._player._epoch
 
     def count(table, schedule):
         made.append(table)
         epoch(table, schedule)
 
-    engine._workspace._epoch = count
+    engine._workspace._player._epoch = count
     clock = iter(range(10**6))
-    monkeypatch.setattr(workspace, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    monkeypatch.setattr(workspace, "CALL_SECONDS", batches)  # a call of any length takes 1
-    monkeypatch.setattr(engine._workspace, "_batches_a_call", batches)
+    monkeypatch.setattr(player, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(player, "CALL_SECONDS", batches)  # a call of any length takes 1
+    monkeypatch.setattr(engine._workspace._player, "_batches_a_call", batches)
     same_bits(train(engine, orders), wanted)
     assert len(made) > len(orders) * threads
 
@@ -179,12 +179,12 @@ def test_calls_last_as_long_as_they_should(monkeypatch):
     def epoch(address, schedule):
         nonlocal now
         table = engine._workspace._tables[0]
-        begin, n = (int(table[workspace._SLOTS[name]]) for name in ("begin", "n"))
+        begin, n = (int(table[tables.SLOTS[name]]) for name in ("begin", "n"))
         calls.append((begin, n))
         now += 0.001 * (n - begin) / 9
 
-    monkeypatch.setattr(workspace, "time", SimpleNamespace(perf_counter=lambda: now))
-    engine._workspace._epoch = epoch
+    monkeypatch.setattr(player, "time", SimpleNamespace(perf_counter=lambda: now))
+    engine._workspace._player._epoch = epoch
     engine.run_epoch(np.arange(9000))
     assert [begin for begin, _ in calls] == [0, *(n for _, n in calls[:-1])]
     assert calls[-1][1] == 9000

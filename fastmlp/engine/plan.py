@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
-from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -198,33 +198,3 @@ def plan_layers(widths: Sequence[int], row: int, out: int) -> list[LayerPlan]:
     """Return a LayerPlan for each layer."""
     last = len(widths) - 2
     return [LayerPlan(m, p, row, out if i == last else row) for i, (m, p) in enumerate(pairwise(widths))]
-
-
-def pack_weights(W: Array, plan: LayerPlan) -> Array:
-    """(in, out) → (P, in_rows, R), padded with zeros."""
-    padded = np.zeros((plan.in_rows, plan.panels * plan.row), W.dtype)
-    padded[: plan.in_units, : plan.units] = W
-    return padded.reshape(plan.in_rows, plan.panels, plan.row).transpose(1, 0, 2)
-
-
-def unpack_weights(packed: Array, plan: LayerPlan) -> Array:
-    """The inverse of `pack_weights`."""
-    wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.row)
-    return wide[: plan.in_units, : plan.units]
-
-
-def transpose_panels(packed: Array, plan: LayerPlan) -> Array:
-    """(P, in_rows, R) → (Q, P, R, R_in), a view: the same weights as panels of W transposed."""
-    return packed.reshape(plan.panels, plan.in_panels, plan.in_row, plan.row).transpose(1, 0, 3, 2)
-
-
-def restore_panels(transposed: Array, plan: LayerPlan) -> Array:
-    """The inverse of `transpose_panels`."""
-    return transposed.transpose(1, 0, 3, 2).reshape(plan.panels, plan.in_rows, plan.row)
-
-
-def pack_biases(b: Array, plan: LayerPlan) -> Array:
-    """(out,) → (P, R), padded with zeros."""
-    padded = np.zeros(plan.panels * plan.row, b.dtype)
-    padded[: plan.units] = b
-    return padded.reshape(plan.panels, plan.row)

@@ -151,6 +151,8 @@ HEAD = {
     "loss": Field("f64", "T S", "learn"),
 }
 RUN = SHARED | READER | HEAD | OWN
+SLOTS = {name: i for i, name in enumerate(RUN)}
+"""The place of each field in a thread's table."""
 SCHEDULE = (
     "phases",
     "ends",  # the address of where each phase's steps begin, and where the last ones end

@@ -1,6 +1,5 @@
 """The memory of an engine: parameters in panels, scratch, and the tables through which stages see them."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,20 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastmlp.engine.ahead import Calls, divide_calls
-from fastmlp.engine.arena import Arena, Array
+from fastmlp.engine.arena import DTYPES, Arena, Array, address_of
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
-from fastmlp.engine.plan import (
-    LayerPlan,
-    Plan,
-    pack_biases,
-    pack_weights,
-    plan_layers,
-    restore_panels,
-    shards_of_units,
-    transpose_panels,
-    unpack_weights,
-)
+from fastmlp.engine.packing import Packing, allocate_vectors, is_transposed, vector_size
+from fastmlp.engine.plan import LayerPlan, Plan, plan_layers, shards_of_units
+from fastmlp.engine.player import Player
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.engine.tables import (
@@ -35,28 +26,19 @@ from fastmlp.engine.tables import (
     RUN,
     SCHEDULE,
     SHARED,
+    SLOTS,
     STEP,
     Field,
     Rate,
     S,
 )
-from fastmlp.engine.team import Call, complete
-from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
-from fastmlp.reference.parameters import Layers, flatten, layer_views
+from fastmlp.reference.parameters import Layers
 
 Fields = dict[str, Field]
 Values = dict[str, Any]
 """Of each field of a table: a number, or the array whose address the table holds."""
 Table = NDArray[np.int64]
-Shape = tuple[int, ...]
 
-DTYPES: dict[str, type[np.generic]] = {
-    "f32": np.float32,
-    "f64": np.float64,
-    "i64": np.int64,
-    "i32": np.int32,
-    "u16": np.uint16,
-}
 BLOCK_BYTES = 32 << 10
 """Most bytes of first-layer weights in a block of features, so that they stay in L1 together with the sums."""
 READERS = 4
@@ -67,9 +49,6 @@ REPLICATED_MADDS = 1 << 13
 """Up to this many multiply-adds a sample, two threads repeat all that follows the sums of shards: less crosses."""
 MADDS_PER_UNIT = 32
 """Cost of an activation or an output besides its products, in multiply-adds."""
-CALL_SECONDS = 0.05
-"""Duration of a call into compiled code, at least one batch: Python handles interrupts between two calls."""
-_SLOTS = {name: i for i, name in enumerate(RUN)}
 
 
 class Workspace:
@@ -105,7 +84,6 @@ class Workspace:
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
         self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
-        self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
@@ -120,18 +98,18 @@ class Workspace:
         self._sizes["B"] = threads if self._replicated else 1
         self.schedule = make_schedule(plan, self._replicated)
         # The tables hold addresses: their arrays must live as long.
-        self._layers, self._states, self._layer_tables = self._make_layers(threads if self._replicated else 1)
+        self._layers, states, self._layer_tables = self._make_layers(threads if self._replicated else 1)
+        self._packing = Packing(plan, widths, self._layers, states)
         self.shared, self._own, self._tables = self._make_run(batch, threads, split)
         self._set: Values = {}
         self._is_complete = False
-        self._call: Call | None = None
-        self._batches_a_call = 1
         # Only the sparse form shifts features: `shift` is what its base, the value it does not list, stands for.
         shifting = [start_of(plan)] if np.any(split.shift) else []
         addresses = find_stages([*stages_of(self.schedule), *shifting], before_compiling)
         self._start = make_callable(addresses[shifting[0]]) if shifting else None
         self._schedule_tables = [self._make_schedule_table(addresses, table) for table in self._layer_tables]
-        self._epoch = make_callable(addresses[EPOCH])
+        schedules = [table for _, _, table in self._schedule_tables]
+        self._player = Player(make_callable(addresses[EPOCH]), self._tables, schedules, self.shared["arrived"])
 
     def _count_sizes(self, batch: int) -> dict[str, int]:
         """The sizes that letters in tables stand for; letters of a layer are the first layer's, which readers use."""
@@ -152,28 +130,6 @@ class Workspace:
             "block": block,
         } | _letters(first, 0)
 
-    def _allocate_parameters(self) -> list[Layers]:
-        """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block."""
-        shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
-        first = self._plans[0]
-        if self._is_transposed(0):
-            shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
-        # Each begins at a multiple of the wider panel: rows of both widths are aligned.
-        widest = self._sizes["W"]
-        self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
-        vectors = []
-        for flat in self._arena.zeros((1 + self._num_states, self._count), self._dtype):
-            weights, start = [], 0
-            for pair in shapes:
-                views = []
-                for shape in pair:
-                    size = int(np.prod(shape))
-                    views.append(flat[start : start + size].reshape(shape))
-                    start += -(-size // widest) * widest
-                weights.append((views[0], views[1]))
-            vectors.append(weights)
-        return vectors
-
     def _is_worth_replicating(self, threads: int) -> bool:
         """Whether both of two threads train all samples on the layers after the sums of shards."""
         summed = layer_of_sums(self.plan)
@@ -189,7 +145,7 @@ class Workspace:
         states: list[list[Layers]] = []
         tables = self._arena.zeros((copies, len(self._plans), len(LAYER)), np.int64)
         for copy, table in enumerate(tables):
-            weights, *arrays = self._allocate_parameters()
+            weights, *arrays = allocate_vectors(self._arena, self.plan, self._plans)
             states.append(arrays)
             layers.append([])
             for i in range(len(self._plans)):
@@ -220,13 +176,13 @@ class Workspace:
             "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
             "first_square": self._first_squares[i],
-            "state": self._count // plan.row,
+            "state": vector_size(self.plan, self._plans) // plan.row,
             "below": below,
             "b": b,
         }
         if not self.plan.keeps_inputs(i):
             given["kept"] = 0
-        if self._is_transposed(i):
+        if is_transposed(self.plan, i):
             given["WT"] = W
         else:
             given["W"] = W
@@ -323,53 +279,25 @@ class Workspace:
 
     def load(self, params: Array, arrays: Sequence[Array] = ()) -> None:
         """Pack a flat parameter vector into the layers, and the optimizer's arrays, if there are any, beside them."""
-        self._settle()
-        layers = layer_views(np.asarray(params, self._dtype), self._widths)
-        for i, ((W, b), plan) in enumerate(zip(layers, self._plans, strict=True)):
-            packed, biases = pack_weights(W, plan), pack_biases(b, plan)
-            for copy in self._layers:
-                copy[i]["W"][...] = packed
-                copy[i]["b"][...] = biases
-                if isinstance(copy[i]["WT"], np.ndarray):
-                    copy[i]["WT"][...] = transpose_panels(packed, plan)
-        for vector, *copies in zip(arrays, *self._states, strict=False):
-            for i, (W, b) in enumerate(layer_views(np.asarray(vector, self._dtype), self._widths)):
-                plan = self._plans[i]
-                packed = pack_weights(W, plan)
-                for state in copies:
-                    state[i][0][...] = transpose_panels(packed, plan) if self._is_transposed(i) else packed
-                    state[i][1][...] = pack_biases(b, plan)
+        self._player.settle()
+        self._packing.load(params, arrays)
         self.shared["h"][...] = 0 if self.plan.by_feature else self._layers[0][0]["b"]
         if self._start is not None:
             for thread, table in enumerate(self._tables):
                 first_layer = self._layer_tables[thread % len(self._layer_tables)][0]
-                self._start(_address(table), _address(first_layer))
+                self._start(address_of(table), address_of(first_layer))
 
     @property
     def params(self) -> Array:
         """The flat parameter vector, a copy."""
-        return self._unpack([(layer["W"], layer["b"]) for layer in self._layers[0]])
+        self._player.settle()
+        return self._packing.params
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """The optimizer's arrays, copies as flat as the parameters."""
-        return tuple(
-            self._unpack(
-                (restore_panels(W, plan) if self._is_transposed(i) else W, b)
-                for i, ((W, b), plan) in enumerate(zip(state, self._plans, strict=True))
-            )
-            for state in self._states[0]
-        )
-
-    def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:
-        self._settle()
-        return flatten(
-            (unpack_weights(W, plan), b.ravel()[: plan.units]) for (W, b), plan in zip(layers, self._plans, strict=True)
-        )
-
-    def _is_transposed(self, i: int) -> bool:
-        """Whether layer i is trained as WT."""
-        return i == 0 and self.plan.transposed
+        self._player.settle()
+        return self._packing.arrays
 
     @property
     def square_parts(self) -> int:
@@ -378,10 +306,10 @@ class Workspace:
 
     def set(self, **values: int | Array) -> None:
         """Write integers or the addresses of arrays into these slots; arrays are kept alive until replaced."""
-        self._settle()
+        self._player.settle()
         self._set |= values
         for name, value in values.items():
-            slot, bits = _SLOTS[name], _slot(value)
+            slot, bits = SLOTS[name], _slot(value)
             for table in self._tables:
                 table[slot] = bits
 
@@ -401,33 +329,24 @@ class Workspace:
 
     def forget(self) -> None:
         """Let go of the arrays that were set; they have to be set again before the next run."""
-        self._settle()
+        self._player.settle()
         self._set.clear()
 
     def run(self, n: int) -> None:
-        """Run the schedule on all threads over n samples, in calls of whole batches that take CALL_SECONDS each.
+        """Run the schedule on all threads over n samples, in calls of whole batches.
 
         In trainings on CSR entries, calls have a number of batches that does not depend on time.
 
         After an interrupt all threads have stopped, the batches up to some point are done, and the workspace stays
         usable.
         """
-        fixed = self._divide_calls(n)
+        batches = self._divide_calls(n)
         if not self._is_complete:
             later = {name for name, f in RUN.items() if f.later and (not f.only or f.only in self._uses)}
             if missing := later - {"begin", "n"} - self._set.keys():
                 raise KeyError(f"fields that nobody set: {sorted(missing)}")
             self._is_complete = True
-        batch, begin = self._batch, 0
-        while begin < n:
-            end = min(n, begin + (fixed or self._batches_a_call) * batch)
-            self.set(begin=begin, n=end)
-            started = time.perf_counter()
-            self._make_call()
-            seconds = time.perf_counter() - started
-            batches = -(-(end - begin) // batch)
-            self._batches_a_call = max(1, int(batches * CALL_SECONDS / max(seconds, 1e-9)))
-            begin = end
+        self._player.run(n, self._batch, batches, memory=self)
 
     def _divide_calls(self, n: int) -> int:
         """Return the number of batches in a call, 0 where time decides; make room for a call's entries by feature."""
@@ -442,35 +361,6 @@ class Workspace:
             self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))
         self.set(ahead=int(calls.ahead))
         return calls.batches
-
-    def _make_call(self) -> None:
-        """Run the schedule over samples begin ≤ s < n; a single thread is the caller's."""
-        self.shared["arrived"][0] = 0
-        schedules = [_address(table) for _, _, table in self._schedule_tables]
-        if len(self._tables) == 1:
-            self._epoch(_address(self._tables[0]), schedules[0])
-            return
-
-        def run_thread(thread: int, threads: int) -> None:
-            table = self._tables[thread]
-            table[_SLOTS["threads"]] = threads
-            self._epoch(_address(table), schedules[thread % len(schedules)])
-
-        call = self._call = Call(run_thread, len(self._tables))
-        try:
-            complete(call)
-        finally:
-            self._settle()
-        if call.error is not None:
-            raise call.error
-
-    def _settle(self) -> None:
-        """Wait until the last call is done: an interrupt may have ended an earlier wait."""
-        if self._call is not None:
-            complete(self._call)
-            # If the system had fewer threads, the tables of the missing ones are out of date.
-            del self._tables[self._call.threads :]
-            self._call = None
 
 
 def _shape(field: Field, sizes: Mapping[str, int]) -> list[int]:
@@ -500,14 +390,9 @@ def _low_bits(n: int) -> int:
     return -1 if n == 64 else (1 << n) - 1
 
 
-def _address(array: Array) -> int:
-    """Where an array lies; in a fifth of the time of `array.ctypes`."""
-    return int(array.__array_interface__["data"][0])
-
-
 def _slot(value: Any) -> int:
     """The 8 bytes of a value, as an integer."""
-    return _address(value) if isinstance(value, np.ndarray) else value
+    return address_of(value) if isinstance(value, np.ndarray) else value
 
 
 def _slots(fields: Iterable[str], values: Values) -> Table:

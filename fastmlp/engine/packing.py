@@ -1,0 +1,152 @@
+"""The parameters of a network in panels, as the stages read them, and the optimizer's arrays beside them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastmlp.engine.arena import DTYPES, Arena, Array
+from fastmlp.engine.plan import LayerPlan, Plan, plan_layers
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
+from fastmlp.reference.parameters import Layers, flatten, layer_views
+
+Shape = tuple[int, ...]
+
+
+class Packing:
+    """Packs flat parameter vectors into panels, and unpacks them.
+
+    Parameters
+    ----------
+    plan : Plan
+    widths : sequence of int
+    copies : list of list of dict
+        Of each copy of the layers, the arrays W, WT and b of each layer.
+    states : list of list of Layers
+        Of each copy, the optimizer's arrays.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        widths: Sequence[int],
+        copies: Sequence[Sequence[Mapping[str, Any]]],
+        states: Sequence[Sequence[Layers]],
+    ) -> None:
+        self._plan = plan
+        self._widths = widths
+        self._dtype = np.dtype(DTYPES[plan.kind])
+        self._plans = plan_layers(widths, plan.row, plan.out)
+        self._copies = copies
+        self._states = states
+
+    def load(self, params: Array, arrays: Sequence[Array] = ()) -> None:
+        """Pack a flat parameter vector into the layers, and the optimizer's arrays, if there are any, beside them."""
+        layers = layer_views(np.asarray(params, self._dtype), self._widths)
+        for i, ((W, b), plan) in enumerate(zip(layers, self._plans, strict=True)):
+            packed, biases = pack_weights(W, plan), pack_biases(b, plan)
+            for copy in self._copies:
+                copy[i]["W"][...] = packed
+                copy[i]["b"][...] = biases
+                if isinstance(copy[i]["WT"], np.ndarray):
+                    copy[i]["WT"][...] = transpose_panels(packed, plan)
+        for vector, *copies in zip(arrays, *self._states, strict=False):
+            for i, (W, b) in enumerate(layer_views(np.asarray(vector, self._dtype), self._widths)):
+                plan = self._plans[i]
+                packed = pack_weights(W, plan)
+                for state in copies:
+                    state[i][0][...] = transpose_panels(packed, plan) if is_transposed(self._plan, i) else packed
+                    state[i][1][...] = pack_biases(b, plan)
+
+    @property
+    def params(self) -> Array:
+        """The flat parameter vector, a copy."""
+        return self._unpack((layer["W"], layer["b"]) for layer in self._copies[0])
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The optimizer's arrays, copies as flat as the parameters."""
+        return tuple(
+            self._unpack(
+                (restore_panels(W, plan) if is_transposed(self._plan, i) else W, b)
+                for i, ((W, b), plan) in enumerate(zip(state, self._plans, strict=True))
+            )
+            for state in self._states[0]
+        )
+
+    def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:
+        return flatten(
+            (unpack_weights(W, plan), b.ravel()[: plan.units]) for (W, b), plan in zip(layers, self._plans, strict=True)
+        )
+
+
+def is_transposed(plan: Plan, layer: int) -> bool:
+    """Whether a layer is trained as WT."""
+    return layer == 0 and plan.transposed
+
+
+def allocate_vectors(arena: Arena, plan: Plan, layers: Sequence[LayerPlan]) -> list[Layers]:
+    """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block."""
+    states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
+    align, vectors = _alignment(plan), []
+    for flat in arena.zeros((1 + states, vector_size(plan, layers)), DTYPES[plan.kind]):
+        weights, start = [], 0
+        for pair in _shapes(plan, layers):
+            views = []
+            for shape in pair:
+                size = int(np.prod(shape))
+                views.append(flat[start : start + size].reshape(shape))
+                start += -(-size // align) * align
+            weights.append((views[0], views[1]))
+        vectors.append(weights)
+    return vectors
+
+
+def vector_size(plan: Plan, layers: Sequence[LayerPlan]) -> int:
+    """The numbers from a parameter to the optimizer's first number of it."""
+    align = _alignment(plan)
+    return sum(-(-int(np.prod(shape)) // align) * align for pair in _shapes(plan, layers) for shape in pair)
+
+
+def _alignment(plan: Plan) -> int:
+    """W and b begin at multiples of so many numbers, the wider panel: rows of both widths are aligned."""
+    return max(plan.row, plan.out)
+
+
+def _shapes(plan: Plan, layers: Sequence[LayerPlan]) -> list[tuple[Shape, Shape]]:
+    """The shapes of (W, b), or (WT, b), of each layer in panels."""
+    shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in layers]
+    if is_transposed(plan, 0):
+        first = layers[0]
+        shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
+    return shapes
+
+
+def pack_weights(W: Array, plan: LayerPlan) -> Array:
+    """(in, out) → (P, in_rows, R), padded with zeros."""
+    padded = np.zeros((plan.in_rows, plan.panels * plan.row), W.dtype)
+    padded[: plan.in_units, : plan.units] = W
+    return padded.reshape(plan.in_rows, plan.panels, plan.row).transpose(1, 0, 2)
+
+
+def unpack_weights(packed: Array, plan: LayerPlan) -> Array:
+    """The inverse of `pack_weights`."""
+    wide = packed.transpose(1, 0, 2).reshape(plan.in_rows, plan.panels * plan.row)
+    return wide[: plan.in_units, : plan.units]
+
+
+def transpose_panels(packed: Array, plan: LayerPlan) -> Array:
+    """(P, in_rows, R) → (Q, P, R, R_in), a view: the same weights as panels of W transposed."""
+    return packed.reshape(plan.panels, plan.in_panels, plan.in_row, plan.row).transpose(1, 0, 3, 2)
+
+
+def restore_panels(transposed: Array, plan: LayerPlan) -> Array:
+    """The inverse of `transpose_panels`."""
+    return transposed.transpose(1, 0, 3, 2).reshape(plan.panels, plan.in_rows, plan.row)
+
+
+def pack_biases(b: Array, plan: LayerPlan) -> Array:
+    """(out,) → (P, R), padded with zeros."""
+    padded = np.zeros(plan.panels * plan.row, b.dtype)
+    padded[: plan.units] = b
+    return padded.reshape(plan.panels, plan.row)
