@@ -267,7 +267,7 @@ cross_entropy = make_head("cross_entropy", "f32", R)
 
 
 def run_head(K, P, t, labels):
-    cross_entropy(0, S, K, P, S, t.A, t.D, labels.target, labels.share, t.units, labels.losses)
+    cross_entropy(0, S, K, P, S, t.A, t.D, labels.target, labels.share, t.units, t.units, labels.losses)
 
 
 def head(rng, _, k):

@@ -12,6 +12,8 @@ from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 
+MANY = 1 << 20
+"""Samples of the largest batches: batches of other sizes may take other stages."""
 STAGES_AT_A_TIME = 32
 """The number of stages that are compiled between two steps of the progress bar."""
 
@@ -57,7 +59,7 @@ def warmup(
     >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
     """
     from fastmlp.engine.library import find_stages
-    from fastmlp.engine.plan import make_plan
+    from fastmlp.engine.plan import TRANSPOSE_FROM, make_plan
     from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 
     widths = (
@@ -75,9 +77,9 @@ def warmup(
         _compile_everything()
         return time.perf_counter() - started
     plans = [
-        make_plan(architecture, form, raw, numbers, rule, transposed)
-        for raw, form, (rule, transposed) in product(
-            raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
+        make_plan(architecture, form, raw, numbers, rule, batch)
+        for raw, form, (rule, batch) in product(
+            raws, ("sparse", "dense"), (("", 1), *((optimizer, batch) for batch in (1, TRANSPOSE_FROM, MANY)))
         )
     ]
     stages = [stage for plan in plans for stage in (*stages_of(make_schedule(plan)), start_of(plan))]

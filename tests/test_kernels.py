@@ -11,7 +11,7 @@ from support.aligned_arrays import aligned
 from support.kernel_calls import call, pointer
 from support.tolerances import ROUNDINGS, assert_close
 
-from fastmlp.engine import activations, first_layer, hidden, optimizers
+from fastmlp.engine import activations, first_layer, hidden, last_layer, optimizers
 from fastmlp.engine.losses import make_head
 from fastmlp.engine.plan import wider
 from fastmlp.engine.simd import inline, lanes, pair
@@ -699,17 +699,92 @@ def test_csr_roll(panel, rng, is_penalized):
     np.testing.assert_array_equal(W[:, :, d:], before[:, :, d:])
 
 
+# ---- a last layer of few outputs
+
+
+def run_output_product(begin, end, K, panels, A, WT, b, sums, Z, L):
+    last_layer.output_product(begin, end, K, panels, A, S, WT, L, b, sums, Z, L)
+
+
+def run_output_backward(begin, end, K, D, WT, out, L, panels):
+    last_layer.output_backward(begin, end, K, D, two(WT, L, panels), two(out, S, panels))
+
+
+def run_output_gradient(begin, end, K, D, A, G, is_first, L, panels):
+    last_layer.output_gradient(begin, end, K, D, two(A, S, panels), two(G, L, panels), is_first)
+
+
+def run_output_sum(begin, end, D, c, out, L):
+    out[0] = last_layer.output_sum(begin, end, D, c, L)
+
+
+@pytest.mark.parametrize("panels", [1, 2])
+def test_layer_of_few_outputs(panel, rng, panels):
+    """Its product, deltas below and gradients, on some samples of a tile; what lies beside them stays as it was."""
+    R, L, dtype = panel.R, max(4, lanes(panel.kind)), panel.dtype
+    rows, outputs, number = panel.row, pointer(panel.kind, L), panel.number
+    for K, (begin, end) in zip((1, 2, 3, L, L - 1), ((0, 64), (16, 17), (0, 1), (32, 63), (48, 48)), strict=True):
+        A, b = random(rng, (panels, S, R), dtype), random(rng, L, dtype)
+        WT = aligned((panels, L, R), dtype)
+        WT[:, :K] = rng.standard_normal((panels, K, R))
+        units, W = A.transpose(1, 0, 2).reshape(S, -1).astype(float), WT[:, :K].transpose(0, 2, 1).reshape(-1, K)
+        here, whole = slice(begin, end), slice(begin, begin + up_to(L, end - begin))
+        Z = aligned((L, S), dtype, UNTOUCHED)
+        call(
+            run_output_product, begin, end, K, panels, (rows, A), (rows, WT), (number, b),
+            (rows, aligned((L, R), dtype)), (outputs, Z), L,
+        )  # fmt: skip
+        assert_close(Z[:K, here], twins.output_product(units[here], W, b[:K]), dtype, factor=4)
+        assert np.all(Z[K:] == UNTOUCHED)
+        assert np.all(np.delete(Z, np.r_[whole], axis=1) == UNTOUCHED)
+
+        D = random(rng, (L, S), dtype)
+        out = aligned(A.shape, dtype, UNTOUCHED)
+        call(run_output_backward, begin, end, K, (number, D), (rows, WT), (rows, out), L, panels)
+        mine = out.transpose(1, 0, 2).reshape(S, -1)
+        assert_close(mine[here], twins.output_backward(D[:K, here].astype(float), W), dtype)
+        assert np.all(np.delete(mine, np.r_[begin : begin + up_to(4, end - begin)], axis=0) == UNTOUCHED)
+
+        for is_first in (True, False):
+            G = random(rng, (panels, L, R), dtype)
+            before = G.copy()
+            call(run_output_gradient, begin, end, K, (number, D), (rows, A), (rows, G), is_first, L, panels)
+            g = twins.output_gradient(units[here], D[:K, here].astype(float)).reshape(K, panels, R).transpose(1, 0, 2)
+            assert_close(G[:, :K], g if is_first else before[:, :K] + g, dtype, factor=2)
+            np.testing.assert_array_equal(G[:, up_to(4, K) :], before[:, up_to(4, K) :])
+        for c in range(K):
+            total = aligned(1, np.float64)
+            call(run_output_sum, begin, end, (outputs, D), c, (doubles, total), L)
+            assert_close(total[0], twins.output_sum(D[:, here].astype(float))[c], dtype, factor=4)
+
+
 # ---- losses
 
 
 @functools.cache
-def run_head(loss, kind, width):
-    head = make_head(loss, kind, width)
+def run_head(loss, kind, width, lanes_are_samples=False):
+    head = make_head(loss, kind, width, lanes_are_samples)
 
-    def run(first, last, K, panels, stride, A, D, target, share, units, losses):
-        head(first, last, K, panels, stride, A, D, target, share, units, losses)
+    def run(first, last, K, panels, stride, A, D, target, share, units, spare, losses):
+        head(first, last, K, panels, stride, A, D, target, share, units, spare, losses)
 
     return run
+
+
+def make_targets(rng, loss, K, dtype):
+    """S samples' targets (S, K), and rows of which each is what its address stands for."""
+    if LOSSES[loss].targets == "classes":
+        labels = aligned(S, np.int64, np.append(np.full(9, K - 1), rng.integers(0, K, S - 9)))
+        return np.eye(K)[labels], labels
+    most = 4 if LOSSES[loss].targets == "counts" else 1
+    targets = rng.integers(0, most, (S, K), endpoint=True).astype(dtype)
+    return targets, targets
+
+
+def assert_deltas(mine, delta, share, dtype):
+    """An output is exact to its rounding, of which much may be left when it is near its target."""
+    sizes = np.maximum(np.max(np.abs(delta), axis=1), share)
+    assert np.all(np.abs(mine - delta) <= 2 * ROUNDINGS * np.finfo(dtype).eps * sizes[:, None])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -719,25 +794,19 @@ def test_head(panel, rng, loss):
         panels = -(-K // R)
         wide = 4 * rng.standard_normal((S, panels * R))
         wide[3], wide[4] = 40, -40  # sigmoids of 1 and 0, as far as rounding shows
-        if LOSSES[loss].targets == "classes":
-            labels = np.append(np.full(9, K - 1), rng.integers(0, K, S - 9))
-            labels = aligned(S, np.int64, labels)
-            targets, rows = np.eye(K)[labels], labels
-        else:
-            most = 4 if LOSSES[loss].targets == "counts" else 1
-            targets = rng.integers(0, most, (S, K), endpoint=True).astype(panel.dtype)
-            rows = targets
+        targets, rows = make_targets(rng, loss, K, panel.dtype)
         target = aligned(S, np.int64, rows.ctypes.data + rows.strides[0] * np.arange(S))
         share = aligned(S, np.float64, rng.random(S) / S)
         share[5] = 0
         units = aligned((panels, R), panel.dtype, rng.uniform(0.1, 1, (panels, R)))
         A = aligned((panels, tiles * S, R), panel.dtype)
         A[:, :S] = wide.reshape(S, panels, R).transpose(1, 0, 2)
+        spare = aligned((2, R), panel.dtype)
         for first, last in ((0, 1), (0, 64), (6, 63), (8, 8)):
             D, losses = aligned(A.shape, panel.dtype, UNTOUCHED), aligned(S, np.float64, UNTOUCHED)
             call(
                 run_head(loss, panel.kind, R), first, last, K, panels, tiles * S, (panel.row, A), (panel.row, D),
-                (ints, target), (doubles, share), (panel.row, units), (doubles, losses),
+                (ints, target), (doubles, share), (panel.row, units), (panel.row, spare), (doubles, losses),
             )  # fmt: skip
             here = slice(first, last)
             Z = A[:, :S].transpose(1, 0, 2).reshape(S, -1)[:, :K].astype(float)
@@ -746,15 +815,46 @@ def test_head(panel, rng, loss):
             )
             assert_close(losses[here], value, panel.dtype)
             mine = D[:, :S].transpose(1, 0, 2).reshape(S, -1)
-            # An output is exact to its rounding, of which much may be left when it is near its target.
-            sizes = np.maximum(np.max(np.abs(delta), axis=1), share[here])
-            bounds = 2 * ROUNDINGS * np.finfo(panel.dtype).eps * sizes[:, None]
-            assert np.all(np.abs(mine[here, :K] - delta) <= bounds)
+            assert_deltas(mine[here, :K], delta, share[here], panel.dtype)
             assert not np.any(mine[here, K:])
             rest = np.r_[0:first, last:S]
             assert np.all(losses[rest] == UNTOUCHED)
             assert np.all(mine[rest] == UNTOUCHED)
             assert np.all(D[:, S:] == UNTOUCHED)
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_head_of_samples(kind, rng, loss):
+    """Rows of one output, whose lanes are samples."""
+    dtype, L = DTYPES[kind], max(4, lanes(kind))
+    row = pointer(kind, L)
+    for K in {1, 2, L - 1, L}:
+        Z = 4 * rng.standard_normal((S, K))
+        Z[3], Z[4] = 40, -40
+        targets, rows = make_targets(rng, loss, K, dtype)
+        target = aligned(S, np.int64, rows.ctypes.data + rows.strides[0] * np.arange(S))
+        share = aligned(S, np.float64, rng.random(S) / S)
+        share[5] = 0
+        units, spare = aligned(L, dtype, rng.uniform(0.1, 1, L)), aligned((2, L), dtype)
+        A = aligned((L, S), dtype)
+        A[:K] = Z.T
+        for begin, end in ((0, 1), (0, 64), (16, 63), (48, 48)):
+            D, losses = aligned((L, S), dtype, UNTOUCHED), aligned(S, np.float64, UNTOUCHED)
+            call(
+                run_head(loss, kind, L, True), begin, end, K, K, S // L, (row, A), (row, D), (ints, target),
+                (doubles, share), (row, units), (row, spare), (doubles, losses),
+            )  # fmt: skip
+            here, whole = slice(begin, end), np.r_[begin : begin + up_to(L, end - begin)]
+            value, delta = twins.head(
+                A[:K, here].T.astype(float), targets[here].astype(float), loss, share[here], units[:K],
+                np.finfo(dtype).eps,
+            )  # fmt: skip
+            assert_close(losses[here], value, dtype)
+            assert_deltas(D[:K, here].T, delta, share[here], dtype)
+            assert np.all(D[K:] == UNTOUCHED)
+            assert np.all(np.delete(D, whole, axis=1) == UNTOUCHED)
+            assert np.all(np.delete(losses, whole) == UNTOUCHED)
 
 
 # ---- optimizers

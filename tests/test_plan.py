@@ -82,7 +82,7 @@ def test_the_rows_of_a_layer_fill_the_panels_below(widths):
 @pytest.mark.parametrize(("first", "second"), [("relu", "gelu"), ("gelu", "relu"), ("relu", "relu"), ("silu", "gelu")])
 def test_each_layer_is_planned_by_its_own_activation(first, second):
     architecture = Architecture((70, 256, 128, 10), (first, second), "cross_entropy")
-    plan = make_plan(architecture, "dense", "float32", np.dtype("f4"), "sgd", transposed=True)
+    plan = make_plan(architecture, "dense", "float32", np.dtype("f4"), "sgd", batch=64)
     assert plan.transposed == (first == "relu")
     assert [plan.keeps_inputs(layer) for layer in range(3)] == [first != "relu", second != "relu", False]
     predicting = plan._replace(optimizer="")

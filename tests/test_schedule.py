@@ -17,9 +17,9 @@ from fastmlp.problem import Architecture
 BENCH = TESTS.parent / "bench"
 WIDTHS = [(784, 256, 128, 10), (784, 256, 10), (784, 10), (784, 8, 16, 10), (20, 64, 32, 16, 8, 3), (20, 3), (800, 5)]
 EVERY = [
-    make_plan(Architecture(widths, "relu", "cross_entropy"), form, "uint8", np.dtype(dtype), optimizer, transposed)
-    for widths, form, dtype, (optimizer, transposed) in itertools.product(
-        WIDTHS, ("sparse", "dense", "csr"), ("float32", "float64"), (("adam", False), ("adam", True), ("", False))
+    make_plan(Architecture(widths, "relu", "cross_entropy"), form, "uint8", np.dtype(dtype), optimizer, batch)
+    for widths, form, dtype, (optimizer, batch) in itertools.product(
+        WIDTHS, ("sparse", "dense", "csr"), ("float32", "float64"), (("adam", 1), ("adam", 200), ("", 1))
     )
 ]
 
@@ -34,8 +34,28 @@ def steps(schedule, name, phase=None):
     return [step.layer for steps in phases for step in steps if step.stage.name == name]
 
 
-@pytest.mark.parametrize("plan", EVERY, ids=str)
-def test_what_every_schedule_does(plan):
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if plan.by_sample], ids=str)
+def test_what_a_schedule_divided_by_sample_does(plan):
+    schedule = make_schedule(plan)
+    assert len(schedule) == 3  # gradients are written before the barrier, and read after it
+    layers, last = list(range(plan.depth + 1)), plan.depth
+    few = [last] if plan.has_few_outputs else []
+    assert steps(schedule, "dense_product", 1) == [0]
+    assert steps(schedule, "product", 1) + steps(schedule, "output_product", 1) == layers[1:]
+    assert steps(schedule, "output_product", 1) == steps(schedule, "output_gradient", 1) == few
+    assert steps(schedule, "activate", 1) == steps(schedule, "chain", 1)[::-1] == layers[:-1]
+    assert steps(schedule, "loss", 1) == [last]
+    assert steps(schedule, "output_gradient", 1) + steps(schedule, "gradient", 1) == layers[:0:-1]
+    first = "transposed_gradient" if plan.transposed else "first_gradient"
+    assert steps(schedule, first, 1) == [0]
+    assert schedule[1][-len(schedule[0]) :] == schedule[0]  # the next batch is read
+    assert schedule[2][0].stage.name == "total"
+    assert steps(schedule, "transposed_step", 2) == [0][: plan.transposed] + few
+    assert sorted(steps(schedule, "transposed_step", 2) + steps(schedule, "step", 2)) == layers
+
+
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if not plan.by_sample], ids=str)
+def test_what_every_other_schedule_does(plan):
     schedule = make_schedule(plan)
     assert len(schedule) == 4  # a barrier after each but the last
     layers = list(range(plan.depth + 1))
@@ -74,7 +94,7 @@ def test_what_crosses_between_threads_waits_at_a_barrier():
     assert (steps(by_feature, "backward", 2), steps(by_feature, "backward", 3)) == ([2, 1], [])
 
 
-@pytest.mark.parametrize("plan", [plan for plan in EVERY if plan.optimizer], ids=str)
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if not plan.by_sample and plan.optimizer], ids=str)
 def test_a_replicated_schedule_has_one_barrier_and_the_same_steps(plan):
     schedule, replicated = make_schedule(plan), make_schedule(plan, replicated=True)
     assert replicated == [*schedule[:2], schedule[2] + schedule[3]]
@@ -136,6 +156,7 @@ def test_squares_of_every_layer_are_told_of(form):
 
 # ---- tables
 
+USES = ("learn", "predict", "sparse", "dense", "csr", "rows", "samples", "penalty")
 TWO = ("csr learn", "csr penalty")
 """Two uses at once."""
 
@@ -144,7 +165,7 @@ TWO = ("csr learn", "csr penalty")
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", *TWO), name
+        assert field.only in ("", *USES, *TWO), name
         assert not (field.shape and field.later), name
 
 

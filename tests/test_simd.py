@@ -19,6 +19,7 @@ from fastmlp.engine.simd import (
     LANES,
     TARGET,
     absolute,
+    add_across,
     atomic_add,
     atomic_load,
     by_kind,
@@ -425,6 +426,28 @@ def test_keep_compresses(kind, n):
 
 def turn_block(source, i, target, j):
     transpose_block(source, i, target, j)
+
+
+def add_rows(source, i, target, j, lane):
+    add_across(source, i, target, j, lane)
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+@pytest.mark.parametrize("registers", [1, 2, 4])
+def test_add_across(kind, registers):
+    n = lanes(kind)
+    rng, dtype = np.random.default_rng(3), DTYPES[kind]
+    x = aligned((n + 3, registers * n), dtype, rng.standard_normal((n + 3, registers * n)))
+    wanted = np.sum(x[2 : n + 2], axis=1, dtype=np.longdouble)
+    results = []
+    for caller in (call, call_twin):
+        out = aligned((3, 2 * n), dtype, 9)
+        caller(add_rows, (pointer(kind, registers * n), x), 2, (pointer(kind, 2 * n), out), 1, n)
+        assert np.all(np.abs(out[1, n:] - wanted) < 64 * np.finfo(dtype).eps)
+        assert np.all(out[[0, 2]] == 9)
+        assert np.all(out[1, :n] == 9)
+        results.append(out)
+    np.testing.assert_array_equal(*results)
 
 
 def turn_bits(x, out):

@@ -113,7 +113,7 @@ from fastmlp.problem import Architecture
 architecture = Architecture((784, 256, 128, 10), "relu", "cross_entropy")
 linked = {}
 for form in ("sparse", "dense"):
-    plan = make_plan(architecture, form, "float32", np.dtype("f4"), "sgd", transposed=True)
+    plan = make_plan(architecture, form, "float32", np.dtype("f4"), "sgd", batch=64)
     for stage in stages_of(make_schedule(plan)):
         if str(stage) not in linked:
             module, name = link(stage.make())

@@ -54,7 +54,7 @@ def stages_of_case():
     engine = Engine(*make_problem(CASE)[:2])
     learning = engine._workspace.plan
     return stages_of(make_schedule(learning)) + stages_of(
-        make_schedule(learning._replace(optimizer="", transposed=False))
+        make_schedule(learning._replace(optimizer="", transposed=False, by_sample=False))
     )
 
 
@@ -104,16 +104,16 @@ EVERY = set(every_stage())
     raw=st.sampled_from(["uint8", "float32", "float64"]),
     dtype=st.sampled_from(["float32", "float64"]),
     optimizer=st.sampled_from(["", *OPTIMIZERS]),
-    transposed=st.booleans(),
+    batch=st.sampled_from([1, 64, 1024]),
 )
-def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed):
+def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, batch):
     plan = make_plan(
         Architecture(tuple(widths), tuple(activations[: len(widths) - 2]), loss),
         form,
         raw,
         np.dtype(dtype),
         optimizer,
-        bool(optimizer) and transposed,
+        batch,
     )
     assert set(stages_of(make_schedule(plan))) <= EVERY
 

@@ -50,14 +50,49 @@ def own_features(t):
 @inline
 def first_units(t, panels):
     """(begin, end) of the panels of the first layer that this thread works on."""
-    return (0, panels) if t.by_feature else owned(panels, t)
+    return (0, panels) if t.by_feature or t.sample_shards else owned(panels, t)
+
+
+@inline
+def shards_in(size, t):
+    """The number of shards into which the samples of a batch are divided, or 0: none of them is empty."""
+    return least(t.sample_shards, (size + 15) // 16)
+
+
+@inline
+def own_sample_shards(size, t):
+    """(begin, end) of the shards of samples that this thread owns."""
+    shards = shards_in(size, t)
+    return share_of(shards, t.thread, t.threads), share_of(shards, t.thread + 1, t.threads)
+
+
+@inline
+def shard_of_samples(size, t, r):
+    """(begin, end) of the samples in shard r, in sixteens, a multiple of a register's numbers."""
+    sixteens, shards = (size + 15) // 16, shards_in(size, t)
+    return 16 * share_of(sixteens, r, shards), least(size, 16 * share_of(sixteens, r + 1, shards))
+
+
+@inline
+def shard_gradients(t, layer, r, size):
+    """Where the gradients of shard r begin, of which a shard has `size` rows, in the present batch."""
+    return (t.turn % layer.turns * t.sample_shards + r) * size
 
 
 @inline
 def own_samples(size, t):
-    """(begin, end) of the samples of a batch that this thread owns, in eights, as kernels may write them."""
+    """(begin, end) of the samples of a batch that this thread owns: its shards, or in eights, as kernels write them."""
+    if t.sample_shards:
+        begin, end = own_sample_shards(size, t)
+        return shard_of_samples(size, t, begin)[0], least(size, shard_of_samples(size, t, end)[0])
     eights = (size + 7) // 8
     return 8 * share_of(eights, t.thread, t.threads), least(size, 8 * share_of(eights, t.thread + 1, t.threads))
+
+
+@inline
+def first_samples(t):
+    """(begin, end) of the samples that this thread takes through the first layer."""
+    return own_samples(t.size, t) if t.sample_shards else (0, t.size)
 
 
 @inline
@@ -87,7 +122,7 @@ def layer_panels(layer, t):
 @inline
 def updated_panels(layer, t):
     """(begin, end) of the panels of a layer whose biases, and whose weights to the layer above, this thread updates."""
-    return (0, layer.panels) if layer.replicated else owned(layer.panels, t)
+    return (0, layer.panels) if layer.replicated or t.sample_shards else owned(layer.panels, t)
 
 
 @inline
@@ -137,6 +172,16 @@ def tile_size(size, i):
 def two(rows, p, end, distance):
     """Panels p and p + 1, `distance` rows apart, as one panel of twice the width; panel p twice where p is the last."""
     return pair(rows + p * distance, distance if p + 1 < end else 0)
+
+
+@inline
+def one(rows, p, end, distance):
+    """Panel p, where panels are `distance` rows apart."""
+    return rows + p * distance
+
+
+PANELS = {1: one, 2: two}
+"""How so many panels are taken at a time."""
 
 
 @kernel

@@ -1,24 +1,30 @@
 """The losses: logits of some samples to the loss of each and to D = ∂(batch loss)/∂logits.
 
-A and D are tiles of S samples in panels of R outputs, `stride` rows from panel to panel; K outputs are real. A sample k
-has the share share[k] of the batch's mean loss. Its class number, or a row of K numbers, stands at target[k]. Of
-numbers the loss counts each output c in units[c], (P, R) with 1 for the largest; D does not know them.
+A and D are tiles of S samples of K outputs, in rows `stride` rows apart: either rows of one sample, whose lanes are a
+panel of its outputs, or, where a register holds all outputs of a sample, rows of one output, whose lanes are samples.
+An `Axis` tells the two apart, and a loss is one formula for both. A sample k has the share share[k] of the batch's mean
+loss. Its class number, or a row of K numbers, stands at target[k]. Of numbers the loss counts each output c in
+units[c], with 1 for the largest; D does not know them.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from fastmlp.engine.simd import (
     absolute,
+    by_kind,
+    convert,
     exp,
     inline,
     iota,
     kernel,
+    least,
     log,
     maximum,
     number,
     pointer,
     reduce_max,
-    reduce_product,
     reduce_sum,
     sigmoid,
     splat,
@@ -28,43 +34,143 @@ from fastmlp.engine.simd import (
 LOWEST = -math.inf
 
 
-def make_head(loss, kind, row):
-    """Return the kernel head(begin, end, K, panels, stride, A, D, target, share, units, loss): begin ≤ k < end.
+class Axis(NamedTuple):
+    """What the lanes of a row are, in functions of row p of the outputs: all for compiled code."""
 
-    target[k] is the address of the class number, or of a row of K numbers.
+    samples: int
+    """Samples in a row."""
+    only: Callable[..., Any]
+    """only(A, p, K, x, other): x where a lane stands for an output, else `other`."""
+    outputs: Callable[..., Any]
+    """outputs(A, p): the output of each lane."""
+    total: Callable[..., Any]
+    """total(x): the sum over the outputs in a row."""
+    highest: Callable[..., Any]
+    """highest(x): the largest of the outputs in a row."""
+    spread: Callable[..., Any]
+    """spread(A, x): what a sample has, for its lanes."""
+    unit: Callable[..., Any]
+    """unit(units, p): of the outputs in a row."""
+    weights: Callable[..., Any]
+    """weights(k, end, share, spare): the shares of samples k, k + 1, … before `end`; `spare` has room for two rows."""
+    labels: Callable[..., Any]
+    """labels(k, end, target, spare): their class numbers."""
+    put_targets: Callable[..., Any]
+    """put_targets(k, end, K, stride, D, target): their rows of numbers into D, where they are read as vectors."""
+    put: Callable[..., Any]
+    """put(loss, k, x): their losses, as float64."""
+
+
+def make_head(loss, kind, row, lanes_are_samples=False):
+    """Return the kernel head(begin, end, K, rows, stride, A, D, target, share, units, spare, loss): begin ≤ k < end.
+
+    target[k] is the address of the class number, or of a row of K numbers. There are `rows` rows of outputs. If lanes
+    are samples, begin is a multiple of a row's samples, and what comes after `end` in the last row may be overwritten.
     """
-    return HEADS[loss](kind, row)
+    return HEADS[loss](kind, (make_sample_axis if lanes_are_samples else make_output_axis)(kind, row))
 
 
-def make_is_output(row):
-    """Return is_output(A, p, K): which lanes of panel p stand for an output."""
-
-    @inline
-    def is_output(A, p, K):
-        return iota(A, number(A, p * row)) < number(A, K)
-
-    return is_output
-
-
-def make_put_targets(row):
-    """Return put_targets(k, K, stride, D, y): a sample's numbers into its row of D, where they are read as vectors."""
+def make_output_axis(kind, row):
+    """Return the axis of rows of one sample, whose lanes are outputs."""
+    labels_at, numbers = pointer("i64"), pointer(kind)
 
     @inline
-    def put_targets(k, K, stride, D, y):
+    def only(A, p, K, x, other):
+        return where(outputs(A, p) < number(A, K), x, other)
+
+    @inline
+    def outputs(A, p):
+        return iota(A, number(A, p * row))
+
+    @inline
+    def spread(A, x):
+        return number(A, x)
+
+    @inline
+    def unit(units, p):
+        return units[p]
+
+    @inline
+    def weights(k, end, share, spare):
+        return share[k]
+
+    @inline
+    def labels(k, end, target, spare):
+        return labels_at(target[k])[0]
+
+    @inline
+    def put_targets(k, end, K, stride, D, target):
+        y = numbers(target[k])
         for c in range(K):
             (D + c // row * stride)[k, c % row] = y[c]
 
-    return put_targets
+    @inline
+    def put(loss, k, x):
+        loss[k] = x
+
+    return Axis(1, only, outputs, reduce_sum, reduce_max, spread, unit, weights, labels, put_targets, put)
+
+
+def make_sample_axis(kind, row):
+    """Return the axis of rows of one output, whose lanes are samples."""
+    labels_at, numbers, wide = pointer("i64"), pointer(kind), pointer("f64", row)
+
+    @inline
+    def only(A, p, K, x, other):
+        return x
+
+    @inline
+    def outputs(A, p):
+        return splat(A, number(A, p))
+
+    @inline
+    def itself(x):
+        return x
+
+    @inline
+    def spread(A, x):
+        return x
+
+    @inline
+    def unit(units, p):
+        return units[p // row, p % row]
+
+    @inline
+    def weights(k, end, share, spare):
+        for a in range(row):
+            spare[0, a] = number(spare, share[k + a] if k + a < end else 0.0)
+        return spare[0]
+
+    @inline
+    def labels(k, end, target, spare):
+        for a in range(row):
+            spare[1, a] = number(spare, labels_at(target[least(k + a, end - 1)])[0])
+        return spare[1]
+
+    @inline
+    def put_targets(k, end, K, stride, D, target):
+        for a in range(row):
+            y = numbers(target[least(k + a, end - 1)])
+            for c in range(K):
+                (D + c * stride)[k // row, a] = y[c]
+
+    @inline
+    def put(loss, k, x):
+        out = wide(loss + k)
+        out[0] = convert(out, x)
+
+    return Axis(row, only, outputs, itself, itself, spread, unit, weights, labels, put_targets, put)
 
 
 def make_clip(kind):
     """Return clip(-ln p), which keeps p within [ε, 1 - ε], ε being the distance from 1 to the next number."""
     epsilon = {"f32": 2.0**-23, "f64": 2.0**-52}[kind]
     low, high = -math.log1p(-epsilon), -math.log(epsilon)
+    lowest, highest = by_kind(f32=low, f64=low), by_kind(f32=high, f64=high)
 
     @inline
     def clip(loss):
-        return low if loss < low else high if loss > high else loss
+        return where(loss < lowest(loss), lowest(loss), where(loss > highest(loss), highest(loss), loss))
 
     return clip
 
@@ -80,73 +186,61 @@ def make_no_limit(kind):
 def make_softmax_loss(make_limit):
     """Return the maker of a head whose loss is -ln p of the class, p the softmax, within limits."""
 
-    def make(kind, row):
-        labels, is_output, limited = pointer("i64"), make_is_output(row), make_limit(kind)
+    def make(kind, axis):
+        limited, step = make_limit(kind), axis.samples
+        only, outputs, total, highest, spread = axis.only, axis.outputs, axis.total, axis.highest, axis.spread
+        weights, labels, put = axis.weights, axis.labels, axis.put
 
         @kernel
-        def softmax_loss(begin, end, K, panels, stride, A, D, target, share, units, loss):
-            for k in range(begin, end):
+        def softmax_loss(begin, end, K, rows, stride, A, D, target, share, units, spare, loss):
+            for k in range(begin, end, step):
+                i, weight, label = k // step, weights(k, end, share, spare), labels(k, end, target, spare)
                 top = splat(A, LOWEST)
-                for p in range(panels):
-                    top = maximum(top, where(is_output(A, p, K), (A + p * stride)[k], LOWEST))
-                highest = reduce_max(top)
+                for p in range(rows):
+                    top = maximum(top, only(A, p, K, (A + p * stride)[i], LOWEST))
+                most = highest(top)
                 e_sum = splat(A, 0)
-                for p in range(panels):
-                    e = where(is_output(A, p, K), exp((A + p * stride)[k] - highest), 0)
-                    (D + p * stride)[k] = e
+                for p in range(rows):
+                    e = only(A, p, K, exp((A + p * stride)[i] - most), 0)
+                    (D + p * stride)[i] = e
                     e_sum += e
-                total = reduce_sum(e_sum)
-                scale = number(A, share[k] / total)
-                for p in range(panels):
-                    (D + p * stride)[k] = (D + p * stride)[k] * scale
-                label = labels(target[k])[0]
-                p, lane = label // row, label % row
-                (D + p * stride)[k, lane] = (D + p * stride)[k, lane] - number(A, share[k])
-                loss[k] = limited(log(total) + highest - (A + p * stride)[k, lane])
+                e_total = total(e_sum)
+                scale, own, z = spread(A, weight / e_total), spread(A, weight), splat(A, 0)
+                for p in range(rows):
+                    is_class = outputs(A, p) == label
+                    (D + p * stride)[i] = (D + p * stride)[i] * scale - where(is_class, own, splat(A, 0))
+                    z += where(is_class, (A + p * stride)[i], 0)
+                put(loss, k, limited(log(e_total) + most - total(z)))
 
         return softmax_loss
 
     return make
 
 
-def make_binary_cross_entropy(kind, row):
-    numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
+def make_sum_of_outputs(make_loss, slope_of, is_mean=False, is_mean_slope=False):
+    """Return the maker of a head with the sum over outputs of make_loss(kind)(z, y, u), and with D = slope_of(z, y).
 
-    @kernel
-    def binary_cross_entropy(begin, end, K, panels, stride, A, D, target, share, units, loss):
-        for k in range(begin, end):
-            put_targets(k, K, stride, D, numbers(target[k]))
-            value = 0.0
-            for p in range(panels):
-                outputs = is_output(A, p, K)
-                z, wanted = (A + p * stride)[k], (D + p * stride)[k]
-                part = where(outputs, maximum(z, 0) - z * wanted, 0)
-                e = where(outputs, exp(-absolute(z)), 0)
-                value += reduce_sum(part) + log(reduce_product(1 + e))
-                (D + p * stride)[k] = where(outputs, (sigmoid(z) - wanted) * number(A, share[k] / K), 0)
-            loss[k] = value / K
+    u is the output's unit. With is_mean the loss is the mean over outputs, with is_mean_slope D that of a mean.
+    """
 
-    return binary_cross_entropy
-
-
-def make_sum_of_outputs(make_value, output):
-    """Return the maker of a head whose loss is the sum of make_value(kind)(z, y) and whose D is output(z) - y."""
-
-    def make(kind, row):
-        numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
-        value_of = make_value(kind)
+    def make(kind, axis):
+        loss_of, step = make_loss(kind), axis.samples
+        only, total, spread, weights, put = axis.only, axis.total, axis.spread, axis.weights, axis.put
+        put_targets, unit = axis.put_targets, axis.unit
 
         @kernel
-        def sum_of_outputs(begin, end, K, panels, stride, A, D, target, share, units, loss):
-            for k in range(begin, end):
-                wanted, value = numbers(target[k]), 0.0
-                for c in range(K):
-                    value += value_of((A + c // row * stride)[k, c % row], wanted[c])
-                put_targets(k, K, stride, D, wanted)
-                for p in range(panels):
-                    error = output((A + p * stride)[k]) - (D + p * stride)[k]
-                    (D + p * stride)[k] = where(is_output(A, p, K), error * number(A, share[k]), 0)
-                loss[k] = value
+        def sum_of_outputs(begin, end, K, rows, stride, A, D, target, share, units, spare, loss):
+            for k in range(begin, end, step):
+                put_targets(k, end, K, stride, D, target)
+                i, weight = k // step, weights(k, end, share, spare)
+                own = spread(A, weight / number(weight, K) if is_mean_slope else weight)
+                value = splat(A, 0)
+                for p in range(rows):
+                    z, y = (A + p * stride)[i], (D + p * stride)[i]
+                    value += only(A, p, K, loss_of(z, y, unit(units, p)), 0)
+                    (D + p * stride)[i] = only(A, p, K, slope_of(z, y) * own, 0)
+                loss_sum = total(value)
+                put(loss, k, loss_sum / number(loss_sum, K) if is_mean else loss_sum)
 
         return sum_of_outputs
 
@@ -157,85 +251,79 @@ def make_binary_log_loss(kind):
     clip = make_clip(kind)
 
     @inline
-    def binary_log_loss(z, y):
-        return clip(maximum(z, 0) - z * y + log(1 + exp(-absolute(z))))
+    def binary_log_loss(z, y, u):
+        return clip(cross_entropy(z, y, u))
 
     return binary_log_loss
 
 
-def make_poisson(kind):
-    @inline
-    def poisson(z, y):
-        value = exp(z) - y - y * z
-        return value + y * log(y) if y > 0 else value
-
-    return poisson
-
-
-def make_mean_of_errors(loss_of, slope_of, is_mean_slope=True):
-    """Return the maker of a head whose loss is the mean of loss_of(output - target) and D the mean of slope_of.
-
-    Without `is_mean_slope`, D is the sum.
-    """
-
-    def make(kind, row):
-        numbers, is_output, put_targets = pointer(kind), make_is_output(row), make_put_targets(row)
-
-        @kernel
-        def mean_of_errors(begin, end, K, panels, stride, A, D, target, share, units, loss):
-            for k in range(begin, end):
-                put_targets(k, K, stride, D, numbers(target[k]))
-                value = 0.0
-                for p in range(panels):
-                    error = where(is_output(A, p, K), (A + p * stride)[k] - (D + p * stride)[k], 0)
-                    value += reduce_sum(loss_of(error) * (units[p] * units[p]))
-                    (D + p * stride)[k] = slope_of(error) * number(A, share[k] / K if is_mean_slope else share[k])
-                loss[k] = value / K
-
-        return mean_of_errors
-
-    return make
+@inline
+def cross_entropy(z, y, u):
+    return maximum(z, 0) - z * y + log(1 + exp(-absolute(z)))
 
 
 @inline
-def squared(r):
+def sigmoid_slope(z, y):
+    return sigmoid(z) - y
+
+
+@inline
+def poisson(z, y, u):
+    return exp(z) - y - y * z + where(y > 0, y * log(where(y > 0, y, 1)), 0)
+
+
+@inline
+def poisson_slope(z, y):
+    return exp(z) - y
+
+
+@inline
+def squared(z, y, u):
+    r = (z - y) * u
     return r * r
 
 
 @inline
-def squared_slope(r):
-    return 2 * r
+def squared_slope(z, y):
+    return 2 * (z - y)
 
 
 @inline
-def half_squared(r):
+def half_squared(z, y, u):
+    r = (z - y) * u
     return 0.5 * (r * r)
 
 
 @inline
-def half_squared_slope(r):
-    return r
+def half_squared_slope(z, y):
+    return z - y
 
 
 @inline
-def huber(r):
-    inside = huber_slope(r)
-    return inside * (r - 0.5 * inside)
+def huber(z, y, u):
+    r = z - y
+    inside = huber_slope(z, y)
+    return inside * (r - 0.5 * inside) * (u * u)
 
 
 @inline
-def huber_slope(r):
+def huber_slope(z, y):
+    r = z - y
     return where(r > 1, 1, where(r < -1, -1, r))
+
+
+def _sum(loss, slope, **means):
+    return make_sum_of_outputs(lambda kind: loss, slope, **means)
 
 
 HEADS = {
     "cross_entropy": make_softmax_loss(make_no_limit),
-    "binary_cross_entropy": make_binary_cross_entropy,
-    "mean_squared_error": make_mean_of_errors(squared, squared_slope),
-    "half_squared_error": make_mean_of_errors(half_squared, half_squared_slope, is_mean_slope=False),
-    "poisson": make_sum_of_outputs(make_poisson, exp),
+    "binary_cross_entropy": _sum(cross_entropy, sigmoid_slope, is_mean=True, is_mean_slope=True),
+    "mean_squared_error": _sum(squared, squared_slope, is_mean=True, is_mean_slope=True),
+    "half_squared_error": _sum(half_squared, half_squared_slope, is_mean=True),
+    "poisson": _sum(poisson, poisson_slope),
     "log_loss": make_softmax_loss(make_clip),
-    "binary_log_loss": make_sum_of_outputs(make_binary_log_loss, sigmoid),
-    "huber": make_mean_of_errors(huber, huber_slope),
+    "binary_log_loss": make_sum_of_outputs(make_binary_log_loss, sigmoid_slope),
+    "huber": _sum(huber, huber_slope, is_mean=True, is_mean_slope=True),
 }
-"""For each loss, the function of (kind, row) that makes its kernel."""
+"""For each loss, the function of (kind, axis) that makes its kernel."""

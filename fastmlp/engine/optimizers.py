@@ -88,6 +88,12 @@ def rmsprop(W, i, g, state, rate, decay):
 
 
 @inline
+def store(W, i, g, state, rate, decay):
+    """W ← g: no step, where gradients are to be added up before one."""
+    W[i] = g
+
+
+@inline
 def add_gradient(W, i, g, state, rate, decay):
     """G ← G + g + λw."""
     G = W + state

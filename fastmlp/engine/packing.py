@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp.engine.arena import DTYPES, Arena, Array
-from fastmlp.engine.plan import LayerPlan, Plan, plan_layers
+from fastmlp.engine.plan import LayerPlan, Plan, is_transposed, plan_layers
 from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
@@ -46,7 +46,8 @@ class Packing:
         for i, ((W, b), plan) in enumerate(zip(layers, self._plans, strict=True)):
             packed, biases = pack_weights(W, plan), pack_biases(b, plan)
             for copy in self._copies:
-                copy[i]["W"][...] = packed
+                if isinstance(copy[i]["W"], np.ndarray):
+                    copy[i]["W"][...] = packed
                 copy[i]["b"][...] = biases
                 if isinstance(copy[i]["WT"], np.ndarray):
                     copy[i]["WT"][...] = transpose_panels(packed, plan)
@@ -61,28 +62,21 @@ class Packing:
     @property
     def params(self) -> Array:
         """The flat parameter vector, a copy."""
-        return self._unpack((layer["W"], layer["b"]) for layer in self._copies[0])
+        names = ("WT" if is_transposed(self._plan, i) else "W" for i in range(len(self._plans)))
+        return self._unpack((layer[name], layer["b"]) for layer, name in zip(self._copies[0], names, strict=True))
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """The optimizer's arrays, copies as flat as the parameters."""
-        return tuple(
-            self._unpack(
-                (restore_panels(W, plan) if is_transposed(self._plan, i) else W, b)
-                for i, ((W, b), plan) in enumerate(zip(state, self._plans, strict=True))
-            )
-            for state in self._states[0]
-        )
+        return tuple(self._unpack(state) for state in self._states[0])
 
     def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:
-        return flatten(
-            (unpack_weights(W, plan), b.ravel()[: plan.units]) for (W, b), plan in zip(layers, self._plans, strict=True)
-        )
-
-
-def is_transposed(plan: Plan, layer: int) -> bool:
-    """Whether a layer is trained as WT."""
-    return layer == 0 and plan.transposed
+        """The flat vector of what each layer is trained as, W or WT, and of its biases."""
+        unpacked = []
+        for i, ((W, b), plan) in enumerate(zip(layers, self._plans, strict=True)):
+            packed = restore_panels(W, plan) if is_transposed(self._plan, i) else W
+            unpacked.append((unpack_weights(packed, plan), b.ravel()[: plan.units]))
+        return flatten(unpacked)
 
 
 def allocate_vectors(arena: Arena, plan: Plan, layers: Sequence[LayerPlan]) -> list[Layers]:
@@ -116,9 +110,9 @@ def _alignment(plan: Plan) -> int:
 def _shapes(plan: Plan, layers: Sequence[LayerPlan]) -> list[tuple[Shape, Shape]]:
     """The shapes of (W, b), or (WT, b), of each layer in panels."""
     shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in layers]
-    if is_transposed(plan, 0):
-        first = layers[0]
-        shapes[0] = (first.in_panels, first.panels, first.row, first.in_row), shapes[0][1]
+    for i, p in enumerate(layers):
+        if is_transposed(plan, i):
+            shapes[i] = (p.in_panels, p.panels, p.row, p.in_row), shapes[i][1]
     return shapes
 
 

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 TYPICAL_DENSITY = 0.2
 """The density of sparse features that plans assume: a plan must not depend on the actual one."""
+TRANSPOSE_FROM = 48
+"""Batch size from which skipping inactive units saves more than transposing the first layer's weights costs."""
+SMALL = 1 << 15
+"""Most parameters of a network of which each thread has a copy, with gradients beside, in its cache."""
+PARAMETERS_PER_SAMPLE = 128
+"""Most parameters for each sample of a batch: with more, gradients that cross cost more than activations would."""
+SAMPLES_PER_PAIR = 256
+"""Fewest samples for each two shards of samples, if there are more than two: the gradients of each shard cross."""
+SAMPLE_SHARDS = 8
+"""The most shards of samples."""
 MANY_FEATURES = 384
 """Below this many features, adding up the shards' partial sums costs more than dividing saves."""
 
@@ -44,6 +54,11 @@ def is_narrow(row: int, kind: str) -> bool:
     return 2 * row <= most * register
 
 
+def panels_at_once(row: int, kind: str, skips: bool) -> int:
+    """How many panels of `row` units a kernel takes at a time: accumulators of four samples or units fill registers."""
+    return 1 if is_wide(row, kind) and not skips else 2
+
+
 def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
     """Whether threads divide the first layer by feature, not by unit: many features, and units of a panel at most.
 
@@ -52,6 +67,18 @@ def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
     register, most = registers(kind)
     panels = {"csr": 0, "dense": 1, "sparse": 2}[form]
     return widths[0] >= MANY_FEATURES and widths[1] <= panels * most * register
+
+
+def is_divided_by_sample(widths: Sequence[int], form: str, batch: int) -> bool:
+    """Whether threads divide batches by sample: few weights, of which each thread has a copy, and large batches."""
+    parameters = sum((m + 1) * p for m, p in pairwise(widths))
+    enough = batch >= TRANSPOSE_FROM and parameters <= min(SMALL, PARAMETERS_PER_SAMPLE * batch)
+    return form == "dense" and len(widths) > 2 and enough
+
+
+def shards_of_samples(batch: int) -> int:
+    """Return the number of shards into which the samples of a batch are divided, whatever the machine."""
+    return max(2, min(SAMPLE_SHARDS, 2 * (batch // SAMPLES_PER_PAIR)))
 
 
 def rows_of_panels(kind: str) -> list[int]:
@@ -109,6 +136,13 @@ class Plan(NamedTuple):
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
     """Whether Σ w² is told of every batch."""
+    by_sample: bool = False
+    """Whether threads divide batches by sample, each with its own copy of the weights."""
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether threads divide the units of the first layer."""
+        return not (self.by_feature or self.by_sample)
 
     @property
     def depth(self) -> int:
@@ -118,6 +152,15 @@ class Plan(NamedTuple):
     def keeps_inputs(self, layer: int) -> bool:
         """Whether the inputs of a layer's activation are kept, because its derivative is a function of the inputs."""
         return bool(self.optimizer) and layer < self.depth and ACTIVATIONS[self.activations[layer]].of_input
+
+    def skips(self, layer: int) -> bool:
+        """Whether kernels skip the inactive units of a hidden layer; where all are active, that only costs time."""
+        return is_wide(self.row, self.kind) and self.activations[layer] == "relu"
+
+    @property
+    def has_few_outputs(self) -> bool:
+        """Whether the last layer's arrays hold a row for each output, whose lanes are samples, or units below."""
+        return self.by_sample and self.out == registers(self.kind)[0]
 
     @property
     def first_row(self) -> int:
@@ -134,16 +177,17 @@ def make_plan(
     raw: str,
     dtype: np.dtype[Any],
     optimizer: str = "",
-    transposed: bool = False,
+    batch: int = 1,
     is_penalized: bool = False,
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
-    `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it;
-    `is_penalized` for Σ w² before every batch.
+    `raw` is the name of the features' type, `batch` the samples of a batch; `is_penalized` asks for Σ w² before every
+    batch.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
-    by_feature = is_divided_by_feature(widths, kind, form)
+    by_sample = bool(optimizer) and is_divided_by_sample(widths, form, batch)
+    by_feature = not by_sample and is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
     activations = architecture.activations
     skips = form == "dense" and activations[:1] == ("relu",) and is_wide(row, kind)
@@ -157,9 +201,15 @@ def make_plan(
         by_feature=by_feature,
         loss=architecture.loss,
         optimizer=optimizer,
-        transposed=transposed and skips and not by_feature,
+        transposed=batch >= TRANSPOSE_FROM and skips and not by_feature,
         is_penalized=is_penalized,
+        by_sample=by_sample,
     )
+
+
+def is_transposed(plan: Plan, layer: int) -> bool:
+    """Whether a layer is trained as WT."""
+    return (layer == 0 and plan.transposed) or (layer == plan.depth and plan.has_few_outputs)
 
 
 class LayerPlan(NamedTuple):

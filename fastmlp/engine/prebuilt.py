@@ -41,10 +41,16 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(is_penalized=True)
             yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
+            if form == "dense" and depth:
+                yield from (first._replace(loss=loss, by_sample=True) for loss in LOSSES)
+                yield first._replace(activations=("tanh",) * depth, by_sample=True)
             for optimizer in (*OPTIMIZERS, "add_gradient"):
                 yield first._replace(optimizer=optimizer)
-                if form == "dense" and depth and is_wide(row, kind):
-                    yield first._replace(optimizer=optimizer, transposed=True)
+                if form == "dense" and depth:
+                    yield first._replace(optimizer=optimizer, by_sample=True)
+                    if is_wide(row, kind):
+                        yield first._replace(optimizer=optimizer, transposed=True)
+                        yield first._replace(optimizer=optimizer, transposed=True, by_sample=True)
 
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:

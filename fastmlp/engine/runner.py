@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, make_plan
+from fastmlp.engine.plan import Plan, make_plan, shards_of_samples
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
@@ -25,8 +25,6 @@ MADDS_PER_CALL = 1 << 23
 """Fewest multiply-adds of an epoch for each thread: to hand its part over and to wait for it takes as long as these."""
 MADDS_PER_FEATURE = 32
 """Cost of reading one feature, in multiply-adds."""
-TRANSPOSE_FROM = 48
-"""Batch size from which skipping inactive units saves more than transposing the first layer's weights costs."""
 DECAY = Rate._fields.index("decay")
 
 
@@ -61,11 +59,12 @@ class Runner:
             raw,
             dtype,
             optimizer.name,
-            transposed=self._most >= TRANSPOSE_FROM,
+            batch=self._most,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
+        most = shards_of_samples(self._most) if plan.by_sample else most
         threads = problem.num_threads or default_threads(architecture.widths, self._most, n, used, read, most)
         started = time.perf_counter()
         self._workspace = Workspace(plan, architecture.widths, split, self._most, threads, before_compiling)

@@ -20,7 +20,7 @@ Every sum has one fixed order: the result is the same to the bit for any number 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastmlp.engine.plan import Plan
+from fastmlp.engine.plan import Plan, is_transposed
 from fastmlp.engine.stages import Stage
 
 EPOCH = Stage("epoch")
@@ -46,6 +46,8 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     In predictions phase 3 is empty: it only adds a barrier. `replicated` says whether each thread has its own copy of
     the layers that follow the sums of shards.
     """
+    if plan.by_sample:
+        return _by_sample(plan)
     read, through = _read(plan), _forward(plan)
     begin = [*_sort(plan), *read]
     if plan.optimizer:
@@ -82,7 +84,7 @@ def _row(plan: Plan, layer: int) -> int:
 
 def layer_of_sums(plan: Plan) -> int | None:
     """The layer of the shards' partial sums: 0 if shards are of features, else 1; None if there is no such layer."""
-    return 0 if plan.by_feature else 1 if plan.depth else None
+    return 0 if plan.by_feature else 1 if plan.depth and not plan.by_sample else None
 
 
 def _activate(plan: Plan, layer: int) -> list[Step]:
@@ -164,6 +166,31 @@ def _update(plan: Plan) -> list[Step]:
     if plan.form == "csr" and plan.is_penalized:
         steps.append(Step(Stage("csr_penalty", (plan.kind, plan.first_row)), 0))
     return steps
+
+
+def _by_sample(plan: Plan) -> list[Phase]:
+    """The schedule of a training whose batches are divided by sample."""
+    few, last = plan.has_few_outputs, plan.depth
+    through = [Step(Stage("dense_product", (plan.kind, plan.row)), 0), *_forward(plan)]
+    options = (plan.kind, plan.row, plan.out)
+    if few:
+        through[-1] = Step(Stage("output_product", options), last)
+    through.append(Step(Stage("loss", (plan.kind, plan.out, plan.loss, *(["samples"] if few else []))), last))
+    for layer in range(last, 0, -1):
+        backward, chain = _delta(plan, layer)
+        gradient = Step(Stage("gradient", (plan.kind, plan.row, _row(plan, layer), plan.skips(layer - 1))), layer)
+        if few and layer == last:
+            backward, gradient = (Step(Stage(f"output_{name}", options), last) for name in ("backward", "gradient"))
+        through += [backward, chain, gradient]
+    name = "transposed_gradient" if plan.transposed else "first_gradient"
+    through += [Step(Stage(name, (plan.kind, plan.row)), 0), *_read(plan)]
+    step = [Step(Stage("total"), last)]
+    if plan.is_penalized:
+        step += [Step(Stage("penalty", (plan.kind, _row(plan, layer))), layer) for layer in range(last + 1)]
+    for layer in range(last + 1):
+        name = "transposed_step" if is_transposed(plan, layer) else "step"
+        step.append(Step(Stage(name, (plan.kind, plan.row, _row(plan, layer), plan.optimizer)), layer))
+    return [_read(plan), through, step]
 
 
 def _biases(plan: Plan, layer: int) -> Step:

@@ -6,6 +6,7 @@ for each thread, with the run, the batch, and the thread's own arrays. An array'
 S  samples in a tile, 64      T  tiles in a full batch        R  units in a panel of the layer
 P  panels of the layer        Q  panels of the layer below    V  units in a panel of the layer below
 I  rows of a panel of W, QV   N  shards that add to this layer, 0 for none
+J  shards of samples, where threads divide batches by sample
 G  words of 64 features       H  shards of the features, or 1
 D  features, padded to whole words and one more
 O  outputs, padded            W  units in the widest panel
@@ -37,8 +38,8 @@ class Field(NamedTuple):
     shape: str | None = None
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
-    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), or
-    "penalty", or two: "csr learn", "csr penalty"; by default every use."""
+    """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), "samples"
+    (batches divided by sample), or "penalty", or two: "csr learn", "csr penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -84,6 +85,8 @@ LAYER = {
     "D": Field("number", "P T S R", "learn"),  # deltas
     "M": Field("i64", "P T S"),  # the active units of each sample
     "C": Field("i64", "P T S", "learn"),  # the samples in which each unit is active
+    "gradient": Field("number", "B J P I R", "samples"),  # of each shard of samples, as W or WT lies
+    "bias_gradient": Field("number", "B J P R", "samples"),
 }
 READER = {
     # a batch as its reader leaves it; (2, ...): the present batch and the next, where both are in use at a time
@@ -101,6 +104,7 @@ SHARED = {
     # the work and its division
     **_numbers("begin", "n", later=True),  # samples begin ≤ s < n of the order, in batches
     **_numbers("batch", "tiles", "d", "words", "block", "cuts", "shards", "by_feature"),
+    **_numbers("sample_shards"),  # J, or 0
     **_numbers("portions", "portion"),  # of features: words of 64 (sparse), else panels; features in one
     **_numbers("threads", "all_read"),  # all_read: whether every thread reads all samples into its own arrays
     "arrived": Field("i64", "8"),
@@ -148,7 +152,7 @@ OWN = {
 }
 HEAD = {
     # one for each replicated thread, which computes the loss of all samples; else one for all threads
-    "loss": Field("f64", "T S", "learn"),
+    "loss": Field("f64", "2 T S", "learn"),  # of the present batch and the last one
 }
 RUN = SHARED | READER | HEAD | OWN
 SLOTS = {name: i for i, name in enumerate(RUN)}

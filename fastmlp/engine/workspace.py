@@ -11,8 +11,8 @@ from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.arena import DTYPES, Arena, Array, address_of
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
-from fastmlp.engine.packing import Packing, allocate_vectors, is_transposed, vector_size
-from fastmlp.engine.plan import LayerPlan, Plan, plan_layers, shards_of_units
+from fastmlp.engine.packing import Packing, allocate_vectors, vector_size
+from fastmlp.engine.plan import LayerPlan, Plan, is_transposed, plan_layers, shards_of_samples, shards_of_units
 from fastmlp.engine.player import Player
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
@@ -83,22 +83,24 @@ class Workspace:
         self._arena = Arena()
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
-        self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
+        self._uses |= {f"{plan.form} {purpose}" for purpose in purposes} | ({"samples"} if plan.by_sample else set())
+        self._sample_shards = shards_of_samples(batch) if plan.by_sample else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
-        parts = [self._portions if plan.by_feature else first.panels, *(p.in_panels for p in self._plans[1:])]
+        parts = [first.panels if plan.by_unit else self._portions, *(p.in_panels for p in self._plans[1:])]
         self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()
         self._sizes = self._count_sizes(batch)
         is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
-        self._all_read = threads <= READERS and not is_large
+        self._all_read = threads <= READERS and not is_large and not plan.by_sample
         self._replicated = self._is_worth_replicating(threads)
-        self._sizes["B"] = threads if self._replicated else 1
+        copies = threads if self._replicated or plan.by_sample else 1
+        self._sizes["B"] = min(copies, 2)
         self.schedule = make_schedule(plan, self._replicated)
         # The tables hold addresses: their arrays must live as long.
-        self._layers, states, self._layer_tables = self._make_layers(threads if self._replicated else 1)
+        self._layers, states, self._layer_tables = self._make_layers(copies)
         self._packing = Packing(plan, widths, self._layers, states)
         self.shared, self._own, self._tables = self._make_run(batch, threads, split)
         self._set: Values = {}
@@ -118,6 +120,7 @@ class Workspace:
         block = max(1, BLOCK_BYTES // (64 * self.plan.first_row * self._dtype.itemsize))
         return {
             "T": T,
+            "J": self._sample_shards,
             "S": S,
             "G": words,
             "H": self._parts,
@@ -158,7 +161,8 @@ class Workspace:
     def _shared_by_threads(self, layer: Values, i: int) -> Values:
         """Return the values of layer i that its copies share; each thread writes only its part of them."""
         summed = layer_of_sums(self.plan)
-        assert summed is not None  # or else no layer is replicated
+        if summed is None:
+            return {name: layer[name] for name in ("A", "kept", "D", "M", "gradient", "bias_gradient")}
         if i < summed:
             return layer
         return {name: layer[name] for name in ("W", "WT", "Z")} if i == summed else {}
@@ -172,7 +176,7 @@ class Workspace:
             "in_units": plan.in_units,
             "in_panels": plan.in_panels,
             "in_rows": plan.in_rows,
-            "by_unit": int(i == 0 and not self.plan.by_feature),
+            "by_unit": int(i == 0 and self.plan.by_unit),
             "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
             "first_square": self._first_squares[i],
@@ -184,6 +188,8 @@ class Workspace:
             given["kept"] = 0
         if is_transposed(self.plan, i):
             given["WT"] = W
+            if i > 0:
+                given["W"] = 0  # few outputs
         else:
             given["W"] = W
             if i == 0:
@@ -207,6 +213,7 @@ class Workspace:
                 "cuts": sizes["K"],
                 "shards": self._shards,
                 "by_feature": int(plan.by_feature),
+                "sample_shards": self._sample_shards,
                 "portions": self._portions,
                 "portion": self._portion,
                 "rate_bytes": len(Rate._fields) * 8,
@@ -222,7 +229,7 @@ class Workspace:
         if plan.form == "dense":
             shared["features"][...] = _real_units(self._widths[0], self._portions, self._portion)[:, None]
         readers = [self._allocate(READER, {}) for _ in range(threads if self._all_read else 1)]
-        heads = [self._allocate(HEAD, {}) for _ in self._layers]
+        heads = [self._allocate(HEAD, {}) for _ in self._layers[: 1 if plan.by_sample else None]]
         own = []
         for thread in range(threads):
             numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "rate"), 0)

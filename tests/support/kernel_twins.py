@@ -100,6 +100,25 @@ def constant_part(b, shift, W):
     return b + shift @ W
 
 
+# ---- a last layer of few outputs: Z and D (K, n), W (m, K)
+
+
+def output_product(A, W, b):
+    return (A @ W + b).T
+
+
+def output_backward(D, W):
+    return D.T @ W.T
+
+
+def output_gradient(A, D):
+    return D @ A
+
+
+def output_sum(D):
+    return np.sum(D, axis=1)
+
+
 # ---- losses and optimizers
 
 

@@ -46,6 +46,7 @@ from fastmlp.engine.simd.compiler import inline, kernel
 from fastmlp.engine.simd.math import exp, log, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
     absolute,
+    add_across,
     atomic_add,
     atomic_load,
     by_kind,
@@ -55,6 +56,7 @@ from fastmlp.engine.simd.primitives import (
     floor,
     iota,
     keep,
+    lanes_of,
     least,
     maximum,
     minimum,
@@ -83,6 +85,7 @@ __all__ = [
     "LANES",
     "TARGET",
     "absolute",
+    "add_across",
     "atomic_add",
     "atomic_load",
     "by_kind",
@@ -96,6 +99,7 @@ __all__ = [
     "keep",
     "kernel",
     "lanes",
+    "lanes_of",
     "least",
     "log",
     "low_bits",

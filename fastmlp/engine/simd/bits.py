@@ -24,6 +24,7 @@ from fastmlp.engine.simd.types import (
 )
 
 __all__ = [
+    "add_across",
     "keep",
     "lanes_of",
     "popcount",
@@ -166,6 +167,46 @@ def transpose_block(typing_context, source, i, target, j):
         return context.get_dummy_value()
 
     return types.none(source, types.int64, target, types.int64), generate
+
+
+@intrinsic
+def add_across(typing_context, source, i, target, j, lane):
+    """target[j, lane + a] = the sum of row source[i + a], a < lanes of the kind (addresses of rows of f32 or f64)."""
+    if not isinstance(source, Ptr) or not isinstance(target, Ptr) or source.kind != target.kind:
+        return None
+    kind, n = source.kind, lanes(source.kind)
+    size = KINDS[kind].size
+
+    def generate(context, b, sig, args):
+        source_address, i, target_address, j, lane = args
+        rows = []
+        for k in range(n):
+            parts = [element(b, source, source_address, b.add(i, I64(k)), I64(c)) for c in range(0, source.n, n)]
+            first, *others = (load(b, llvm_type(kind, n), part, size) for part in parts)
+            for other in others:
+                first = b.fadd(first, other)
+            rows.append(first)
+        store(b, _fold(b, rows), element(b, target, target_address, j, lane), size)
+        return context.get_dummy_value()
+
+    return types.none(source, types.int64, target, types.int64, types.int64), generate
+
+
+def _fold(b, rows):
+    """The sums of n rows of n lanes, one a lane: pairs of rows fold their halves into one row, again and again."""
+    step = len(rows) // 2
+    while step:
+        # A row holds the sums of n / step rows by now, in groups of `step` lanes; each is to hold twice as many.
+        rows = [_fold_pair(b, x, y, step) for x, y in zip(rows[::2], rows[1::2], strict=True)]
+        step //= 2
+    return rows[0]
+
+
+def _fold_pair(b, x, y, step):
+    """Of each group of 2·step lanes of x, then of y, the sum of its halves."""
+    n = x.type.count
+    lower = [g + k for g in range(0, 2 * n, 2 * step) for k in range(step)]
+    return b.fadd(shuffle(b, x, y, lower), shuffle(b, x, y, [lane + step for lane in lower]))
 
 
 def _butterfly(b, rows):

@@ -1,4 +1,4 @@
-"""Kernels on top of the vector operations: exp, log, tanh, sigmoid of vectors or numbers, and the transpose of a matrix."""
+"""Kernels on top of the vector operations: exp, log, tanh, sigmoid of vectors or numbers, transposes of matrices."""
 
 import math
 

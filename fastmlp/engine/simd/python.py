@@ -12,6 +12,7 @@ from fastmlp.engine.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, s
 
 __all__ = [
     "absolute",
+    "add_across",
     "atomic_add",
     "atomic_load",
     "by_kind",
@@ -200,3 +201,11 @@ def transpose_block(source, i, target, j):
     for a in range(n):
         for b in range(n):
             target[j + b, i + a] = block[a][b]
+
+
+def add_across(source, i, target, j, lane):
+    for a in range(lanes_of(source)):
+        folded = source[i + a].lanes.reshape(-1, lanes_of(source)).sum(axis=0)
+        while len(folded) > 1:
+            folded = folded[: len(folded) // 2] + folded[len(folded) // 2 :]
+        target[j, lane + a] = folded[0]

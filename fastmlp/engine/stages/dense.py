@@ -3,6 +3,7 @@
 from fastmlp.engine import first_layer
 from fastmlp.engine.division import (
     feature_shards,
+    first_samples,
     first_units,
     own_features,
     read_samples,
@@ -10,7 +11,9 @@ from fastmlp.engine.division import (
     shard_sums,
     tile_size,
     tiles_in,
+    tiles_of,
     two,
+    within,
 )
 from fastmlp.engine.hidden import dense_gradient, masked_gradient, masked_product
 from fastmlp.engine.hidden import dense_product as whole_product
@@ -68,29 +71,33 @@ def make_dense_product(kind, row):
     multiply = masked_product if is_wide(row, kind) else whole_product
 
     @kernel
-    def product(t, layer, size, r):
+    def product(t, layer, r):
         """Shard r of the features, or all."""
         T, P = t.tiles, layer.panels
         begin, end = shard_of_features(t, r)
+        k0, k1 = first_samples(t)
+        i0, i1 = tiles_of(k0, k1)
         start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
         out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
         panels = rows(t.copied) + t.turn * layer.in_panels * T * S
         p0, p1 = first_units(t, P)
         for p in range(p0, p1, 2):
             W, h = two(rows(layer.W), p, p1, layer.in_rows), two(start, p, p1, 1)
-            for i in range(tiles_in(size)):
-                Z = two(out + i * S, p, p1, T * S)
+            for i in range(i0, i1):
+                k, count = within(i, k0, k1)
+                k += i * S
+                Z = two(out + k, p, p1, T * S)
                 for q in range(begin, end):
                     multiply(
-                        tile_size(size, i), least(row, t.d - q * row), integers(t.features) + q * S,
-                        panels + (q * T + i) * S, W + q * row, h, Z, q == begin,
+                        count, least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k),
+                        W + q * row, h, Z, q == begin,
                     )  # fmt: skip
 
     def dense_product(run, address):
         t, layer = run_table(run), layer_table(address)
         begin, end = feature_shards(t)
         for r in range(begin, end):
-            product(t, layer, t.size, r)
+            product(t, layer, r)
 
     return dense_product
 

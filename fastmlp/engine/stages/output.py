@@ -9,10 +9,10 @@ from fastmlp.engine.views import layer_table, run_table
 integers, floats = pointer("i64"), pointer("f64")
 
 
-def make_loss(kind, row, loss):
-    """Return the stage that computes the loss and the deltas of this thread's samples."""
-    rows = pointer(kind, row)
-    head = make_head(loss, kind, row)
+def make_loss(kind, row, loss, lanes="outputs"):
+    """Return the stage that computes the loss and the deltas of this thread's samples, from rows of those lanes."""
+    rows, lanes_are_samples = pointer(kind, row), lanes == "samples"
+    head = make_head(loss, kind, row, lanes_are_samples)
 
     def loss_of_batch(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -22,9 +22,10 @@ def make_loss(kind, row, loss):
         for i in range(i0, i1):
             k0, count = within(i, begin, end)
             target, share = integers(t.target) + (t.turn * T + i) * S, floats(t.share) + (t.at + i * S)
+            outputs, stride = (layer.units, S // row) if lanes_are_samples else (layer.panels, T * S)
             head(
-                k0, k0 + count, layer.units, layer.panels, T * S, rows(layer.A) + i * S, rows(layer.D) + i * S,
-                target, share, rows(t.target_units), floats(t.loss) + i * S,
+                k0, k0 + count, layer.units, outputs, stride, rows(layer.A) + i * S, rows(layer.D) + i * S, target,
+                share, rows(t.target_units), rows(t.G), floats(t.loss) + (t.turn * T + i) * S,
             )  # fmt: skip
 
     return loss_of_batch
@@ -36,7 +37,7 @@ def make_total():
     def total(run, layer):
         t = run_table(run)
         if t.thread == 0:
-            share, loss, value = floats(t.share) + t.at, floats(t.loss), 0.0
+            share, loss, value = floats(t.share) + t.at, floats(t.loss) + t.turn * t.tiles * S, 0.0
             for k in range(t.size):
                 value += share[k] * loss[k]
             floats(t.batch_loss)[t.at // t.batch] = value

@@ -229,7 +229,9 @@ def make_penalty(kind, row):
 
     def penalty(run, address):
         t, layer = run_table(run), layer_table(address)
-        W, P, height = rows(layer.W), layer.panels, layer.in_rows
+        W, P, height = rows(layer.W if layer.W else layer.WT), layer.panels, layer.in_rows
+        if t.sample_shards and t.thread > 0:
+            return
         squares = floats(t.squares) + (t.at // t.batch * t.square_parts + layer.first_square)
         if layer.by_unit:
             begin, end = owned(P, t)
