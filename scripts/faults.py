@@ -321,6 +321,8 @@ FAULTS = (
           "z7 += A[k + 7, i] * w", "z7 += A[k + 6, i] * w", "tests/test_kernels.py::test_product"),
     Fault("engine: a single panel's eighth unit", HIDDEN,
           "g7 += A[k, i + 7] * d", "g7 += A[k, i + 6] * d", "tests/test_kernels.py::test_gradient_adds_tiles_up"),
+    Fault("engine: a panel alone is always the first", DIVISION,
+          "return rows + p * distance", "return rows", TEST_ENGINE),
     Fault("engine: half of the sums of shards", HIDDEN,
           "out[k] = start[0] + z0 + z1", "out[k] = start[0] + z0", "tests/test_kernels.py::test_add_halves"),
     Fault("engine: a thread forgets one of its shards", UPPER,

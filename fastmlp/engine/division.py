@@ -134,6 +134,12 @@ def tile_size(size, i):
 
 
 @inline
+def one(rows, p, end, distance):
+    """Panel p, `distance` rows from the one before it."""
+    return rows + p * distance
+
+
+@inline
 def two(rows, p, end, distance):
     """Panels p and p + 1, `distance` rows apart, as one panel of twice the width; panel p twice where p is the last."""
     return pair(rows + p * distance, distance if p + 1 < end else 0)

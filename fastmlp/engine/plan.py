@@ -44,6 +44,11 @@ def is_narrow(row: int, kind: str) -> bool:
     return 2 * row <= most * register
 
 
+def panels_at_once(row: int, kind: str, form: str) -> int:
+    """The number of panels that kernels of the first layer take at once: registers hold a wide one of four samples."""
+    return 1 if form == "dense" and is_wide(row, kind) else 2
+
+
 def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
     """Whether threads divide the first layer by feature, not by unit: many features, and units of a panel at most.
 
