@@ -343,6 +343,8 @@ FAULTS = (
     Fault("engine: the last cut of a list", FIRST,
           "        cut[blocks] = position\n        return position", "        return position",
           "tests/test_kernels.py::test_list_nonzeros"),
+    Fault("engine: float64 has the registers of float32", "fastmlp/engine/features.py",
+          "np.interp(width * dtype.itemsize / 4,", "np.interp(width,", "tests/test_features.py"),
     Fault("engine: the second of two features is read where the first is", FIRST,
           "g1 += number(D, number(base, raw(address[k])[n])", "g1 += number(D, number(base, raw(address[k])[j])",
           "tests/test_kernels.py::test_sparse_gradient"),

@@ -48,7 +48,7 @@ class Runner:
         base, form, density = None, "csr", 1.0
         if isinstance(X, np.ndarray):
             X = readable(X, dtype)
-            base, density = find_base(X, dtype)
+            base, density = find_base(X, dtype, architecture.widths[1])
             form = "dense" if base is None else "sparse"
         else:
             density = X.nnz / (n * d)
