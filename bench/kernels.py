@@ -222,9 +222,9 @@ def run_sparse_gradient(P, d, x, samples, t):
         both = pair(t.h + p, 1)
         for j in range(0, d, CHUNK):
             both[0] = first_layer.sparse_gradient(
-                j, min(j + CHUNK, d), samples.mask, samples.address, raws, x.base, x.scale, pair(t.D + p * S, S),
-                pair(t.W + p * d, d), pair(t.sums + p, 1)[0], True, True, pair(t.G, CHUNK), 1, t.shift, both[0],
-                optimizers.sgd, 0, RATE, 0.0,
+                j, min(j + CHUNK, d), samples.mask, samples.address, raws, x.base, x.scale, first_layer.APART,
+                pair(t.D + p * S, S), pair(t.W + p * d, d), pair(t.sums + p, 1)[0], True, True, pair(t.G, CHUNK), 1,
+                t.shift, both[0], optimizers.sgd, 0, RATE, 0.0,
             )  # fmt: skip
 
 

@@ -446,11 +446,12 @@ def run_sparse_gradient(raw_kind):
     raw = pointer(raw_kind)
 
     def run(
-        j0, j1, mask, address, base, scale, D, to_next, W, d, sums, first, last, G, lazy, shift, h, state, rate, decay
-    ):
+        j0, j1, mask, address, base, scale, apart, D, to_next, W, d, sums, first, last, G, lazy, shift, h, state, rate,
+        decay,
+    ):  # fmt: skip
         both = pair(h, 1)
         both[0] = first_layer.sparse_gradient(
-            j0, j1, mask, address, raw, base, scale, pair(D, to_next), pair(W, d), pair(sums, 1)[0], first, last,
+            j0, j1, mask, address, raw, base, scale, apart, pair(D, to_next), pair(W, d), pair(sums, 1)[0], first, last,
             pair(G, 128), lazy, shift, both[0], optimizers.sgd, state, rate, decay,
         )  # fmt: skip
 
@@ -460,7 +461,8 @@ def run_sparse_gradient(raw_kind):
 @pytest.mark.parametrize("tiles", [1, 3])
 @pytest.mark.parametrize("lazy", [0, 1])
 @pytest.mark.parametrize("place", [0, 1])
-def test_sparse_gradient(panel, rng, lazy, tiles, place):
+@pytest.mark.parametrize("apart", [0, 28, S + 1])
+def test_sparse_gradient(panel, rng, lazy, tiles, place, apart):
     raw_kind = RAW[panel.kind][place % len(RAW[panel.kind])]
     wide, dtype, rows = pointer(wider(panel.kind, raw_kind)), panel.dtype, panel.row
     for d in (1, 2, 64, 65, 127):
@@ -483,7 +485,7 @@ def test_sparse_gradient(panel, rng, lazy, tiles, place):
             here = slice(S * i, S * (i + 1))
             call(
                 run_sparse_gradient(raw_kind), 0, d, (ints, integers(nonzero[here].T)), (ints, address[here]),
-                (wide, base), (wide, scale), (rows, D[0, here]), D.shape[1],
+                (wide, base), (wide, scale), apart, (rows, D[0, here]), D.shape[1],
                 (rows, W), W.shape[1], (rows, sums), i == 0, i == tiles - 1, (rows, G), lazy,
                 (panel.number, shift), (rows, h), 0, plain_rate(0.25), decay,
             )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, make_plan, shards_of_samples
+from fastmlp.engine.plan import Plan, make_plan, panels_at_once, shards_of_samples
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
@@ -46,7 +46,7 @@ class Runner:
         base, form, density = None, "csr", 1.0
         if isinstance(X, np.ndarray):
             X = readable(X, dtype)
-            base, density = find_base(X, dtype)
+            base, density = find_base(X, dtype, architecture.widths[1])
             form = "dense" if base is None else "sparse"
         else:
             density = X.nnz / (n * d)
@@ -63,7 +63,8 @@ class Runner:
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
-        most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
+        at_once = plan.row * panels_at_once(plan.row, plan.kind, skips=form != "dense")
+        most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // at_once)
         most = shards_of_samples(self._most) if plan.by_sample else most
         threads = problem.num_threads or default_threads(architecture.widths, self._most, n, used, read, most)
         started = time.perf_counter()

@@ -143,7 +143,6 @@ OWN = {
     # the batch: `size` samples from place `at` of the order on, and the next batch; `turn` alternates between 0 and 1
     **_numbers("at", "size", "next_at", "next_size", "turn"),
     **_numbers("rate"),  # the address of the numbers of this batch's step
-    "valid": Field("i64", "T 64", "dense"),
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
     "due": Field("i32", "D", "csr learn"),  # the place of the next sample that has a feature

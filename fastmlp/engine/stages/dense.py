@@ -2,6 +2,7 @@
 
 from fastmlp.engine import first_layer
 from fastmlp.engine.division import (
+    PANELS,
     feature_shards,
     first_samples,
     first_units,
@@ -18,8 +19,8 @@ from fastmlp.engine.division import (
 from fastmlp.engine.hidden import dense_gradient, masked_gradient, masked_product
 from fastmlp.engine.hidden import dense_product as whole_product
 from fastmlp.engine.optimizers import STEPS, rate_of
-from fastmlp.engine.plan import is_wide, wider
-from fastmlp.engine.simd import inline, kernel, least, low_bits, pointer, transpose
+from fastmlp.engine.plan import panels_at_once, wider
+from fastmlp.engine.simd import inline, kernel, least, pointer, transpose
 from fastmlp.engine.stages.reading import NEAR, fetch_samples, is_cached, place_of
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
@@ -66,9 +67,13 @@ def make_copy_features(kind, raw_kind, row):
 
 
 def make_dense_product(kind, row):
-    """Return the stage A = b + X W from panels of features."""
+    """Return the stage A = b + X W from panels of features.
+
+    Four samples by a wide panel, or by two narrow ones, fit into the registers.
+    """
     rows = pointer(kind, row)
-    multiply = masked_product if is_wide(row, kind) else whole_product
+    at_once = panels_at_once(row, kind, skips=False)
+    some = PANELS[at_once]
 
     @kernel
     def product(t, layer, r):
@@ -81,17 +86,17 @@ def make_dense_product(kind, row):
         out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
         panels = rows(t.copied) + t.turn * layer.in_panels * T * S
         p0, p1 = first_units(t, P)
-        for p in range(p0, p1, 2):
-            W, h = two(rows(layer.W), p, p1, layer.in_rows), two(start, p, p1, 1)
+        for p in range(p0, p1, at_once):
+            W, h, sums = some(rows(layer.W), p, p1, layer.in_rows), some(start, p, p1, 1), some(out, p, p1, T * S)
             for i in range(i0, i1):
                 k, count = within(i, k0, k1)
                 k += i * S
-                Z = two(out + k, p, p1, T * S)
                 for q in range(begin, end):
-                    multiply(
-                        count, least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k),
-                        W + q * row, h, Z, q == begin,
-                    )  # fmt: skip
+                    units, mask, X = least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k)
+                    if count > 2:
+                        whole_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
+                    else:  # two samples at once
+                        masked_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
 
     def dense_product(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -103,26 +108,25 @@ def make_dense_product(kind, row):
 
 
 def make_dense_update(kind, row, optimizer):
-    """Return the stage that updates the weights from panels of features, two panels of units at a time."""
+    """Return the stage that updates the weights from panels of features, four features at once."""
     rows, step = pointer(kind, row), STEPS[optimizer]
-    gradient = masked_gradient if is_wide(row, kind) else dense_gradient
+    at_once = panels_at_once(row, kind, skips=False)
+    some = PANELS[at_once]
 
     def dense_update(run, address):
         t, layer = run_table(run), layer_table(address)
         T, size, rate = t.tiles, t.size, rate_of(t)
-        tiles, valid, deltas = tiles_in(size), integers(t.valid), rows(layer.D)
-        X, G = rows(t.copied) + t.turn * layer.in_panels * T * S, two(rows(t.G), 0, 2, CHUNK)
-        for k in range(tiles * S):
-            valid[k] = low_bits(tile_size(size, k // S))
+        tiles, deltas = tiles_in(size), rows(layer.D)
+        X, G = rows(t.copied) + t.turn * layer.in_panels * T * S, some(rows(t.G), 0, 2, CHUNK)
         begin, end = first_units(t, layer.panels)
         q0, q1 = own_features(t)
-        for p in range(begin, end, 2):
+        for p in range(begin, end, at_once):
             for q in range(q0, q1):
-                W = two(rows(layer.W) + q * row, p, end, layer.in_rows)
+                W = some(rows(layer.W) + q * row, p, end, layer.in_rows)
                 for i in range(tiles):
-                    gradient(
-                        tile_size(size, i), least(row, t.d - q * row), valid + i * S, X + (q * T + i) * S,
-                        two(deltas + i * S, p, end, T * S), W, G, i == 0, i == tiles - 1, step, layer.state, rate,
+                    dense_gradient(
+                        tile_size(size, i), least(row, t.d - q * row), integers(t.features), X + (q * T + i) * S,
+                        some(deltas + i * S, p, end, T * S), W, G, i == 0, i == tiles - 1, step, layer.state, rate,
                         rate.decay,
                     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from fastmlp.engine.division import (
 )
 from fastmlp.engine.hidden import add_rows
 from fastmlp.engine.optimizers import STEPS, rate_of
-from fastmlp.engine.plan import wider
+from fastmlp.engine.plan import registers, wider
 from fastmlp.engine.simd import kernel, least, pointer, splat
 from fastmlp.engine.stages.reading import NEAR, fetch_samples, fetch_tile, is_cached, place_of
 from fastmlp.engine.tables import CHUNK, S
@@ -145,10 +145,11 @@ def make_sparse_product(kind, row):
 def make_sparse_update(kind, raw_kind, row, optimizer):
     """Return the stage that updates the weights from features whose bits are in masks, and makes h anew.
 
-    Two panels share the walk along the masks.
+    Two panels share the walk along the masks. Fewer than four registers each have less to save than more walks cost.
     """
     rows, raw, values = pointer(kind, row), pointer(raw_kind), pointer(kind)
     wide, step = pointer(wider(kind, raw_kind)), STEPS[optimizer]
+    apart = first_layer.APART if row == 4 * registers(kind)[0] else S + 1
 
     @kernel
     def update(t, layer, size, p, end, rate):
@@ -173,8 +174,8 @@ def make_sparse_update(kind, raw_kind, row, optimizer):
                         fetch_tile(t, begin, tile_size(size, ahead), j_ahead, least(j_ahead + CHUNK, d))
                     h_new = first_layer.sparse_gradient(
                         j, least(j + CHUNK, d), integers(t.mask) + a * t.words, integers(t.address) + a, raw,
-                        base, scale, two(deltas + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1, G,
-                        t.lazy, shift, h_new, step, layer.state, rate, rate.decay,
+                        base, scale, apart, two(deltas + i * S, p, end, T * S), W, sum_D, i == 0, i == tiles - 1,
+                        G, t.lazy, shift, h_new, step, layer.state, rate, rate.decay,
                     )  # fmt: skip
             h[0] = h_new
 
