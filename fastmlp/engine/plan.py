@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
 from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.dropout import WHOLE, keep_parts
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -109,6 +110,8 @@ class Plan(NamedTuple):
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
     """Whether Σ w² is told of every batch."""
+    keep: tuple[int, ...] = ()
+    """The probability to keep a unit of each hidden layer, in parts of 2^16; empty if none drops units."""
 
     @property
     def depth(self) -> int:
@@ -118,6 +121,10 @@ class Plan(NamedTuple):
     def keeps_inputs(self, layer: int) -> bool:
         """Whether the inputs of a layer's activation are kept, because its derivative is a function of the inputs."""
         return bool(self.optimizer) and layer < self.depth and ACTIVATIONS[self.activations[layer]].of_input
+
+    def drops(self, layer: int) -> bool:
+        """Whether a hidden layer drops units."""
+        return bool(self.keep) and self.keep[layer] < WHOLE
 
     @property
     def first_row(self) -> int:
@@ -136,17 +143,19 @@ def make_plan(
     optimizer: str = "",
     transposed: bool = False,
     is_penalized: bool = False,
+    rates: Sequence[float] = (),
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
     `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it;
-    `is_penalized` for Σ w² before every batch.
+    `is_penalized` for Σ w² before every batch. `rates` are those of dropout, of each hidden layer or none.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
     activations = architecture.activations
-    skips = form == "dense" and activations[:1] == ("relu",) and is_wide(row, kind)
+    keep = tuple(map(keep_parts, rates)) if any(rates) else ()
+    skips = form == "dense" and (activations[:1] == ("relu",) or keep[:1] not in ((), (WHOLE,))) and is_wide(row, kind)
     return Plan(
         kind=kind,
         raw=KINDS[raw],
@@ -159,6 +168,7 @@ def make_plan(
         optimizer=optimizer,
         transposed=transposed and skips and not by_feature,
         is_penalized=is_penalized,
+        keep=keep,
     )
 
 

@@ -41,6 +41,7 @@ from fastmlp.engine.tables import (
     S,
 )
 from fastmlp.engine.team import Call, complete
+from fastmlp.reference.dropout import WHOLE
 from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
@@ -103,6 +104,7 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        purposes |= {"dropout"} if any(map(plan.drops, range(plan.depth))) else set()
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
         self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
         self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
@@ -222,6 +224,8 @@ class Workspace:
             "first_square": self._first_squares[i],
             "state": self._count // plan.row,
             "below": below,
+            "number": i,
+            "keep": self.plan.keep[i] if i < len(self.plan.keep) else WHOLE,
             "b": b,
         }
         if not self.plan.keeps_inputs(i):
@@ -315,7 +319,7 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "due", "entry", "listed")]
+        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "keeps", "due", "entry", "listed")]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]

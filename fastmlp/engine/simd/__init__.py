@@ -25,8 +25,8 @@ aligned=False; rows of integers start at any multiple of one. Nothing is checked
     W + i      the address of row i
     pair(W, r) rows of twice the length: W[i] and W[r + i] side by side, to read and to write
 
-Vectors: + - * / (floats), & | ~ (comparisons and integers), unary -, > < >= <= == != work lane by lane, also with one
-number, which is converted to the vector's kind and spread over the lanes. A product that is only added becomes one fma.
+Vectors: + - * / (floats), & | ^ ~ (comparisons and integers), >> (i64 and i32, whose sign stays), unary -, > < >= <= ==
+!= work lane by lane, also with one number, which is converted to the vector's kind and spread over the lanes. A product that is only added becomes one fma.
 LLVM cuts a vector that is wider than the machine's into registers, so one source serves every instruction set; four
 registers (4*LANES float32) use most machines well. A comparison is a vector of bits for `where`, `to_bits`, & | ~.
 
@@ -53,6 +53,7 @@ from fastmlp.engine.simd.primitives import (
     convert,
     copysign,
     floor,
+    from_bits,
     iota,
     keep,
     least,
@@ -92,6 +93,7 @@ __all__ = [
     "copysign",
     "exp",
     "floor",
+    "from_bits",
     "inline",
     "iota",
     "keep",
