@@ -46,7 +46,8 @@ def batch_gradients(
     architecture = problem.architecture
     X, y, weights = batch_of(problem, rows)
     layers = layer_views(params, architecture.widths)
-    loss, gradients = functions.loss_and_gradients(X, y, layers, architecture.activation, architecture.loss, weights, masks)
+    names = architecture.activation, architecture.loss
+    loss, gradients = functions.loss_and_gradients(X, y, layers, *names, weights, masks)
     units, unit = problem.target_units
     if np.any(units != 1):
         Z = logits(X, layers, architecture.activation, masks)[1]
@@ -94,17 +95,17 @@ class Descent:
         arrays = self._state[: OPTIMIZERS[self._problem.optimizer.name].arrays]
         return State(self.params, tuple(array.copy() for array in arrays), self._steps)
 
-    @property
-    def steps(self) -> int:
-        """The number of batches so far."""
-        return self._steps
-
     @state.setter
     def state(self, state: State) -> None:
         dtype = self._problem.dtype
         counted = (np.array([state.steps]),) if OPTIMIZERS[self._problem.optimizer.name].counts_steps else ()
         self._params, self._steps = state.params.astype(dtype), state.steps
         self._state = (*(array.astype(dtype) for array in state.arrays), *counted)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches so far."""
+        return self._steps
 
     def exchange(self, problem: Problem) -> bool:
         """Go on with the data of another problem."""

@@ -158,8 +158,10 @@ class Trainer(Protocol):
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float
     """The learning rate, which may be set between two runs."""
-    steps: int
-    """The number of batches so far."""
+
+    @property
+    def steps(self) -> int:
+        """The number of batches so far."""
 
     @property
     def params(self) -> NDArray[Any]:

@@ -144,7 +144,9 @@ TWO = ("csr learn", "csr penalty")
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", *TWO), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", "dropout", *TWO), (
+            name
+        )
         assert not (field.shape and field.later), name
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 TYPICAL_DENSITY = 0.2
 """The density of sparse features that plans assume: a plan must not depend on the actual one."""
+ACTIVE = 0.5
+"""The share of active units that a plan expects of relu."""
+FEW_ACTIVE = 0.5
+"""Where at most this share of the first layer's units takes part, a step of each unit's own samples pays for keeping
+the weights by unit as well."""
 MANY_FEATURES = 384
 """Below this many features, adding up the shards' partial sums costs more than dividing saves."""
 
@@ -154,8 +159,9 @@ def make_plan(
     by_feature = is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
     activations = architecture.activations
-    keep = tuple(map(keep_parts, rates)) if any(rates) else ()
-    skips = form == "dense" and (activations[:1] == ("relu",) or keep[:1] not in ((), (WHOLE,))) and is_wide(row, kind)
+    keep = tuple(map(keep_parts, rates))
+    share = (ACTIVE if activations[:1] == ("relu",) else 1) * (keep[0] / WHOLE if keep else 1)
+    skips = form == "dense" and share <= FEW_ACTIVE and is_wide(row, kind)
     return Plan(
         kind=kind,
         raw=KINDS[raw],

@@ -319,7 +319,9 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "keeps", "due", "entry", "listed")]
+        arrays = [
+            own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "keeps", "due", "entry", "listed")
+        ]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]

@@ -32,7 +32,14 @@ BUMPS = 0x9E3779B9, 0xBB67AE85
 ROUNDS = 10
 """The constants of Philox-4x32."""
 
-Words = NDArray[np.uint64]
+Words = NDArray[Any]
+"""Of uint64."""
+
+
+def layer_rates(rates: float | Sequence[float], depth: int) -> tuple[float, ...]:
+    """Return the rate of each of `depth` hidden layers, or nothing if none of them drops units."""
+    each = (rates,) * depth if isinstance(rates, float) else tuple(rates)
+    return each if any(each) else ()
 
 
 def keep_parts(rate: float) -> int:
@@ -118,7 +125,7 @@ def dropout_masks(
         parts = keep_parts(rate)
         if parts < WHOLE:
             words = keep_words(n, width, parts, seed, step, layer)
-            bits: Any = words[:, :, None] >> np.arange(WORD, dtype=np.uint64) & np.uint64(1)
+            bits = words[:, :, None] >> np.arange(WORD, dtype=np.uint64) & np.uint64(1)
             kept = bits.reshape(n, -1)[:, :width] != 0
             masks[layer] = np.where(kept, WHOLE / parts, 0).astype(dtype)
     return masks
