@@ -29,7 +29,8 @@ def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], N
 def masks_of(problem: Problem, n: int, step: int) -> Masks:
     """Return the masks of dropout of each hidden layer, in a batch of n rows after so many steps."""
     widths = problem.architecture.widths[1:-1]
-    return dropout_masks(n, widths, problem.dropout, problem.mask_seed, step, problem.dtype)
+    masks = dropout_masks(n, widths, problem.dropout, problem.mask_seed, step)
+    return [None if mask is None else mask.astype(problem.dtype) for mask in masks]
 
 
 def batch_gradients(

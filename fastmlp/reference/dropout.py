@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fastmlp.reference.activations import Array
 
@@ -89,7 +89,6 @@ def dropout_masks(
     rates: Sequence[float],
     seed: int,
     step: int,
-    dtype: DTypeLike = np.float64,
 ) -> list[Array | None]:
     """Return what the activations of each hidden layer are multiplied by in a step: 0, or 1/q with probability q.
 
@@ -107,13 +106,11 @@ def dropout_masks(
         64 bits.
     step : int
         The number of steps before this one; masks repeat after 2^32.
-    dtype : dtype
-        Of the masks.
 
     Returns
     -------
     masks : list of arrays
-        A mask (n, width) for each hidden layer, or None for a layer that drops no unit.
+        A mask (n, width) in float64 for each hidden layer, or None for a layer that drops no unit.
 
     References
     ----------
@@ -127,5 +124,5 @@ def dropout_masks(
             words = keep_words(n, width, parts, seed, step, layer)
             bits = words[:, :, None] >> np.arange(WORD, dtype=np.uint64) & np.uint64(1)
             kept = bits.reshape(n, -1)[:, :width] != 0
-            masks[layer] = np.where(kept, WHOLE / parts, 0).astype(dtype)
+            masks[layer] = np.where(kept, WHOLE / parts, 0)
     return masks
