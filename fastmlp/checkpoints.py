@@ -69,6 +69,7 @@ def identify(preparation: Preparation, options: Options) -> dict[str, Any]:
         "loss": coding.loss,
         "optimizer": rule.pop("name"),
         **rule,
+        "dropout": problem.dropout,
         "batch_size": problem.batch_size,
         "shuffle": options.shuffle,
         "dtype": str(problem.dtype),

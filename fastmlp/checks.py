@@ -44,6 +44,21 @@ def check_activation(name: str, value: Any, choices: Collection[str], depth: int
     return names if len(set(names)) > 1 else (*names, "identity")[0]  # without hidden layers, none is needed
 
 
+def check_rates(name: str, value: Any) -> float | tuple[float, ...]:
+    """Return `value` if it is a number of at least 0 and below 1, or a sequence of them as a tuple."""
+    if not _is_sequence(value):
+        return check_number(name, value, 0.0, 1.0)
+    return tuple(check_number(f"{name}[{i}]", rate, 0.0, 1.0) for i, rate in enumerate(value))
+
+
+def check_dropout(name: str, value: Any, depth: int) -> float | tuple[float, ...]:
+    """Return the one rate of dropout of all `depth` hidden layers, or a tuple with one for each."""
+    rates = check_rates(name, value)
+    if isinstance(rates, tuple) and len(rates) != depth:
+        raise ValueError(f"{name} must be one rate, or one for each hidden layer ({depth}), got {len(rates)}")
+    return rates
+
+
 def check_dtype(name: str, value: Any, choices: Collection[str] = FLOATS) -> "np.dtype[Any]":
     """Return the NumPy dtype that `value` stands for, by name, type or dtype, if it is one of `choices`."""
     import numpy as np

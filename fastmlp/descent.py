@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.problem import Problem, State
-from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
+from fastmlp.reference.backpropagation import Masks, logits, mean_loss, row_shares
+from fastmlp.reference.dropout import dropout_masks
 from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
@@ -25,20 +26,32 @@ def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], N
     return X, y, None if problem.sample_weight is None else problem.sample_weight[rows]
 
 
+def masks_of(problem: Problem, n: int, step: int) -> Masks:
+    """Return the masks of dropout of each hidden layer, in a batch of n rows after so many steps."""
+    widths = problem.architecture.widths[1:-1]
+    masks = dropout_masks(n, widths, problem.dropout, problem.mask_seed, step)
+    return [None if mask is None else mask.astype(problem.dtype) for mask in masks]
+
+
 def batch_gradients(
-    problem: Problem, params: NDArray[Any], rows: NDArray[np.int64], functions: ModuleType
+    problem: Problem,
+    params: NDArray[Any],
+    rows: NDArray[np.int64],
+    functions: ModuleType,
+    masks: Masks | None = None,
 ) -> tuple[float, Layers]:
     """Return the mean loss over these rows of the training set, and its gradients at the flat vector `params`.
 
-    The gradients are those of the codes; the loss is in the units of y.
+    The gradients are those of the codes; the loss is in the units of y. `masks` are those of dropout.
     """
     architecture = problem.architecture
     X, y, weights = batch_of(problem, rows)
     layers = layer_views(params, architecture.widths)
-    loss, gradients = functions.loss_and_gradients(X, y, layers, architecture.activation, architecture.loss, weights)
+    names = architecture.activation, architecture.loss
+    loss, gradients = functions.loss_and_gradients(X, y, layers, *names, weights, masks)
     units, unit = problem.target_units
     if np.any(units != 1):
-        Z = logits(X, layers, architecture.activation)[1]
+        Z = logits(X, layers, architecture.activation, masks)[1]
         loss = mean_loss(Z, y, architecture.loss, weights, units.astype(Z.dtype))
     return loss * unit**2, gradients
 
@@ -90,6 +103,11 @@ class Descent:
         self._params, self._steps = state.params.astype(dtype), state.steps
         self._state = (*(array.astype(dtype) for array in state.arrays), *counted)
 
+    @property
+    def steps(self) -> int:
+        """The number of batches so far."""
+        return self._steps
+
     def exchange(self, problem: Problem) -> bool:
         """Go on with the data of another problem."""
         self._problem = problem
@@ -104,7 +122,8 @@ class Descent:
         losses = []
         with self._thread_limit(), np.errstate(over="ignore", invalid="ignore"):
             for rows, decay in zip(batches, problem.decays(sizes), strict=True):
-                loss, gradients = batch_gradients(problem, self._params, rows, self._functions)
+                masks = masks_of(problem, len(rows), self._steps)
+                loss, gradients = batch_gradients(problem, self._params, rows, self._functions, masks)
                 if problem.is_penalized:
                     loss += decay / 2 * float(np.sum(self._decayed * self._params.astype(np.float64) ** 2))
                 if not np.isfinite(loss):

@@ -31,7 +31,7 @@ class History:
     dead_units : list of list of float
         Share of units that are 0 for every watched sample, of each hidden layer.
     zero_activations : list of list of float
-        Share of activations that are 0, of each hidden layer.
+        Share of activations that are 0, of each hidden layer; those of dropped units are.
     first_epoch_gradients : list of list of float
         With ``track_gradients="first_epoch"``: `gradient_magnitude` for every batch of the first epoch.
     compile_seconds : float

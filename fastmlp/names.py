@@ -15,6 +15,7 @@ ARGUMENTS = {
     "num_epochs": "epochs n_epochs num_epoch nb_epoch max_epochs max_iter n_iter num_iterations iterations",
     "hidden": "hidden_layer_sizes hidden_layers hidden_sizes hidden_units hidden_dims layer_sizes layers units",
     "weight_decay": "alpha l2 l2_penalty l2_regularization reg_lambda lambda_ decay",
+    "dropout": "dropout_rate dropout_p drop_rate drop_prob p_drop",
     "seed": "random_state random_seed rng np_random_state",
     "lr": "learning_rate learning_rate_init lr_rate lrate lr0 rate eta eta0 step_size",
     "optimizer": "solver optimiser algorithm method",

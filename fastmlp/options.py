@@ -12,6 +12,7 @@ from fastmlp.checks import (
     check_activation,
     check_choice,
     check_choices,
+    check_dropout,
     check_dtype,
     check_flag,
     check_flag_or_choice,
@@ -19,6 +20,7 @@ from fastmlp.checks import (
     check_init,
     check_integer,
     check_number,
+    check_rates,
 )
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
@@ -67,6 +69,12 @@ class Options:
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
     weight_decay: float = _option(0.0, partial(check_number, low=0.0), "factor of the L2 penalty on weights")
+    dropout: float | tuple[float, ...] = _option(
+        0.0,
+        check_rates,
+        "share of the hidden units that each step leaves out, one for all layers or one for each with commas between "
+        "them",
+    )
     num_epochs: int = _option(20, check_integer, "passes over the training rows")
     batch_size: int | None = _option(None, check_integer, "rows a step; by default what suits the problem")
     shuffle: bool = _option(True, check_flag)
@@ -127,6 +135,7 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
         value = arguments.get(name, option.default)
         checked[name] = None if value is None and is_optional(name) else option.metadata["check"](name, value)
     checked["activation"] = check_activation("activation", checked["activation"], ACTIVATIONS, len(checked["hidden"]))
+    checked["dropout"] = check_dropout("dropout", checked["dropout"], len(checked["hidden"]))
     options = Options(**checked)
     if options.optimizer != "sgd" and (options.momentum or options.nesterov):
         raise ValueError(

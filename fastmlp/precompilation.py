@@ -6,9 +6,18 @@ from itertools import product
 
 from numpy.typing import DTypeLike
 
-from fastmlp.checks import check_activation, check_choice, check_dtype, check_flag, check_hidden, check_integer
+from fastmlp.checks import (
+    check_activation,
+    check_choice,
+    check_dropout,
+    check_dtype,
+    check_flag,
+    check_hidden,
+    check_integer,
+)
 from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.dropout import layer_rates
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 
@@ -26,6 +35,7 @@ def warmup(
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
+    dropout: float | Sequence[float] = 0.0,
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
     everything: bool = False,
@@ -39,7 +49,7 @@ def warmup(
     ----------
     num_features, num_outputs : int
     hidden : sequence of int
-    activation, loss, dtype
+    activation, loss, dropout, dtype
         As in `fastmlp.train`.
     optimizer : str
         As in `fastmlp.train`, or "momentum" or "nesterov".
@@ -70,6 +80,7 @@ def warmup(
     names = check_activation("activation", activation, ACTIVATIONS, len(widths) - 2)
     architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
+    rates = layer_rates(check_dropout("dropout", dropout, len(widths) - 2), len(widths) - 2)
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
@@ -77,7 +88,7 @@ def warmup(
         _compile_everything()
         return time.perf_counter() - started
     plans = [
-        make_plan(architecture, form, raw, numbers, rule, batch)
+        make_plan(architecture, form, raw, numbers, rule, batch, rates=rates if rule else ())
         for raw, form, (rule, batch) in product(
             raws, ("sparse", "dense"), (("", 1), *((optimizer, batch) for batch in (1, TRANSPOSE_FROM, MANY)))
         )

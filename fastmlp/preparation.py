@@ -18,6 +18,7 @@ from fastmlp.normalization import (
 )
 from fastmlp.options import Options
 from fastmlp.problem import Architecture, Optimizer, Problem, Samples
+from fastmlp.reference.dropout import layer_rates
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import flatten, initialize
@@ -99,7 +100,7 @@ def prepare(
         If an argument is unfit; the message names it.
     """
     seed = secrets.randbits(128) if options.seed is None else options.seed
-    init_seed, order_seed, holdout_seed = np.random.SeedSequence(seed).spawn(3)
+    init_seed, order_seed, holdout_seed, mask_seed = np.random.SeedSequence(seed).spawn(4)
     names = get_feature_names(X)
     features = check_features(X)
     n, d = features.shape
@@ -118,7 +119,7 @@ def prepare(
         coding = coding._replace(scaling=standardize_targets(samples.codes))
         samples = _scale_codes(samples, coding.scaling)
         validation = None if validation is None else _scale_codes(validation, coding.scaling)
-    problem = _make_problem(samples, coding, options)
+    problem = _make_problem(samples, coding, options, int(mask_seed.generate_state(1, np.uint64)[0]))
     if params is None:
         start = initialize(problem.architecture.widths, options.init, np.random.default_rng(init_seed))
     else:
@@ -142,7 +143,7 @@ def _scale_codes(samples: Samples, scaling: Normalization) -> Samples:
     return samples._replace(codes=scaling.apply(samples.codes, np.float64))
 
 
-def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem:
+def _make_problem(samples: Samples, coding: Coding, options: Options, mask_seed: int) -> Problem:
     """Return the problem of training on some samples, after a look at whether its dtype can hold their numbers."""
     features, codes, dtype = samples.X, samples.codes, options.dtype
     n, d = features.shape
@@ -166,6 +167,8 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
         dtype=dtype,
         num_threads=options.num_threads,
         target_scale=coding.scaling.scale,
+        dropout=layer_rates(options.dropout, len(options.hidden)),
+        mask_seed=mask_seed,
     )
 
 

@@ -115,6 +115,11 @@ class Problem:
     """Whether the penalty belongs to the loss, as scikit-learn has it: a batch's loss ends with λ/2 Σ w² / (the weight
     of its samples), and in an epoch's loss a batch counts by its rows. Else λ/2 Σ w² enters the gradient alone."""
 
+    dropout: tuple[float, ...] = ()
+    """The share of its units that each hidden layer drops in a step; empty if none does."""
+    mask_seed: int = 0
+    """64 bits that fix which they are."""
+
     @property
     def total_weight(self) -> float:
         """The weight of all samples, where nothing is said their number."""
@@ -153,6 +158,10 @@ class Trainer(Protocol):
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float
     """The learning rate, which may be set between two runs."""
+
+    @property
+    def steps(self) -> int:
+        """The number of batches so far."""
 
     @property
     def params(self) -> NDArray[Any]:

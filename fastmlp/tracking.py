@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp.descent import batch_of
+from fastmlp.descent import batch_of, masks_of
 from fastmlp.history import History
 from fastmlp.problem import Problem, Trainer
 from fastmlp.reference.backpropagation import deltas, forward, row_shares
@@ -46,11 +46,12 @@ class Tracker:
         pieces = [order[start : start + size] for start in watched]
         self._views, losses = [], []
         for rows in pieces:
+            step = trainer.steps
             losses.append(trainer.run_epoch(rows))
             if not np.isfinite(losses[-1]):
                 return losses[-1]
             after = trainer.params
-            self._views.append(_look(self._problem, rows, before, after))
+            self._views.append(_look(self._problem, rows, step, before, after))
             before = after
         rest = order[len(pieces) * size :]
         if len(rest):
@@ -85,14 +86,15 @@ class _View(NamedTuple):
     """Of each hidden layer a mask (units,) of the units that are 0 for every sample."""
 
 
-def _look(problem: Problem, rows: NDArray[np.int64], before: NDArray[Any], after: NDArray[Any]) -> _View:
-    """See a batch whose step led from the flat vector `before` to `after`."""
+def _look(problem: Problem, rows: NDArray[np.int64], step: int, before: NDArray[Any], after: NDArray[Any]) -> _View:
+    """See a batch whose step, after so many others, led from the flat vector `before` to `after`."""
     widths, activation, loss = problem.architecture
     layers, moved = layer_views(before, widths), layer_views(after - before, widths)
     X, y, weights = batch_of(problem, rows)
+    masks = masks_of(problem, len(rows), step)
     with _blas().limit(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        activations = forward(X, layers, activation, loss)
-        δ = deltas(X, activations, y, layers, activation, loss, weights)
+        activations = forward(X, layers, activation, loss, masks)
+        δ = deltas(X, activations, y, layers, activation, loss, weights, masks)
         hidden = activations[:-1]
         gradients = [A.T @ d for A, d in zip([X, *hidden], δ, strict=True)]
         gradient_rms = [_rms(gradient) for gradient in gradients]

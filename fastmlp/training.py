@@ -32,6 +32,7 @@ def train(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    dropout: float | Sequence[float] = 0.0,
     num_epochs: int = 20,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -89,6 +90,10 @@ def train(
         Whether the momentum is Nesterov's.
     weight_decay : float
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
+    dropout : float or sequence of float
+        The share of its units that a hidden layer drops for each sample of a step, in [0, 1): of all hidden layers, or
+        of each. The others count 1 / (1 - dropout) times. Of 1 - dropout, 16 binary digits are used. Predictions and
+        validation drop nothing.
     num_epochs : int
         Of the whole training, those before a `resume` included.
     batch_size : int, optional
@@ -121,7 +126,8 @@ def train(
     num_threads : int, optional
         At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
     seed : int, optional
-        Fixes initial parameters and every permutation, the same for both backends and any number of threads.
+        Fixes initial parameters, every permutation and dropped units, the same for both backends and any number of
+        threads.
     params : list of (W, b), optional
         Start from these instead of random ones; copied. They are what `MLP.layers` shows: those of a regression belong
         to its standardised targets.

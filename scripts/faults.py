@@ -33,7 +33,7 @@ DIVISION, STEPS = "fastmlp/engine/division.py", "fastmlp/engine/optimizers.py"
 REGRESSION = "scripts/check_regression.py"
 CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py"
 
-DEFAULTS = "tests/test_defaults.py"
+DEFAULTS, DROPOUT = "tests/test_defaults.py", "tests/test_dropout.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
 SAME_BITS = "tests/test_engine.py::test_any_number_of_threads_gives_the_same_bits"
 OUR_FAULTS = "tests/test_bench.py::test_a_fault_of_all_our_entries_is_seen"
@@ -70,6 +70,22 @@ FAULTS = (
           DEFAULTS),
     Fault("defaults: few rows of a regression are in batches of 8", "fastmlp/preparation.py",
           '"numbers": 16, "counts": 16}', '"numbers": 8, "counts": 8}', DEFAULTS),
+
+    # ---- dropout
+    Fault("dropout: the batches of a call have the masks of its first", "fastmlp/engine/stages/dropout.py",
+          "step = t.steps + t.at // t.batch", "step = t.steps", DROPOUT),
+    Fault("dropout: a state begins with the masks of the first step", TRAINER,
+          "self._workspace.set(steps=self._steps)", "self._workspace.set(steps=0)", DROPOUT),
+    Fault("dropout: deltas of kept units are not scaled", "fastmlp/engine/dropout.py",
+          "slope(A[k] * unscale, D[k] * scale)", "slope(A[k] * unscale, D[k])", DROPOUT),
+    Fault("dropout: a derivative at the scaled activation", "fastmlp/engine/dropout.py",
+          "slope(A[k] * unscale, D[k] * scale)", "slope(A[k], D[k] * scale)", DROPOUT),
+    Fault("dropout: every tile has the masks of the first", "fastmlp/engine/stages/dropout.py",
+          "count, i * S + k0, p * row", "count, k0, p * row", DROPOUT),
+    Fault("dropout: a digit 0 keeps what is left", "fastmlp/engine/dropout.py",
+          "if digit else (kept, undecided & r)", "if digit else (kept, undecided & ~r)", DROPOUT),
+    Fault("dropout: warm starts drop the same units", "fastmlp/estimators/randomness.py",
+          "[int(drawn), seen]", "[int(drawn)]", DROPOUT),
 
     # ---- comparison
     Fault("comparison: ok if one difference is small", COMPARISON,

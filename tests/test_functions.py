@@ -37,6 +37,7 @@ from fastmlp.reference.optimizers import initial_state
 
 SHARED = (
     "adamw",
+    "dropout_masks",
     "elu",
     "gelu",
     "gradient_descent",

@@ -156,7 +156,7 @@ def test_squares_of_every_layer_are_told_of(form):
 
 # ---- tables
 
-USES = ("learn", "predict", "sparse", "dense", "csr", "rows", "samples", "penalty")
+USES = ("learn", "predict", "sparse", "dense", "csr", "rows", "samples", "penalty", "dropout")
 TWO = ("csr learn", "csr penalty")
 """Two uses at once."""
 

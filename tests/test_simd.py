@@ -27,6 +27,7 @@ from fastmlp.engine.simd import (
     copysign,
     exp,
     floor,
+    from_bits,
     iota,
     keep,
     kernel,
@@ -64,7 +65,7 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="compares compiled code wit
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "u16": np.uint16, "u8": np.uint8}
 FLOATS = [(kind, n) for kind in ("f32", "f64") for n in (LANES, 4 * LANES)]
-ints, doubles = pointer("i64"), pointer("f64")
+ints, words_of_eight, doubles = pointer("i64"), pointer("i64", 8), pointer("f64")
 THIRDS, CURVES = {"f32": 1 / 3, "f64": 2 / 3}, {"f32": (1, 0.5), "f64": (1, 0.5, 0.25, -3)}
 third, curve = by_kind(**THIRDS), polynomial(**CURVES)
 OTHER_TWINS = {"third": twins.by_kind(**THIRDS), "curve": twins.polynomial(**CURVES)}
@@ -143,6 +144,20 @@ def comparisons(x, y, out, bits):
     bits[13] = to_bits((a > 0) == (b > 0))
 
 
+def bit_operations(x, y, out, bits):
+    eight = words_of_eight(bits)
+    a = splat(eight, (1 << 62) + 12345) + iota(eight, -5) * 987654321987654321
+    eight[0] = a >> 7
+    eight[1] = a ^ (a >> 1)
+    a ^= 5
+    a >>= 62
+    eight[2] = a
+    bits[24] = to_bits((x[0] > 0) ^ (y[0] > 0))
+    bits[25] = to_bits(from_bits(x, 0b0110))
+    out[0] = where(from_bits(x[0], -6), x[0], 7)
+    bits[26] = to_bits(from_bits(x, to_bits(x[0] > y[0])) ^ (x[0] > y[0]))
+
+
 def choices(x, y, out, bits):
     out[0] = where(x[0] > y[0], x[0], y[1])
     out[1] = where(x[0] > 0, x[0], 0)
@@ -215,7 +230,7 @@ def test_operation_equals_its_twin(body, rows, kind, n):
 
 
 @pytest.mark.parametrize(("kind", "n"), FLOATS)
-@pytest.mark.parametrize(("body", "rows"), [(comparisons, 4), (choices, 15)])
+@pytest.mark.parametrize(("body", "rows"), [(comparisons, 4), (choices, 15), (bit_operations, 1)])
 def test_operation_without_rounding_is_its_twin(body, rows, kind, n):
     out, bits, out_twin, bits_twin = both(body, kind, n, rows)
     np.testing.assert_array_equal(out, out_twin)
@@ -228,6 +243,13 @@ def test_comparisons_and_choices_by_hand():
     assert equal & 0b11 == 0b01  # lane 0 is equal, lane 1 NaN
     assert (greater | less | equal) == 0b1101
     assert unequal == 0b1110
+    out, bits, _, _ = both(bit_operations, "f32", 4, 1)
+    assert np.all(bits[:8] == (((1 << 62) + 12345 + (np.arange(8) - 5) * 987654321987654321) >> 7))
+    assert np.any(bits[:8] < 0)  # the sign stays
+    assert np.all(np.isin(bits[16:24], (-2, -1, 0, 1)))
+    assert bits[25] == 0b0110
+    assert bits[26] == 0
+    assert (out[0, [0, 2]] == 7).all()  # -6 is ...1010
     out, *_ = both(choices, "f64", 4, 15)
     assert np.all(np.isnan(out[12]))  # a NaN in the first argument stays,
     assert not np.any(np.isnan(out[13]))  # one in the second is dropped

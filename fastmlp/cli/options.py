@@ -12,6 +12,7 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return options | {
         "hidden": widths(arguments.hidden),
         "activation": names(arguments.activation, ","),
+        "dropout": rates(arguments.dropout),
         "init": init(arguments.init, "--init"),
         "normalize": None if arguments.normalize == "none" else arguments.normalize,
     }
@@ -25,6 +26,17 @@ def words(text: str, separator: str = ",") -> list[str]:
 def names(text: str, separator: str) -> str | list[str]:
     """Return the one name in a text, or the names between separators."""
     found = words(text, separator)
+    return found[0] if len(found) == 1 else found
+
+
+def rates(text: str | float) -> float | list[float]:
+    """Return the one rate in a text, or the rates between commas; the default comes as a number."""
+    try:
+        found = [float(number) for number in words(str(text))]
+    except ValueError:
+        found = []
+    if not found:
+        raise ValueError(f"--dropout must be a rate, or rates separated by commas such as 0.2,0.5, got {text!r}")
     return found[0] if len(found) == 1 else found
 
 

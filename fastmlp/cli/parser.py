@@ -111,6 +111,7 @@ def _add_warmup(commands: Any) -> None:
     _add_hidden(command)
     command.add_argument("--num-outputs", "--outputs", type=int, default=10, metavar="N", help="classes")
     _add_option(command, "optimizer", choices=tuple(OPTIMIZERS))
+    _add_dropout(command)
     _add_option(command, "dtype")
     command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
                          "minutes; off by default")  # fmt: skip
@@ -157,6 +158,7 @@ def _add_training_options(command: argparse.ArgumentParser, **epochs: Any) -> tu
     training = command.add_argument_group("training")
     for name in ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "batch_size"):
         _add_option(training, name)
+    _add_dropout(training)
     _add_num_epochs(training, **epochs)
     _add_option(training, "seed", default=0)
     path = command.add_argument_group("path")
@@ -193,6 +195,11 @@ def _add_option(group: Any, name: str, *other_names: str, **changes: Any) -> Non
 def _add_hidden(group: Any) -> None:
     """Add the option for the hidden layers."""
     _add_option(group, "hidden", type=str, default="256,128", metavar="WIDTHS")
+
+
+def _add_dropout(group: Any) -> None:
+    """Add the option for the share of hidden units that a step leaves out."""
+    _add_option(group, "dropout", type=str, metavar="RATES")
 
 
 def _add_num_epochs(group: Any, **changes: Any) -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 import fastmlp
-from fastmlp.cli.options import widths
+from fastmlp.cli.options import rates, widths
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -13,6 +13,7 @@ def run(arguments: argparse.Namespace) -> int:
         hidden=widths(arguments.hidden),
         num_outputs=arguments.num_outputs,
         optimizer=arguments.optimizer,
+        dropout=rates(arguments.dropout),
         dtype=arguments.dtype,
         everything=arguments.everything,
     )

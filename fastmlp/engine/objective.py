@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 512
 class Objective(Runner):
     """The (weighted) mean loss of a problem's samples and its gradient; called with a flat vector, it returns both.
 
-    Gradients add up over batches, in which no step is taken.
+    No unit is dropped. Gradients add up over batches, in which no step is taken.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Objective(Runner):
     def __init__(self, problem: Problem) -> None:
         decay = float(problem.decays(problem.total_weight))
         optimizer = Optimizer("add_gradient", 0.0, weight_decay=decay)
-        super().__init__(replace(problem, optimizer=optimizer, batch_size=ROWS_AT_ONCE, is_penalized=True))
+        super().__init__(replace(problem, optimizer=optimizer, batch_size=ROWS_AT_ONCE, is_penalized=True, dropout=()))
         n = problem.X.shape[0]
         starts, _ = self._divide(n)
         self._order = np.arange(n)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
 from fastmlp.reference.activations import ACTIVATIONS
+from fastmlp.reference.dropout import WHOLE, keep_parts
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -24,6 +25,11 @@ SAMPLES_PER_PAIR = 256
 """Fewest samples for each two shards of samples, if there are more than two: the gradients of each shard cross."""
 SAMPLE_SHARDS = 8
 """The most shards of samples."""
+ACTIVE = 0.5
+"""The share of active units that a plan expects of relu."""
+FEW_ACTIVE = 0.5
+"""Where at most this share of the first layer's units takes part, a step of each unit's own samples pays for keeping
+the weights by unit as well."""
 MANY_FEATURES = 384
 """Below this many features, adding up the shards' partial sums costs more than dividing saves."""
 
@@ -139,6 +145,9 @@ class Plan(NamedTuple):
     by_sample: bool = False
     """Whether threads divide batches by sample, each with its own copy of the weights."""
 
+    keep: tuple[int, ...] = ()
+    """The probability to keep a unit of each hidden layer, in parts of 2^16; empty if none drops units."""
+
     @property
     def by_unit(self) -> bool:
         """Whether threads divide the units of the first layer."""
@@ -153,9 +162,13 @@ class Plan(NamedTuple):
         """Whether the inputs of a layer's activation are kept, because its derivative is a function of the inputs."""
         return bool(self.optimizer) and layer < self.depth and ACTIVATIONS[self.activations[layer]].of_input
 
+    def drops(self, layer: int) -> bool:
+        """Whether a hidden layer drops units."""
+        return bool(self.keep) and self.keep[layer] < WHOLE
+
     def skips(self, layer: int) -> bool:
         """Whether kernels skip the inactive units of a hidden layer; where all are active, that only costs time."""
-        return is_wide(self.row, self.kind) and self.activations[layer] == "relu"
+        return is_wide(self.row, self.kind) and (self.activations[layer] == "relu" or self.drops(layer))
 
     @property
     def has_few_outputs(self) -> bool:
@@ -179,18 +192,21 @@ def make_plan(
     optimizer: str = "",
     batch: int = 1,
     is_penalized: bool = False,
+    rates: Sequence[float] = (),
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
     `raw` is the name of the features' type, `batch` the samples of a batch; `is_penalized` asks for Σ w² before every
-    batch.
+    batch. `rates` are those of dropout, of each hidden layer or none.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_sample = bool(optimizer) and is_divided_by_sample(widths, form, batch)
     by_feature = not by_sample and is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
     activations = architecture.activations
-    skips = form == "dense" and activations[:1] == ("relu",) and is_wide(row, kind)
+    keep = tuple(map(keep_parts, rates))
+    share = (ACTIVE if activations[:1] == ("relu",) else 1) * (keep[0] / WHOLE if keep else 1)
+    skips = form == "dense" and share <= FEW_ACTIVE and is_wide(row, kind)
     return Plan(
         kind=kind,
         raw=KINDS[raw],
@@ -204,6 +220,7 @@ def make_plan(
         transposed=batch >= TRANSPOSE_FROM and skips and not by_feature,
         is_penalized=is_penalized,
         by_sample=by_sample,
+        keep=keep,
     )
 
 

@@ -39,7 +39,8 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(by_feature=True)
             yield first._replace(optimizer="")
             yield first._replace(is_penalized=True)
-            yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
+            for activation, keep in itertools.product(ACTIVATIONS, ((), (1,) * depth)):
+                yield first._replace(activations=(activation,) * depth, keep=keep)
             yield from (first._replace(loss=loss) for loss in LOSSES)
             if form == "dense" and depth:
                 yield from (first._replace(loss=loss, by_sample=True) for loss in LOSSES)

@@ -17,6 +17,7 @@ from fastmlp.engine.schedule import describe
 from fastmlp.engine.tables import FEATURE_SHARDS, Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
+from fastmlp.reference.dropout import LOW
 from fastmlp.validation import Features
 
 MADDS_PER_THREAD = 1 << 18
@@ -61,6 +62,7 @@ class Runner:
             optimizer.name,
             batch=self._most,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
+            rates=problem.dropout,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         at_once = plan.row * panels_at_once(plan.row, plan.kind, skips=form != "dense")
@@ -77,6 +79,7 @@ class Runner:
         self._workspace.set(
             lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
         )
+        self._workspace.set(key0=problem.mask_seed & LOW, key1=problem.mask_seed >> 32 & LOW)
         self._take(problem, self._data)
         self.num_threads: int | None = threads
         self.description = f"compiled path, {_describe(plan, split, density)}, {threads} thread{'s' * (threads > 1)}"

@@ -89,7 +89,8 @@ def layer_of_sums(plan: Plan) -> int | None:
 
 def _activate(plan: Plan, layer: int) -> list[Step]:
     keep = [Step(Stage("keep_inputs", (plan.kind, plan.row)), layer)] if plan.keeps_inputs(layer) else []
-    return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activations[layer])), layer)]
+    drop = [Step(Stage("drop_units", (plan.kind, plan.row)), layer)] if plan.drops(layer) else []
+    return [*keep, Step(Stage("activate", (plan.kind, plan.row, plan.activations[layer])), layer), *drop]
 
 
 def _read(plan: Plan) -> list[Step]:
@@ -140,9 +141,10 @@ def _backward(plan: Plan) -> list[Step]:
 
 def _delta(plan: Plan, layer: int) -> list[Step]:
     """The deltas of the layer below."""
+    name = "chain_kept" if plan.drops(layer - 1) else "chain"
     return [
         Step(Stage("backward", (plan.kind, plan.row, _row(plan, layer))), layer),
-        Step(Stage("chain", (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),
+        Step(Stage(name, (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),
     ]
 
 

@@ -39,7 +39,7 @@ class Field(NamedTuple):
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
     """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), "samples"
-    (batches divided by sample), or "penalty", or two: "csr learn", "csr penalty"; by default every use."""
+    (batches divided by sample), "penalty" or "dropout", or two: "csr learn", "csr penalty"; by default every use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -75,6 +75,8 @@ LAYER = {
     **_numbers("first_square"),  # where its parts of Σ w² begin
     **_numbers("state"),  # offset, in rows of R numbers, from weight row i to its first state row
     **_numbers("below"),  # the address of the table of the layer below; 0 in the first layer
+    **_numbers("number"),  # counted from 0, by which its units are drawn
+    **_numbers("keep"),  # the probability to keep a unit, in parts of 2^16
     "W": Field("number", "P I R"),
     "WT": Field("number", "Q P R V"),
     "b": Field("number", "P R"),
@@ -133,6 +135,7 @@ SHARED = {
     "squares": Field("f64", only="penalty", later=True),  # Σ w² before each batch, in parts whose order is fixed
     **_numbers("square_parts"),  # of a batch
     "row_squares": Field("number", "P Y R", "csr penalty"),  # of rows' steps, for each batch of a call
+    **_numbers("key0", "key1", "steps", only="dropout", later=True),  # the generator's key; steps before this epoch
     "scores": Field("number", only="predict", later=True),
     # the network
     "h": Field("number", "H P R"),  # the start of the first layer's product, one for each of H
@@ -147,6 +150,7 @@ OWN = {
     "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
     "due": Field("i32", "D", "csr learn"),  # the place of the next sample that has a feature
     "entry": Field("i64", "D", "csr learn"),  # its entry
+    "keeps": Field("i64", "S", "dropout"),  # the units of a word that each sample of a tile keeps
     "listed": Field("i32", "D", "csr learn"),  # the features whose rows take steps in this batch
 }
 HEAD = {

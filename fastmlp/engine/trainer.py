@@ -41,6 +41,11 @@ class Engine(Runner):
         self._workspace.load(state.params, state.arrays)
         self._steps = state.steps
 
+    @property
+    def steps(self) -> int:
+        """The number of batches so far."""
+        return self._steps
+
     def run_epoch(self, order: NDArray[np.int64]) -> float:
         """Train on the rows in this order; return the weighted mean of the batches' losses."""
         problem, order = self._problem, np.ascontiguousarray(order, np.int64)
@@ -52,6 +57,7 @@ class Engine(Runner):
             ordered = problem.sample_weight[order]
             sums = np.add.reduceat(ordered, starts)
             share = ordered / np.repeat(np.where(sums == 0, 1, sums), counts)
+        self._workspace.set(steps=self._steps)
         loss = self._run(order, share, self._rates(problem.decays(sums)))
         self._steps += len(counts)
         weights = np.asarray(counts if problem.is_penalized else sums, np.float64)

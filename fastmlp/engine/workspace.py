@@ -32,6 +32,7 @@ from fastmlp.engine.tables import (
     Rate,
     S,
 )
+from fastmlp.reference.dropout import WHOLE
 from fastmlp.reference.parameters import Layers
 
 Fields = dict[str, Field]
@@ -82,6 +83,7 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        purposes |= {"dropout"} if any(map(plan.drops, range(plan.depth))) else set()
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
         self._uses |= {f"{plan.form} {purpose}" for purpose in purposes} | ({"samples"} if plan.by_sample else set())
         self._sample_shards = shards_of_samples(batch) if plan.by_sample else 0
@@ -182,6 +184,8 @@ class Workspace:
             "first_square": self._first_squares[i],
             "state": vector_size(self.plan, self._plans) // plan.row,
             "below": below,
+            "number": i,
+            "keep": self.plan.keep[i] if i < len(self.plan.keep) else WHOLE,
             "b": b,
         }
         if not self.plan.keeps_inputs(i):
@@ -278,7 +282,8 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "G", "due", "entry", "listed")]
+        names = (*READER, *HEAD, "G", "keeps", "due", "entry", "listed")
+        arrays = [own[name] for own in self._own for name in names]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp.callbacks import check_callbacks
-from fastmlp.checks import check_integer, check_pair
+from fastmlp.checks import check_dropout, check_integer, check_pair
 from fastmlp.conversion import as_attributes, check_weights, coding_of, layers_of
 from fastmlp.estimators.conversion import make_from_sklearn, make_sklearn
 from fastmlp.estimators.hooks import CallbackSupportMixin, Tasks
@@ -24,6 +24,7 @@ from fastmlp.estimators.reading import read_features, read_pair, read_weights
 from fastmlp.estimators.stochastic import fit_epochs, go_on
 from fastmlp.normalization import IDENTITY
 from fastmlp.problem import Architecture, Optimizer, Problem, Samples
+from fastmlp.reference.dropout import layer_rates
 from fastmlp.reference.parameters import flatten, layer_views
 from fastmlp.targets import Coding
 from fastmlp.validation import Features
@@ -144,7 +145,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _check_combinations(self, validation_data: Any = None) -> None:
         """Raise if parameters don't go together."""
-        read_activation(self.activation, len(read_widths(self.hidden_layer_sizes)))
+        depth = len(read_widths(self.hidden_layer_sizes))
+        read_activation(self.activation, depth)
+        if self.solver == "lbfgs" and layer_rates(check_dropout("dropout", self.dropout, depth), depth):
+            raise ValueError(f"dropout must be 0 with solver='lbfgs', of which no step drops units, got {self.dropout}")
         for name, value in {"callbacks": check_callbacks(self.callbacks), "validation_data": validation_data}.items():
             if self.solver == "lbfgs" and value:
                 raise ValueError(f"{name} need a solver with epochs, 'sgd' or 'adam', got solver='lbfgs'")
@@ -219,17 +223,20 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _pose(self, samples: Samples, optimizer: Optimizer, batch_size: int) -> Problem:
         """Return a problem as scikit-learn has it: features as they come, and the penalty a part of the loss."""
+        architecture = self._architecture
+        depth = len(architecture.widths) - 2
         return Problem(
             X=samples.X,
             codes=samples.codes,
             sample_weight=samples.sample_weight,
             normalization=IDENTITY,
-            architecture=self._architecture,
+            architecture=architecture,
             optimizer=optimizer,
             batch_size=batch_size,
             dtype=self._dtype,
             num_threads=self.num_threads,
             is_penalized=True,
+            dropout=layer_rates(check_dropout("dropout", self.dropout, depth), depth),
         )
 
     def _take(self, params: NDArray[Any], widths: tuple[int, ...] | None = None) -> None:

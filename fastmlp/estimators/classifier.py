@@ -86,6 +86,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun: int = 15000,
         class_weight: Any = None,
         init: str | float | None = None,
+        dropout: Any = 0.0,
         validation_metric: Any = None,
         num_threads: int | None = None,
         backend: str = "jit",

@@ -23,6 +23,8 @@ class Learner:
     def __init__(self, settings: Optimizer, learned: State | None = None) -> None:
         self.settings = settings
         self.learning_rate = settings.lr
+        self.mask_seed: int | None = None
+        """What fixes the dropped units, once some were."""
         self._learned = learned
         self._trainer: Trainer | None = None
         self._terms: tuple[Any, ...] = ()
@@ -64,4 +66,5 @@ class Learner:
 
 def _terms(problem: Problem, backend: str) -> tuple[Any, ...]:
     """What a trainer can't exchange, of another process least of all."""
-    return problem.architecture, problem.optimizer, problem.dtype, problem.num_threads, backend, os.getpid()
+    same = problem.architecture, problem.optimizer, problem.dtype, problem.num_threads
+    return *same, problem.dropout, problem.mask_seed, backend, os.getpid()

@@ -45,6 +45,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [_count, Options(Real, {np.inf})],
     "max_fun": [_count],
     "init": [StrOptions({"he", "xavier"}), _positive, None],
+    "dropout": [_below_one, list, tuple],
     "validation_metric": [str, callable, None],
     "num_threads": [_count, None],
     "backend": [StrOptions(set(BACKENDS))],
@@ -98,6 +99,8 @@ max_fun : int
 EXTRAS = """\
 init : {"he", "xavier"}, float or None
     Initial weights are normal, see `fastmlp.train`, and biases 0; None is scikit-learn's: both uniform.
+dropout : float or list of float
+    The share of its units that each hidden layer drops in a step, see `fastmlp.train`; not for "lbfgs".
 validation_metric : str, callable or None
     What judges `early_stopping` and `validation_data`: the name of a scorer, or one; None is the accuracy or R².
 num_threads : int or None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
 
 from fastmlp.preparation import Orders
 from fastmlp.problem import Samples
@@ -54,6 +55,15 @@ def split(samples: Samples, share: float, by_class: bool, random_state: Any) -> 
     if samples.sample_weight is not None and not all(np.any(part.sample_weight) for part in parts):
         raise ValueError("sample_weight must be positive somewhere in both parts that early_stopping makes of X, got 0")
     return parts
+
+
+def draw_mask_seed(random_state: RandomState | int | None, seen: int) -> int:
+    """Return 64 bits that fix the units that a training drops after `seen` samples of trainings before it.
+
+    So fits from the weights before, each of which has the orders of the same integer, drop other units.
+    """
+    drawn = check_random_state(random_state).randint(1 << 32, dtype=np.uint64)
+    return int(np.random.SeedSequence([int(drawn), seen]).generate_state(1, np.uint64)[0])
 
 
 class Shuffles(Orders):

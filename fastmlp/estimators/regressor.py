@@ -80,6 +80,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: str | float | None = None,
+        dropout: Any = 0.0,
         validation_metric: Any = None,
         num_threads: int | None = None,
         backend: str = "jit",

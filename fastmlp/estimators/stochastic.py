@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastmlp.epochs import run_epochs
 from fastmlp.estimators.convergence import NOT_FINITE, Convergence, begin_record
 from fastmlp.estimators.judgement import Judge
 from fastmlp.estimators.learner import Learner
-from fastmlp.estimators.randomness import Shuffles, split
+from fastmlp.estimators.randomness import Shuffles, draw_mask_seed, split
 from fastmlp.options import Options
 from fastmlp.preparation import Preparation
 from fastmlp.problem import Optimizer, Problem, Samples, Trainer
@@ -51,7 +52,7 @@ def fit_epochs(
         samples, held = split(samples, estimator.validation_fraction, by_class, random_state)
     begin_record(estimator, is_new, is_scored=held is not None, has_others=others is not None)
     estimator._optimizer = Learner(_optimizer(estimator))
-    problem, trainer = _resume(estimator, samples)
+    problem, trainer = _resume(estimator, samples, random_state)
     judge = None if held is None else Judge(estimator, held)
     convergence = Convergence(estimator, len(samples.codes), judge, others is not None)
     callbacks = [convergence, hooks, *estimator.callbacks]
@@ -88,7 +89,7 @@ def go_on(estimator: Any, samples: Samples, num_epochs: int, random_state: Rando
     if not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Learner(_optimizer(estimator))
     learner = estimator._optimizer
-    trainer = _resume(estimator, samples)[1]
+    trainer = _resume(estimator, samples, random_state)[1]
     convergence = Convergence(estimator, len(samples.codes))
     training = Training(num_epochs, learner.learning_rate, ("loss",))
     convergence.begin(training)
@@ -118,11 +119,15 @@ def _optimizer(estimator: Any) -> Optimizer:
     return Optimizer("nesterov" if estimator.nesterovs_momentum else "momentum", lr, momentum=estimator.momentum)
 
 
-def _resume(estimator: Any, samples: Samples) -> tuple[Problem, Trainer]:
+def _resume(estimator: Any, samples: Samples, random_state: RandomState | int) -> tuple[Problem, Trainer]:
     """Return the problem of some samples, and a trainer that goes on from the estimator's weights."""
     learner = estimator._optimizer
     optimizer = learner.settings._replace(weight_decay=estimator.alpha)
     problem = estimator._pose(samples, optimizer, _batch_size(estimator.batch_size, samples.X.shape[0]))
+    if problem.dropout:
+        if learner.mask_seed is None:
+            learner.mask_seed = draw_mask_seed(random_state, estimator.t_)
+        problem = replace(problem, mask_seed=learner.mask_seed)
     trainer = learner.resume(problem, estimator._params, estimator.backend)
     estimator._use(problem.architecture, problem.dtype, trainer.predictor)
     return problem, trainer

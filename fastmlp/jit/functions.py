@@ -14,7 +14,7 @@ from fastmlp.jit.documentation import documented
 from fastmlp.jit.layout import float_type, plain, shaped
 from fastmlp.reference import activations as formulas
 from fastmlp.reference.activations import ACTIVATIONS, Array, layer_activations
-from fastmlp.reference.backpropagation import mean_loss
+from fastmlp.reference.backpropagation import Masks, before_mask, layer_masks, mean_loss
 from fastmlp.reference.functions import Gradients
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.parameters import Layers
@@ -115,21 +115,22 @@ def _row(b: Array, width: int, dtype: type[np.floating]) -> Array:
     return shaped(np.ravel(b), (width,), dtype)
 
 
-def _inputs(X: Array, params: Sequence[tuple[Array, Array]], names: Sequence[str]) -> list[Array]:
-    """Return what each layer sees, [X, A_1, ...], by the activation of each hidden layer."""
+def _inputs(X: Array, params: Sequence[tuple[Array, Array]], names: Sequence[str], masks: Masks) -> list[Array]:
+    """Return what each layer sees, [X, A_1, ...], by the activation and the mask of each hidden layer."""
     inputs = [X]
-    for (W, b), name in zip(params[:-1], names, strict=True):
-        inputs.append(_finish_layer(inputs[-1] @ W, b, ACTIVATIONS[name].function))
+    for (W, b), name, mask in zip(params[:-1], names, masks, strict=True):
+        A = _finish_layer(inputs[-1] @ W, b, ACTIVATIONS[name].function)
+        inputs.append(A if mask is None else A * mask)
     return inputs
 
 
 def _derived_at(
-    inputs: Sequence[Array], params: Sequence[tuple[Array, Array]], names: Sequence[str]
+    inputs: Sequence[Array], params: Sequence[tuple[Array, Array]], names: Sequence[str], masks: Masks
 ) -> Sequence[Array]:
     """Return what the derivative of each hidden layer's activation is a function of: A, or Z, which is made again."""
     return [
-        below @ W + b if ACTIVATIONS[name].of_input else A
-        for (below, A), (W, b), name in zip(pairwise(inputs), params[:-1], names, strict=True)
+        below @ W + b if ACTIVATIONS[name].of_input else before_mask(A, mask)
+        for (below, A), (W, b), name, mask in zip(pairwise(inputs), params[:-1], names, masks, strict=True)
     ]
 
 
@@ -139,9 +140,11 @@ def forward(
     params: Sequence[tuple[Array, Array]],
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
+    masks: Masks | None = None,
 ) -> list[Array]:
     """Bias and activation of a layer in one pass over its product, which is NumPy's."""
-    inputs = _inputs(X, params, layer_activations(activation, len(params) - 1))
+    depth = len(params) - 1
+    inputs = _inputs(X, params, layer_activations(activation, depth), layer_masks(masks, depth))
     W, b = params[-1]
     return [*inputs[1:], _finish_layer(inputs[-1] @ W, b, LOSSES[loss].output)]
 
@@ -161,6 +164,7 @@ def _chain(
     weights: Sequence[Array],
     at: Sequence[Array],
     names: Sequence[str],
+    masks: Masks,
 ) -> Layers:
     """Return [(grad_W1, grad_b1), ...], biases as vectors, from δ of the last layer, which is overwritten.
 
@@ -170,15 +174,17 @@ def _chain(
         What each layer saw.
     delta, grad_b : arrays
         Of the last layer.
-    weights, at, names : sequences
-        Weights from the second layer on, what the derivative of the activation before each is a function of, and what
-        that is called.
+    weights, at, names, masks : sequences
+        Weights from the second layer on, what the derivative of the activation before each is a function of, what that
+        is called, and the mask behind it.
     """
     gradients: Layers = [(inputs[-1].T @ delta, grad_b)]
     for layer in range(len(weights) - 1, -1, -1):
         delta = delta @ weights[layer].T
         if names[layer] not in _PULLED_BACK:
             delta = delta * ACTIVATIONS[names[layer]].derivative(at[layer])
+        mask = masks[layer]
+        delta = delta if mask is None else delta * mask
         dtype = float_type(delta, at[layer])
         delta = plain(delta, dtype)
         grad_b = np.zeros(delta.shape[1], dtype)
@@ -210,14 +216,15 @@ def backward(
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
+    masks: Masks | None = None,
 ) -> Layers:
     """Derivative and bias gradient in one pass over each δ; the products are NumPy's."""
     *hidden, output = activations
     delta, grad_b = _scaled(LOSSES[loss].delta(output, y), _share(len(output), sample_weight))
     inputs, weights = [X, *hidden], [W for W, _ in params[1:]]
-    names = layer_activations(activation, len(params) - 1)
-    at = _derived_at(inputs, params, names)
-    return _like(_chain(inputs, delta, grad_b, weights, at, names), params)
+    names, masks = layer_activations(activation, len(params) - 1), layer_masks(masks, len(params) - 1)
+    at = _derived_at(inputs, params, names, masks)
+    return _like(_chain(inputs, delta, grad_b, weights, at, names, masks), params)
 
 
 @documented
@@ -228,14 +235,15 @@ def loss_and_gradients(
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     sample_weight: Array | None = None,
+    masks: Masks | None = None,
 ) -> tuple[float, Layers]:
     """One pass from logits to loss, δ and bias gradient; the products are NumPy's."""
-    names = layer_activations(activation, len(params) - 1)
-    inputs = _inputs(X, params, names)
+    names, masks = layer_activations(activation, len(params) - 1), layer_masks(masks, len(params) - 1)
+    inputs = _inputs(X, params, names, masks)
     W, b = params[-1]
     value, delta, grad_b = _measure(inputs[-1] @ W, b, np.asarray(y), loss, sample_weight)
-    weights, at = [W for W, _ in params[1:]], _derived_at(inputs, params, names)
-    return value, _like(_chain(inputs, delta, grad_b, weights, at, names), params)
+    weights, at = [W for W, _ in params[1:]], _derived_at(inputs, params, names, masks)
+    return value, _like(_chain(inputs, delta, grad_b, weights, at, names, masks), params)
 
 
 def _measure(Z: Array, b: Array, y: Array, loss: str, sample_weight: Array | None) -> tuple[float, Array, Array]:
@@ -277,7 +285,7 @@ def forward_mlp_3layer(
 def _backward_relu(inputs: list[Array], difference: Array, weights: list[Array], Z: list[Array]) -> Gradients:
     """Return (grad_W1, grad_b1, ...) of the mean cross-entropy, biases as (1, width)."""
     delta, grad_b = _scaled(difference, _share(len(difference), None))
-    layers = _chain(inputs, delta, grad_b, weights, Z, ["relu"] * len(Z))
+    layers = _chain(inputs, delta, grad_b, weights, Z, ["relu"] * len(Z), [None] * len(Z))
     return tuple(gradient for grad_W, grad_b in layers for gradient in (grad_W, grad_b[None, :]))
 
 

@@ -7,9 +7,10 @@ is changed.
 `fastmlp.jit` has the same names, signatures and return values, compiled.
 """
 
-from fastmlp.reference import activations, backpropagation, functions, losses, optimizers
+from fastmlp.reference import activations, backpropagation, dropout, functions, losses, optimizers
 from fastmlp.reference.activations import *
 from fastmlp.reference.backpropagation import *
+from fastmlp.reference.dropout import *
 from fastmlp.reference.functions import *
 from fastmlp.reference.losses import *
 from fastmlp.reference.optimizers import *
@@ -18,6 +19,7 @@ __all__ = sorted(
     [
         *activations.__all__,
         *backpropagation.__all__,
+        *dropout.__all__,
         *functions.__all__,
         *losses.__all__,
         *optimizers.__all__,

@@ -163,6 +163,8 @@ def arguments(name: str, case: Case, dtype: Any, seed: int = SEED) -> tuple[tupl
         return (3 * X + 1,), {}
     if name.endswith("_loss"):
         return (rng.standard_normal((n, k)).astype(dtype), y), {}
+    if name == "dropout_masks":
+        return (n, list(case.widths[1:-1]), [0.5] * (len(case.widths) - 2), seed, 3), {}
     if name in ("binary_cross_entropy", "cross_entropy"):
         return (probabilities(rng, case, dtype), y), {}
     if name == "matrix_multiply":

@@ -50,6 +50,9 @@ CASES = {
     "four hidden layers, an activation each": BASE._replace(
         hidden=(2, 17, 1, 3), activation=("tanh", "gelu", "relu", "silu"), raw="float64", threads=2
     ),
+    "units dropped, two threads": BASE._replace(
+        hidden=(2, 70, 1), activation=("tanh", "relu", "silu"), dropout=(0.5, 0.2, 0.0), n=9, batch=8, threads=2
+    ),
 }
 AHEAD = {
     "CSR, steps ahead, three threads": CASES["CSR with Adam"]._replace(epochs=1),

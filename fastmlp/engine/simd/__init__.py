@@ -25,10 +25,11 @@ aligned=False; rows of integers start at any multiple of one. Nothing is checked
     W + i      the address of row i
     pair(W, r) rows of twice the length: W[i] and W[r + i] side by side, to read and to write
 
-Vectors: + - * / (floats), & | ~ (comparisons and integers), unary -, > < >= <= == != work lane by lane, also with one
-number, which is converted to the vector's kind and spread over the lanes. A product that is only added becomes one fma.
-LLVM cuts a vector that is wider than the machine's into registers, so one source serves every instruction set; four
-registers (4*LANES float32) use most machines well. A comparison is a vector of bits for `where`, `to_bits`, & | ~.
+Vectors: + - * / (floats), & | ^ ~ (comparisons and integers), >> (i64 and i32, whose sign stays), unary -, > < >= <= ==
+!= work lane by lane, also with one number, which is converted to the vector's kind and spread over the lanes. A product
+that is only added becomes one fma. LLVM cuts a vector that is wider than the machine's into registers, so one source
+serves every instruction set; four registers (4*LANES float32) use most machines well. A comparison is a vector of bits
+for `where`, `to_bits`, & | ~, and `from_bits` makes one.
 
 All functions take plain numbers as well, as vectors with n = 1. But operators between plain numbers are Numba's own: a
 float32 times 0.5 is a float64 (write number(x, 0.5) in code for any n), and ~ of a boolean is an integer.
@@ -54,6 +55,7 @@ from fastmlp.engine.simd.primitives import (
     convert,
     copysign,
     floor,
+    from_bits,
     iota,
     keep,
     lanes_of,
@@ -94,6 +96,7 @@ __all__ = [
     "copysign",
     "exp",
     "floor",
+    "from_bits",
     "inline",
     "iota",
     "keep",

@@ -21,10 +21,12 @@ from fastmlp.engine.simd.types import (
     shape,
     shuffle,
     store,
+    vector,
 )
 
 __all__ = [
     "add_across",
+    "from_bits",
     "keep",
     "lanes_of",
     "popcount",
@@ -49,6 +51,18 @@ def to_bits(typing_context, mask):
         return bits if n == 64 else b.zext(bits, I64)
 
     return types.int64(mask), generate
+
+
+@intrinsic
+def from_bits(typing_context, like, bits):
+    """The reverse: the lowest bits of an int64 as a comparison of as many lanes as `like` has, a vector or rows."""
+    _, n = shape(like)
+
+    def generate(context, b, sig, args):
+        bits = args[1] if n == 64 else b.trunc(args[1], ir.IntType(n))
+        return b.bitcast(bits, llvm_type("b1", n))
+
+    return vector("b1", n)(like, types.int64), generate
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""Operators on compiled vectors: + - * / & | ~ and comparisons, number by number, each emitted into its caller."""
+"""Operators on compiled vectors: + - * / & | ^ ~ >> and comparisons, number by number, each emitted into its caller."""
 
 import operator
 
@@ -71,6 +71,8 @@ for _name in ("add", "sub", "mul"):
 _binary((operator.truediv, operator.itruediv), ("float",), lambda kind_family, b, x, y: b.fdiv(x, y))
 _binary((operator.and_, operator.iand), ("signed", "unsigned", "bit"), lambda kind_family, b, x, y: b.and_(x, y))
 _binary((operator.or_, operator.ior), ("signed", "unsigned", "bit"), lambda kind_family, b, x, y: b.or_(x, y))
+_binary((operator.xor, operator.ixor), ("signed", "unsigned", "bit"), lambda kind_family, b, x, y: b.xor(x, y))
+_binary((operator.rshift, operator.irshift), ("signed",), lambda kind_family, b, x, y: b.ashr(x, y))
 for _op, _sign in (("gt", ">"), ("lt", "<"), ("ge", ">="), ("le", "<="), ("eq", "=="), ("ne", "!=")):
     _comparison(getattr(operator, _op), _sign)
 _unary(operator.invert, ("signed", "unsigned", "bit"), lambda v, b, x: b.not_(x))

@@ -21,6 +21,7 @@ __all__ = [
     "copysign",
     "exponent",
     "floor",
+    "from_bits",
     "iota",
     "keep",
     "lanes_of",
@@ -168,6 +169,11 @@ def reduce_max(x):
 
 def to_bits(mask):
     return signed(sum(1 << i for i, bit in enumerate(np.atleast_1d(spread("b1", mask))) if bit))
+
+
+def from_bits(like, bits):
+    _, n = shape(like)
+    return Vec(np.array([int(bits) >> i & 1 for i in range(n)], np.bool_))
 
 
 def popcount(mask):

@@ -58,7 +58,7 @@ def _operator(op, reverse):
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "and", "or"):
+for _name in ("add", "sub", "mul", "truediv", "and", "or", "xor", "rshift"):
     _op = getattr(operator, {"and": "and_", "or": "or_"}.get(_name, _name))
     setattr(Vec, f"__{_name}__", _operator(_op, reverse=False))
     setattr(Vec, f"__r{_name}__", _operator(_op, reverse=True))

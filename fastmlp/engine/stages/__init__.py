@@ -27,6 +27,8 @@ HOMES = {
     "product": "upper",
     "keep_inputs": "upper",
     "activate": "upper",
+    "drop_units": "dropout",
+    "chain_kept": "dropout",
     "spread": "upper",
     "sum_shards": "upper",
     "gather": "upper",
