@@ -67,6 +67,7 @@ def identify(preparation: Preparation, options: Options) -> dict[str, Any]:
         "hidden": options.hidden,
         "activation": problem.architecture.activation,
         "loss": coding.loss,
+        "label_smoothing": problem.label_smoothing,
         "optimizer": rule.pop("name"),
         **rule,
         "batch_size": problem.batch_size,

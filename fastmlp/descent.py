@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
+from fastmlp.reference.losses import smooth_labels
 from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
 def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return normalised features, target rows and sample weights of these rows of the training set."""
+    """Return normalised features, smoothed target rows and sample weights of these rows of the training set."""
     X = problem.normalization.apply(problem.X[rows], problem.dtype)
     codes = problem.codes[rows]
     if codes.ndim == 1:
@@ -22,6 +23,8 @@ def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], N
         y[np.arange(len(rows)), codes] = 1
     else:
         y = codes.astype(problem.dtype)
+    if problem.label_smoothing:
+        y = smooth_labels(y, problem.label_smoothing, problem.architecture.loss)
     return X, y, None if problem.sample_weight is None else problem.sample_weight[rows]
 
 

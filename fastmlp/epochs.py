@@ -195,7 +195,7 @@ class _Epochs:
         problem = self._preparation.problem
         with np.errstate(over="ignore", invalid="ignore"):
             Z = self._inference.logits(params, problem.X)
-            return loss_of(self._preparation.coding, Z, problem.codes, problem.sample_weight)
+            return loss_of(self._preparation.coding, Z, problem.codes, problem.sample_weight, problem.label_smoothing)
 
     def _evaluate(self, params: NDArray[Any], samples: Samples) -> tuple[float, ...]:
         """Return the loss and, for classification, the accuracy."""

@@ -12,6 +12,7 @@ _Result = TypeVar("_Result")
 STOPPING = "callbacks=[fastmlp.callbacks.EarlyStopping()]"
 
 ARGUMENTS = {
+    "label_smoothing": "smoothing label_smooth label_smoothing_factor",
     "num_epochs": "epochs n_epochs num_epoch nb_epoch max_epochs max_iter n_iter num_iterations iterations",
     "hidden": "hidden_layer_sizes hidden_layers hidden_sizes hidden_units hidden_dims layer_sizes layers units",
     "weight_decay": "alpha l2 l2_penalty l2_regularization reg_lambda lambda_ decay",

@@ -67,6 +67,11 @@ class Options:
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
     weight_decay: float = _option(0.0, partial(check_number, low=0.0), "factor of the L2 penalty on weights")
+    label_smoothing: float = _option(
+        0.0,
+        partial(check_number, low=0.0, high=1.0),
+        "share of each label in training that is spread evenly over all classes, from 0 to below 1",
+    )
     num_epochs: int = _option(20, check_integer, "passes over the training rows")
     batch_size: int | None = _option(None, check_integer, "rows a step; by default what suits the problem")
     shuffle: bool = _option(True, check_flag)

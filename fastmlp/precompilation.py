@@ -6,7 +6,15 @@ from itertools import product
 
 from numpy.typing import DTypeLike
 
-from fastmlp.checks import check_activation, check_choice, check_dtype, check_flag, check_hidden, check_integer
+from fastmlp.checks import (
+    check_activation,
+    check_choice,
+    check_dtype,
+    check_flag,
+    check_hidden,
+    check_integer,
+    check_number,
+)
 from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
@@ -24,6 +32,7 @@ def warmup(
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
+    label_smoothing: float = 0.0,
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
     everything: bool = False,
@@ -41,6 +50,8 @@ def warmup(
         As in `fastmlp.train`.
     optimizer : str
         As in `fastmlp.train`, or "momentum" or "nesterov".
+    label_smoothing : float
+        As in `fastmlp.train`; of any share above 0, the same is compiled.
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
     everything : bool
@@ -68,6 +79,7 @@ def warmup(
     names = check_activation("activation", activation, ACTIVATIONS, len(widths) - 2)
     architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
+    smooths = check_number("label_smoothing", label_smoothing, 0.0, 1.0) > 0
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
@@ -75,7 +87,7 @@ def warmup(
         _compile_everything()
         return time.perf_counter() - started
     plans = [
-        make_plan(architecture, form, raw, numbers, rule, transposed)
+        make_plan(architecture, form, raw, numbers, rule, transposed, is_smoothed=smooths and bool(rule))
         for raw, form, (rule, transposed) in product(
             raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
         )

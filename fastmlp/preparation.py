@@ -118,6 +118,8 @@ def prepare(
         coding = coding._replace(scaling=standardize_targets(samples.codes))
         samples = _scale_codes(samples, coding.scaling)
         validation = None if validation is None else _scale_codes(validation, coding.scaling)
+    if options.label_smoothing and not LOSSES[coding.loss].can_be_smoothed:
+        raise ValueError(f"label_smoothing must be 0 for loss={coding.loss!r}, got {options.label_smoothing:g}")
     problem = _make_problem(samples, coding, options)
     if params is None:
         start = initialize(problem.architecture.widths, options.init, np.random.default_rng(init_seed))
@@ -165,6 +167,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
         batch_size=default_batch_size(n, coding.loss) if options.batch_size is None else options.batch_size,
         dtype=dtype,
         num_threads=options.num_threads,
+        label_smoothing=options.label_smoothing,
         target_scale=coding.scaling.scale,
     )
 

@@ -109,6 +109,8 @@ class Problem:
     batch_size: int
     dtype: np.dtype[Any]
     num_threads: int | None
+    label_smoothing: float = 0.0
+    """s of `smooth_labels`, which the targets in a batch's loss go through; `codes` have not."""
     target_scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
     """The unit of the codes, in units of y, of each output (k,) or of all (); losses are in the units of y."""
     is_penalized: bool = False

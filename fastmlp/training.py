@@ -32,6 +32,7 @@ def train(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    label_smoothing: float = 0.0,
     num_epochs: int = 20,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -89,6 +90,10 @@ def train(
         Whether the momentum is Nesterov's.
     weight_decay : float
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
+    label_smoothing : float
+        s in [0, 1): the cross-entropy of training is that of targets (1 - s) y + s/K for K classes, the binary one that
+        of y (1 - s) + s/2. History's training loss is that of the smoothed targets; validation figures and `MLP.loss`
+        are not. Of other losses it has to be 0.
     num_epochs : int
         Of the whole training, those before a `resume` included.
     batch_size : int, optional

@@ -36,6 +36,8 @@ CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py
 DEFAULTS = "tests/test_defaults.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
 SAME_BITS = "tests/test_engine.py::test_any_number_of_threads_gives_the_same_bits"
+TRAINING_OPTIONS = "tests/test_training_options.py"
+SMOOTHED = f"{TRAINING_OPTIONS}::test_smoothed_labels"
 OUR_FAULTS = "tests/test_bench.py::test_a_fault_of_all_our_entries_is_seen"
 
 # fmt: off
@@ -214,7 +216,7 @@ FAULTS = (
           "progress.interrupted(epochs.kept_epoch)", "progress.interrupted(epochs._whole.epoch)",
           "tests/test_training.py tests/test_callbacks.py"),
     Fault("training: the full loss forgets the weights", EPOCHS,
-          "problem.codes, problem.sample_weight)", "problem.codes)", "tests/test_training.py"),
+          "problem.codes, problem.sample_weight, problem", "problem.codes, None, problem", "tests/test_training.py"),
     Fault("training: the rows are never shuffled", "fastmlp/preparation.py",
           "return np.arange(self._n) if self._rng is None else self._rng.permutation(self._n)",
           "return np.arange(self._n)", "tests/test_training.py"),
@@ -358,6 +360,15 @@ FAULTS = (
           "sqrt(v * rate.correct2)", "sqrt(v * rate.correct1)", "tests/test_kernels.py::test_step"),
     Fault("engine: Nesterov is momentum", STEPS,
           "W[i] = w + rate.momentum * v - s", "W[i] = w + v", "tests/test_kernels.py::test_step"),
+
+    Fault("engine: smoothed labels add up to less than 1", LAST,
+          "D[p, lane] = D[p, lane] + part", "D[p, lane] = D[p, lane]", SMOOTHED),
+    Fault("engine: smoothed labels in the gradient alone", LAST,
+          "loss[k] += s * (A[p, lane]", "loss[k] += 0 * (A[p, lane]", SMOOTHED),
+    Fault("training: held-out labels are smoothed", "fastmlp/epochs.py",
+          "loss = loss_of(coding, Z, samples.codes, samples.sample_weight)",
+          "loss = loss_of(coding, Z, samples.codes, samples.sample_weight, "
+          "self._preparation.problem.label_smoothing)", TRAINING_OPTIONS),
 
     # ---- engine: the order of the kernels
     Fault("engine: a penalty without the last panels", UPPER,

@@ -126,6 +126,13 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
         fit(CODES, verbose=3)
 
 
+def test_labels_are_smoothed_between_the_loss_and_the_way_back():
+    schedule = make_schedule(plan_of((20, 9, 7, 3))._replace(is_smoothed=True))
+    names = [step.stage.name for step in schedule[2]]
+    assert names[names.index("loss") :][:3] == ["loss", "smooth", "backward"]
+    assert steps(schedule, "smooth", 2) == [2]
+
+
 @pytest.mark.parametrize("form", ["sparse", "dense", "csr"])
 def test_squares_of_every_layer_are_told_of(form):
     """By updates that pass by all weights, where there are such, else by a pass of its own."""

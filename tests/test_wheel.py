@@ -105,8 +105,9 @@ EVERY = set(every_stage())
     dtype=st.sampled_from(["float32", "float64"]),
     optimizer=st.sampled_from(["", *OPTIMIZERS]),
     transposed=st.booleans(),
+    smoothed=st.booleans(),
 )
-def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed):
+def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed, smoothed):
     plan = make_plan(
         Architecture(tuple(widths), tuple(activations[: len(widths) - 2]), loss),
         form,
@@ -114,6 +115,7 @@ def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, op
         np.dtype(dtype),
         optimizer,
         bool(optimizer) and transposed,
+        is_smoothed=smoothed,
     )
     assert set(stages_of(make_schedule(plan))) <= EVERY
 

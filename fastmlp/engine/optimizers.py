@@ -17,7 +17,7 @@ floats = pointer("f64")
 def rate_at(rates, b):
     """The numbers of batch b's step, from the address of a table."""
     r = floats(rates) + b * NUMBERS
-    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9])
+    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10])
 
 
 @inline

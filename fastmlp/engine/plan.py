@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp.engine.processor import LANES, lanes
 from fastmlp.reference.activations import ACTIVATIONS, Array
+from fastmlp.reference.losses import LOSSES
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -109,6 +110,8 @@ class Plan(NamedTuple):
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
     """Whether Σ w² is told of every batch."""
+    is_smoothed: bool = False
+    """Whether class numbers stand for smoothed labels."""
 
     @property
     def depth(self) -> int:
@@ -136,11 +139,12 @@ def make_plan(
     optimizer: str = "",
     transposed: bool = False,
     is_penalized: bool = False,
+    is_smoothed: bool = False,
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
     `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it;
-    `is_penalized` for Σ w² before every batch.
+    `is_penalized` for Σ w² before every batch, `is_smoothed` for label smoothing.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
@@ -159,6 +163,7 @@ def make_plan(
         optimizer=optimizer,
         transposed=transposed and skips and not by_feature,
         is_penalized=is_penalized,
+        is_smoothed=is_smoothed and LOSSES[architecture.loss].targets == "classes",
     )
 
 

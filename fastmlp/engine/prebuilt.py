@@ -39,6 +39,7 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(by_feature=True)
             yield first._replace(optimizer="")
             yield first._replace(is_penalized=True)
+            yield first._replace(is_smoothed=True)
             yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
             for optimizer in (*OPTIMIZERS, "add_gradient"):

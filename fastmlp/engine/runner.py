@@ -17,6 +17,7 @@ from fastmlp.engine.schedule import describe
 from fastmlp.engine.tables import FEATURE_SHARDS, Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
+from fastmlp.reference.losses import smooth_labels
 from fastmlp.validation import Features
 
 MADDS_PER_THREAD = 1 << 18
@@ -63,6 +64,7 @@ class Runner:
             optimizer.name,
             transposed=self._most >= TRANSPOSE_FROM,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
+            is_smoothed=problem.label_smoothing > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
@@ -101,6 +103,8 @@ class Runner:
         self._batch = min(problem.batch_size, n)
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else problem.dtype)
         codes = self._codes
+        if problem.label_smoothing and codes.ndim == 2:
+            codes = self._codes = smooth_labels(codes, problem.label_smoothing, problem.architecture.loss)
         self._workspace.set_data(data, batch=self._batch, targets=codes, targets_stride=codes.strides[0])
 
     @property

@@ -49,7 +49,7 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     read, through = _read(plan), _forward(plan)
     begin = [*_sort(plan), *read]
     if plan.optimizer:
-        through += [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *_backward(plan)]
+        through += [*_loss(plan), *_backward(plan)]
     else:
         through += [Step(Stage("write_scores", (plan.kind, plan.out)), plan.depth)]
     update = _update(plan) if plan.optimizer else []
@@ -129,6 +129,12 @@ def _forward(plan: Plan) -> list[Step]:
         if layer < plan.depth:
             steps += _activate(plan, layer)
     return steps
+
+
+def _loss(plan: Plan) -> list[Step]:
+    """The loss and the deltas of the last layer."""
+    smooth = [Step(Stage("smooth", (plan.kind, plan.out)), plan.depth)] if plan.is_smoothed else []
+    return [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *smooth]
 
 
 def _backward(plan: Plan) -> list[Step]:

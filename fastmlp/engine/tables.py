@@ -65,6 +65,8 @@ class Rate(NamedTuple):
     """Adam: lr / (1 - β1^t)."""
     correct2: float
     """Adam: 1 / (1 - β2^t)."""
+    smoothing: float = 0.0
+    """s, the share of a label that is spread over all classes."""
 
 
 LAYER = {

@@ -63,7 +63,8 @@ class Engine(Runner):
         steps = self._steps + np.arange(1, len(decays) + 1)
         correct1, correct2 = self.lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
         epsilons = epsilon * np.sqrt(correct2) if epsilon_hat else epsilon
-        columns = self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2
+        smoothing = self._problem.label_smoothing
+        columns = self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2, smoothing
         rates = np.empty((len(decays), len(Rate._fields)))
         for i, column in enumerate(columns):
             rates[:, i] = column

@@ -52,6 +52,7 @@ class Case(NamedTuple):
     epochs: int = 2
     seed: int = 0
     penalized: bool = False
+    smoothing: float = 0.0
 
     def __str__(self):
         """A name for pytest."""
@@ -61,6 +62,7 @@ class Case(NamedTuple):
             "weighted" * self.weighted,
             "decay" * bool(self.decay),
             "penalized" * self.penalized,
+            "smoothed" * bool(self.smoothing),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -121,6 +123,7 @@ def make_problem(case, X=None):
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
         is_penalized=case.penalized,
+        label_smoothing=case.smoothing,
     )
     start = initialize(widths, "xavier", rng)
     for _, b in layer_views(start, widths):

@@ -36,6 +36,7 @@ HOMES = {
     "update": "upper",
     "update_biases": "upper",
     "loss": "output",
+    "smooth": "output",
     "total": "output",
     "write_scores": "output",
     "epoch": "..epoch",

@@ -1,8 +1,9 @@
 """The last layer's outputs: what the loss makes of them, or the scores that are written out."""
 
 from fastmlp.engine.division import own_samples, tiles_of, whole_samples, within
-from fastmlp.engine.losses import make_head
-from fastmlp.engine.simd import pointer
+from fastmlp.engine.losses import make_head, make_is_output
+from fastmlp.engine.optimizers import rate_of
+from fastmlp.engine.simd import number, pointer, reduce_sum, splat, where
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import layer_table, run_table
 
@@ -28,6 +29,32 @@ def make_loss(kind, row, loss):
             )  # fmt: skip
 
     return loss_of_batch
+
+
+def make_smooth(kind, row):
+    """Return the stage that makes of the loss and the deltas of classes those of smoothed labels.
+
+    With z̄ the mean of the logits, the loss gains s (z_class - z̄), and its derivative s (y - 1/K).
+    """
+    rows, is_output = pointer(kind, row), make_is_output(row)
+
+    def smooth(run, address):
+        t, layer = run_table(run), layer_table(address)
+        T, P, K, s = t.tiles, layer.panels, layer.units, rate_of(t).smoothing
+        target, share, loss = integers(t.target) + t.turn * T * S, floats(t.share) + t.at, floats(t.loss)
+        begin, end = whole_samples(layer, t)
+        for k in range(begin, end):
+            A, D, z_sum = rows(layer.A) + k, rows(layer.D) + k, splat(rows(layer.A), 0)
+            part = number(A, s * share[k])
+            for p in range(P):
+                z_sum += where(is_output(A, p, K), A[p * T * S], 0)
+                D[p * T * S] = where(is_output(A, p, K), D[p * T * S] - part / number(A, K), 0)
+            label = integers(target[k])[0]
+            p, lane = label // row * T * S, label % row
+            D[p, lane] = D[p, lane] + part
+            loss[k] += s * (A[p, lane] - reduce_sum(z_sum) / number(A, K))
+
+    return smooth
 
 
 def make_total():
