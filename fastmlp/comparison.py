@@ -152,6 +152,7 @@ def compare(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    clip_norm: float | None = None,
     label_smoothing: float = 0.0,
     batch_size: int = 64,
     normalize: str | None = "auto",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
 from fastmlp.reference.losses import smooth_labels
-from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
+from fastmlp.reference.optimizers import OPTIMIZERS, clip, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
@@ -113,9 +113,10 @@ class Descent:
                 if not np.isfinite(loss):
                     return loss
                 losses.append(loss)
+                whole, most = flatten(gradients), problem.optimizer.clip_norm
                 self._params, self._state = self._step(
                     self._params,
-                    flatten(gradients),
+                    whole if most is None else clip(whole, most),
                     self._state,
                     lr=self.lr,
                     weight_decay=(decay * self._decayed).astype(problem.dtype) if decay else 0.0,

@@ -67,6 +67,9 @@ class Options:
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
     weight_decay: float = _option(0.0, partial(check_number, low=0.0), "factor of the L2 penalty on weights")
+    clip_norm: float | None = _option(
+        None, _positive, "largest norm of a batch's whole gradient, to which larger ones are scaled; by default any"
+    )
     label_smoothing: float = _option(
         0.0,
         partial(check_number, low=0.0, high=1.0),

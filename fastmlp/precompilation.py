@@ -32,6 +32,7 @@ def warmup(
     activation: str | Sequence[str] = "relu",
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
+    clip_norm: float | None = None,
     label_smoothing: float = 0.0,
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
@@ -50,8 +51,8 @@ def warmup(
         As in `fastmlp.train`.
     optimizer : str
         As in `fastmlp.train`, or "momentum" or "nesterov".
-    label_smoothing : float
-        As in `fastmlp.train`; of any share above 0, the same is compiled.
+    clip_norm, label_smoothing
+        As in `fastmlp.train`; any number above 0 compiles the same.
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
     everything : bool
@@ -79,6 +80,7 @@ def warmup(
     names = check_activation("activation", activation, ACTIVATIONS, len(widths) - 2)
     architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
+    clips = clip_norm is not None and check_number("clip_norm", clip_norm, 0.0, low_open=True) > 0
     smooths = check_number("label_smoothing", label_smoothing, 0.0, 1.0) > 0
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
@@ -87,7 +89,16 @@ def warmup(
         _compile_everything()
         return time.perf_counter() - started
     plans = [
-        make_plan(architecture, form, raw, numbers, rule, transposed, is_smoothed=smooths and bool(rule))
+        make_plan(
+            architecture,
+            form,
+            raw,
+            numbers,
+            rule,
+            transposed,
+            is_clipped=clips and bool(rule),
+            is_smoothed=smooths and bool(rule),
+        )
         for raw, form, (rule, transposed) in product(
             raws, ("sparse", "dense"), ((optimizer, False), (optimizer, True), ("", False))
         )

@@ -163,7 +163,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
         sample_weight=samples.sample_weight,
         normalization=normalization,
         architecture=Architecture((d, *options.hidden, coding.outputs), options.activation, coding.loss),
-        optimizer=Optimizer(rule, lr, options.momentum, options.weight_decay),
+        optimizer=Optimizer(rule, lr, options.momentum, options.weight_decay, clip_norm=options.clip_norm),
         batch_size=default_batch_size(n, coding.loss) if options.batch_size is None else options.batch_size,
         dtype=dtype,
         num_threads=options.num_threads,

@@ -66,6 +66,8 @@ class Optimizer(NamedTuple):
     epsilon: float = 1e-8
     epsilon_hat: bool = False
     """Whether Adam's ε stands beside the uncorrected √v; of no other optimizer."""
+    clip_norm: float | None = None
+    """The largest norm of a batch's gradient, to which a larger one is scaled before it becomes a step."""
 
 
 class State(NamedTuple):

@@ -32,6 +32,7 @@ def train(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    clip_norm: float | None = None,
     label_smoothing: float = 0.0,
     num_epochs: int = 20,
     batch_size: int | None = None,
@@ -90,6 +91,10 @@ def train(
         Whether the momentum is Nesterov's.
     weight_decay : float
         Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
+    clip_norm : float, optional
+        A batch's gradient, all weights and biases together, is scaled to this norm if its own is larger, before it
+        becomes a step and without the penalty. A norm that is no finite number ends the training as a divergence. The
+        gradients of a regression are those of its standardised targets. It costs a second pass over the weights.
     label_smoothing : float
         s in [0, 1): the cross-entropy of training is that of targets (1 - s) y + s/K for K classes, the binary one that
         of y (1 - s) + s/2. History's training loss is that of the smoothed targets; validation figures and `MLP.loss`

@@ -36,6 +36,7 @@ CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py
 DEFAULTS = "tests/test_defaults.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
 SAME_BITS = "tests/test_engine.py::test_any_number_of_threads_gives_the_same_bits"
+CLIPPING = "fastmlp/engine/stages/clipping.py"
 TRAINING_OPTIONS = "tests/test_training_options.py"
 SMOOTHED = f"{TRAINING_OPTIONS}::test_smoothed_labels"
 OUR_FAULTS = "tests/test_bench.py::test_a_fault_of_all_our_entries_is_seen"
@@ -370,9 +371,24 @@ FAULTS = (
           "loss = loss_of(coding, Z, samples.codes, samples.sample_weight, "
           "self._preparation.problem.label_smoothing)", TRAINING_OPTIONS),
 
+    Fault("engine: the norm of the gradient without the biases", CLIPPING,
+          "bias_squares(t, layer, rows(layer.b))\n\n    return gradient_squares", "\n    return gradient_squares",
+          f"{TRAINING_OPTIONS}::test_clipped_gradients"),
+    Fault("engine: squares of a gradient in its own type", CLIPPING,
+          "g0, g1 = convert(wide(0), G[i]), convert(wide(0), G[i + 1])",
+          "g0, g1 = convert(wide(0), G[i] * G[i]), convert(wide(0), G[i + 1] * G[i + 1])",
+          f"{TRAINING_OPTIONS}::test_squares_that_the_type_cannot_hold"),
+    Fault("engine: the start of the product is that before the clipped step", SCHEDULE,
+          'return [*steps, Step(start_of(plan), 0)] if plan.form == "sparse" else steps', "return steps",
+          f"{TRAINING_OPTIONS}::test_clipped_gradients"),
+    Fault("reference: the penalty is clipped, too", "fastmlp/descent.py",
+          "whole, most = flatten(gradients), problem",
+          "whole, most = flatten(gradients) + decay * self._params, problem",
+          f"{TRAINING_OPTIONS}::test_the_penalty_is_not_clipped"),
+
     # ---- engine: the order of the kernels
     Fault("engine: a penalty without the last panels", UPPER,
-          "squares[q] + sum_squares(W + (p * height", "sum_squares(W + (p * height", TEST_ENGINE),
+          "sums[q] + sum_rows(W + (p * height", "sum_rows(W + (p * height", TEST_ENGINE),
     Fault("engine: the penalty of the first batch in all", "fastmlp/engine/objective.py",
           "self._rates[0, DECAY]", "self._rates[:, DECAY]", "tests/test_objective.py"),
     Fault("engine: an optimizer's arrays without their transposed panels", "fastmlp/engine/workspace.py",
@@ -398,7 +414,7 @@ FAULTS = (
     Fault("engine: no barrier between samples and weights", EPOCH,
           "if phase + 1 < schedule.phases:", "if phase + 2 < schedule.phases:", SAME_BITS),
     Fault("engine: no barrier between the batches of a prediction", SCHEDULE,
-          "through + read, update]", "through + read, *[update][: plan.depth]]",
+          "through + read, update, *", "through + read, *[update][: plan.depth], *",
           "tests/test_schedule.py"),
     Fault("engine: deltas of the first layer lack their slope", SCHEDULE,
           'Step(Stage("chain", (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),\n', "", TEST_ENGINE),

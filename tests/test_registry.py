@@ -14,7 +14,7 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 
 
 def test_the_engine_has_a_kernel_for_each():
-    assert optimizers.STEPS.keys() == {*OPTIMIZERS, "add_gradient"}
+    assert optimizers.STEPS.keys() == {*OPTIMIZERS, "add_gradient", "keep_gradient"}
     assert activations.ACTIVATIONS.keys() == ACTIVATIONS.keys()
     assert losses.HEADS.keys() == LOSSES.keys()
 

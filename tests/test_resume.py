@@ -113,6 +113,8 @@ KINDS = {
     "csr": (csr_array(np.where(X > 0.5, X, 0)), CODES, {"optimizer": "adam"}),
     "activations": (X, CODES, {"hidden": (5, 4), "activation": ("tanh", "relu")}),
     "linear": (X, CODES, {"hidden": ()}),
+    "smoothed": (X, CODES > 0, {"loss": "binary_cross_entropy", "label_smoothing": 0.1, "validation_split": 0.2}),
+    "clipped": (X, CODES, {"optimizer": "adam", "clip_norm": 0.5}),
 }
 
 

@@ -126,6 +126,21 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
         fit(CODES, verbose=3)
 
 
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if plan.optimizer], ids=str)
+def test_a_clipped_gradient_is_whole_before_any_step(plan):
+    clipped, layers = plan._replace(is_clipped=True), list(range(plan.depth + 1))
+    plain, schedule = make_schedule(plan._replace(optimizer="keep_gradient")), make_schedule(clipped)
+    assert schedule[:3] == plain[:3]
+    assert schedule[3][: len(plain[3])] == plain[3]
+    squares = steps(schedule, "gradient_squares", 3) + steps(schedule, "transposed_squares", 3)
+    assert sorted(squares) == layers
+    assert len(schedule[3]) == len(plain[3]) + len(layers)
+    assert (len(schedule), steps(schedule, "clip", 4), schedule[4][0].stage.name) == (5, [0], "clip")
+    assert sorted(steps(schedule, "clipped_step", 4) + steps(schedule, "transposed_step", 4)) == layers
+    assert sorted(steps(schedule, "transpose_weights", 4)) == layers[1:]
+    assert make_schedule(clipped, replicated=True) == [*schedule[:2], schedule[2] + schedule[3], schedule[4]]
+
+
 def test_labels_are_smoothed_between_the_loss_and_the_way_back():
     schedule = make_schedule(plan_of((20, 9, 7, 3))._replace(is_smoothed=True))
     names = [step.stage.name for step in schedule[2]]
@@ -151,7 +166,7 @@ TWO = ("csr learn", "csr penalty")
 def test_fields_are_numbers_or_arrays(fields):
     for name, field in fields.items():
         assert field.kind in ("int", "float", "number", "wide", "i64", "i32", "u16", "f64", "layer"), name
-        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", *TWO), name
+        assert field.only in ("", "learn", "predict", "sparse", "dense", "csr", "rows", "penalty", "clip", *TWO), name
         assert not (field.shape and field.later), name
 
 

@@ -106,8 +106,9 @@ EVERY = set(every_stage())
     optimizer=st.sampled_from(["", *OPTIMIZERS]),
     transposed=st.booleans(),
     smoothed=st.booleans(),
+    clipped=st.booleans(),
 )
-def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed, smoothed):
+def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, transposed, smoothed, clipped):
     plan = make_plan(
         Architecture(tuple(widths), tuple(activations[: len(widths) - 2]), loss),
         form,
@@ -115,7 +116,8 @@ def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, op
         np.dtype(dtype),
         optimizer,
         bool(optimizer) and transposed,
-        is_smoothed=smoothed,
+        is_smoothed=smoothed and bool(optimizer),
+        is_clipped=clipped and bool(optimizer),
     )
     assert set(stages_of(make_schedule(plan))) <= EVERY
 

@@ -13,6 +13,7 @@ def run(arguments: argparse.Namespace) -> int:
         hidden=widths(arguments.hidden),
         num_outputs=arguments.num_outputs,
         optimizer=arguments.optimizer,
+        clip_norm=arguments.clip_norm,
         label_smoothing=arguments.label_smoothing,
         dtype=arguments.dtype,
         everything=arguments.everything,

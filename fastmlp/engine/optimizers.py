@@ -17,7 +17,7 @@ floats = pointer("f64")
 def rate_at(rates, b):
     """The numbers of batch b's step, from the address of a table."""
     r = floats(rates) + b * NUMBERS
-    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10])
+    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11])
 
 
 @inline
@@ -94,6 +94,13 @@ def add_gradient(W, i, g, state, rate, decay):
     G[i] = G[i] + g + decay * W[i]
 
 
+@inline
+def keep_gradient(W, i, g, state, rate, decay):
+    """Take no step, but keep the gradient in the array before the weights: G ← g."""
+    G = W + -state
+    G[i] = g
+
+
 STEPS = {
     "sgd": sgd,
     "momentum": momentum,
@@ -102,4 +109,5 @@ STEPS = {
     "adamw": adamw,
     "rmsprop": rmsprop,
     "add_gradient": add_gradient,
+    "keep_gradient": keep_gradient,
 }

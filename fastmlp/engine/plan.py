@@ -9,6 +9,7 @@ import numpy as np
 from fastmlp.engine.processor import LANES, lanes
 from fastmlp.reference.activations import ACTIVATIONS, Array
 from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -110,6 +111,8 @@ class Plan(NamedTuple):
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
     """Whether Σ w² is told of every batch."""
+    is_clipped: bool = False
+    """Whether the gradient is whole before any weight takes a step."""
     is_smoothed: bool = False
     """Whether class numbers stand for smoothed labels."""
 
@@ -123,9 +126,20 @@ class Plan(NamedTuple):
         return bool(self.optimizer) and layer < self.depth and ACTIVATIONS[self.activations[layer]].of_input
 
     @property
+    def gradient_step(self) -> str:
+        """What becomes of a gradient as soon as it is known."""
+        return "keep_gradient" if self.is_clipped else self.optimizer
+
+    @property
     def first_row(self) -> int:
         """Units in a panel of the first layer."""
         return self.row if self.depth else self.out
+
+
+def arrays_of(step: str) -> int:
+    """Return how many arrays of the shape of the parameters a step of `Plan.gradient_step` has beside them."""
+    kept = {"add_gradient": ADD_GRADIENT.arrays, "keep_gradient": 0}
+    return kept[step] if step in kept else OPTIMIZERS[step].arrays
 
 
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
@@ -139,12 +153,13 @@ def make_plan(
     optimizer: str = "",
     transposed: bool = False,
     is_penalized: bool = False,
+    is_clipped: bool = False,
     is_smoothed: bool = False,
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
     `raw` is the name of the features' type. `transposed` asks for a transposed W, where the first layer supports it;
-    `is_penalized` for Σ w² before every batch, `is_smoothed` for label smoothing.
+    `is_penalized` for Σ w² before every batch, `is_clipped` for clipping by norm, `is_smoothed` for label smoothing.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
     by_feature = is_divided_by_feature(widths, kind, form)
@@ -163,6 +178,7 @@ def make_plan(
         optimizer=optimizer,
         transposed=transposed and skips and not by_feature,
         is_penalized=is_penalized,
+        is_clipped=is_clipped,
         is_smoothed=is_smoothed and LOSSES[architecture.loss].targets == "classes",
     )
 

@@ -42,10 +42,11 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(is_smoothed=True)
             yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
-            for optimizer in (*OPTIMIZERS, "add_gradient"):
-                yield first._replace(optimizer=optimizer)
+            choices = [(optimizer, clipped) for optimizer in OPTIMIZERS for clipped in (False, True)]
+            for optimizer, clipped in (*choices, ("add_gradient", False)):
+                yield first._replace(optimizer=optimizer, is_clipped=clipped)
                 if form == "dense" and depth and is_wide(row, kind):
-                    yield first._replace(optimizer=optimizer, transposed=True)
+                    yield first._replace(optimizer=optimizer, is_clipped=clipped, transposed=True)
 
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:

@@ -64,6 +64,7 @@ class Runner:
             optimizer.name,
             transposed=self._most >= TRANSPOSE_FROM,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
+            is_clipped=optimizer.clip_norm is not None,
             is_smoothed=problem.label_smoothing > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
@@ -76,8 +77,9 @@ class Runner:
         units, self._unit = problem.target_units
         self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
+        is_plain = optimizer.name == "sgd" and not plan.is_clipped
         self._workspace.set(
-            lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
+            lazy=int(is_plain and not optimizer.weight_decay and not np.any(split.shift)),
         )
         self._take(problem, self._data)
         self.num_threads: int | None = threads

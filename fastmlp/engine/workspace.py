@@ -15,6 +15,7 @@ from fastmlp.engine.library import find_stages, make_callable
 from fastmlp.engine.plan import (
     LayerPlan,
     Plan,
+    arrays_of,
     pack_biases,
     pack_weights,
     plan_layers,
@@ -41,7 +42,6 @@ from fastmlp.engine.tables import (
     S,
 )
 from fastmlp.engine.team import Call, complete
-from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
 Fields = dict[str, Field]
@@ -103,16 +103,18 @@ class Workspace:
         self._plans = plan_layers(widths, plan.row, plan.out)
         self._arena = Arena()
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
+        purposes |= {"clip"} if plan.is_clipped else set()
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
         self._uses |= {f"{plan.form} {purpose}" for purpose in purposes}
-        self._num_states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
+        self._num_states = arrays_of(plan.optimizer) if plan.optimizer else 0
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
         parts = [self._portions if plan.by_feature else first.panels, *(p.in_panels for p in self._plans[1:])]
-        self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()
+        parts += [p.panels for p in self._plans]
+        self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()  # of the layers' weights, then of their biases
         self._sizes = self._count_sizes(batch)
         is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
         self._all_read = threads <= READERS and not is_large
@@ -146,6 +148,7 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
+            "E": self._first_squares[-1],
             "Y": AHEAD,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
@@ -153,7 +156,10 @@ class Workspace:
         } | _letters(first, 0)
 
     def _allocate_parameters(self) -> list[Layers]:
-        """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block."""
+        """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block.
+
+        Before the weights lies their gradient, where it is kept.
+        """
         shapes: list[tuple[Shape, Shape]] = [((p.panels, p.in_rows, p.row), (p.panels, p.row)) for p in self._plans]
         first = self._plans[0]
         if self._is_transposed(0):
@@ -161,8 +167,8 @@ class Workspace:
         # Each begins at a multiple of the wider panel: rows of both widths are aligned.
         widest = self._sizes["W"]
         self._count = sum(-(-int(np.prod(shape)) // widest) * widest for pair in shapes for shape in pair)
-        vectors = []
-        for flat in self._arena.zeros((1 + self._num_states, self._count), self._dtype):
+        vectors, kept = [], int(self.plan.is_clipped)
+        for flat in self._arena.zeros((kept + 1 + self._num_states, self._count), self._dtype)[kept:]:
             weights, start = [], 0
             for pair in shapes:
                 views = []
@@ -220,6 +226,7 @@ class Workspace:
             "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
             "first_square": self._first_squares[i],
+            "bias_square": self._first_squares[len(self._plans) + i],
             "state": self._count // plan.row,
             "below": below,
             "b": b,
@@ -255,6 +262,7 @@ class Workspace:
                 "portion": self._portion,
                 "rate_bytes": len(Rate._fields) * 8,
                 "square_parts": self.square_parts,
+                "gradient_parts": sizes["E"],
                 "threads": threads,
                 "all_read": int(self._all_read),
             },
@@ -315,10 +323,12 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        arrays = [own[name] for own in self._own for name in (*READER, *HEAD, "valid", "G", "due", "entry", "listed")]
+        names = (*READER, *HEAD, "valid", "factor", "G", "due", "entry", "listed")
+        arrays = [own[name] for own in self._own for name in names]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
+        arrays.append(self.shared["gradient_squares"])
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
     def load(self, params: Array, arrays: Sequence[Array] = ()) -> None:
@@ -374,7 +384,7 @@ class Workspace:
     @property
     def square_parts(self) -> int:
         """The number of parts of Σ w² that a batch leaves in `squares`."""
-        return self._first_squares[-1]
+        return self._first_squares[len(self._plans)]
 
     def set(self, **values: int | Array) -> None:
         """Write integers or the addresses of arrays into these slots; arrays are kept alive until replaced."""
@@ -437,6 +447,8 @@ class Workspace:
         if not self._set["lazy"]:
             counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
             calls = divide_calls(self._widths, self._batch, counts)
+        if self.plan.is_clipped:  # a step needs the gradient of all rows
+            calls = calls._replace(ahead=False)
         room = calls.entries + self._widths[0] if calls.ahead else 0
         if "place" not in self._set or len(self._set["place"]) < room:
             self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))

@@ -53,6 +53,7 @@ class Case(NamedTuple):
     seed: int = 0
     penalized: bool = False
     smoothing: float = 0.0
+    clip: float | None = None
 
     def __str__(self):
         """A name for pytest."""
@@ -63,6 +64,7 @@ class Case(NamedTuple):
             "decay" * bool(self.decay),
             "penalized" * self.penalized,
             "smoothed" * bool(self.smoothing),
+            "clipped" * bool(self.clip),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -112,13 +114,14 @@ def make_problem(case, X=None):
     weights = rng.random(n) * rng.integers(0, 3, n) if case.weighted else None
     widths = (d, *case.hidden, case.k)
     rate = case.lr or rate_of(case.optimizer) * STEEP.get(case.loss, 1)
+    optimizer = Optimizer(case.optimizer, rate, case.momentum, case.decay, *(SETTINGS if case.penalized else ()))
     problem = Problem(
         X=X,
         codes=make_targets(rng, n, case.k, case.loss, case.labels),
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=Optimizer(case.optimizer, rate, case.momentum, case.decay, *(SETTINGS if case.penalized else ())),
+        optimizer=optimizer._replace(clip_norm=case.clip),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
