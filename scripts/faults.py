@@ -516,7 +516,7 @@ FAULTS = (
           "units = row\n                activate",
           "tests/test_engine.py::test_padding_stays_zero"),
     Fault("engine: steps with a momentum are lazy", RUNNER,
-          'optimizer.name == "sgd" and not optimizer', "not optimizer", TEST_ENGINE),
+          'optimizer.name == "sgd" and not plan', "not plan", TEST_ENGINE),
     Fault("engine: shards by the cores of the machine", "fastmlp/engine/plan.py",
           "return min(panels, max(4, min(64, panels // 4)))", "return min(panels, __import__('os').cpu_count())",
           "tests/test_plan.py::test_shards_depend_on_the_panels_alone"),
