@@ -149,6 +149,8 @@ def compare(
     init: str | float = "he",
     optimizer: str = "sgd",
     lr: float | None = None,
+    lr_schedule: str = "constant",
+    warmup_epochs: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
@@ -187,7 +189,7 @@ def compare(
     steps : iterable of int
         After how many batches to compare.
     num_epochs : int
-        Timed epochs of each backend.
+        Timed epochs of each backend, for which `lr_schedule` is made.
     batch_size : int
 
     Returns

@@ -118,7 +118,7 @@ class Descent:
                     self._params,
                     whole if most is None else clip(whole, most),
                     self._state,
-                    lr=self.lr,
+                    lr=self.lr * problem.optimizer.schedule(self._steps),
                     weight_decay=(decay * self._decayed).astype(problem.dtype) if decay else 0.0,
                     **self._settings,
                 )

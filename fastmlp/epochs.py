@@ -101,6 +101,7 @@ class _Epochs:
         if checkpoint is not None:
             self._trainer.state, preparation.orders.state = checkpoint.state, checkpoint.orders
         self._resumed = checkpoint
+        self._lr = training.lr
         self._history = training.history
         self._history.compile_seconds += self._trainer.compile_seconds
         # What is done to features and targets is told where anything was to be decided.
@@ -136,7 +137,7 @@ class _Epochs:
     def _save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the last epoch."""
         state, orders = self._trainer.state, self._preparation.orders.state
-        checkpoint = Checkpoint(self._whole.model, state, orders, self._training._kept, self._identity)
+        checkpoint = Checkpoint(self._whole.model, state, orders, self._training._kept, self._identity, self._lr)
         write_checkpoint(path, checkpoint)
 
     @cached_property
@@ -178,13 +179,20 @@ class _Epochs:
         results = () if validation is None else self._evaluate(model.params, validation)
         history.loss.append(loss)
         history.seconds.append(seconds)
-        history.lr.append(trainer.lr)
+        history.lr.append(self._last_rate(epoch))
+        self._lr = trainer.lr
         if tracker is not None:
             tracker.record(history)
         if results:
             history.val_loss.append(results[0])
             history.val_accuracy.extend(results[1:])
         self._whole = _Whole(model, epoch + 1)
+
+    def _last_rate(self, epoch: int) -> float:
+        """Return the learning rate of the last step of an epoch, counted from 0."""
+        problem = self._preparation.problem
+        batches = -(-problem.X.shape[0] // problem.batch_size)
+        return self._trainer.lr * problem.optimizer.schedule((epoch + 1) * batches - 1)
 
     def _network(self, params: NDArray[Any]) -> MLP:
         preparation = self._preparation

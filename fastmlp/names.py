@@ -19,6 +19,8 @@ ARGUMENTS = {
     "weight_decay": "alpha l2 l2_penalty l2_regularization reg_lambda lambda_ decay",
     "seed": "random_state random_seed rng np_random_state",
     "lr": "learning_rate learning_rate_init lr_rate lrate lr0 rate eta eta0 step_size",
+    "lr_schedule": "lr_scheduler scheduler schedule learning_rate_schedule lr_scheduler_type",
+    "warmup_epochs": "warmup warmup_steps num_warmup_steps warmup_ratio pct_start",
     "optimizer": "solver optimiser algorithm method",
     "loss": "criterion loss_fn loss_function objective cost",
     "activation": "activation_fn activation_function nonlinearity",
@@ -52,6 +54,9 @@ CHOICES = {
     "reference": "numpy",
     "val_accuracy": "val_acc accuracy acc",
     "running": "batch minibatch",
+    "one_cycle": "onecycle onecyclelr 1cycle",
+    "cosine": "cosine_annealing cosineannealinglr cosinedecay cosine_decay",
+    "linear": "linear_decay linearlr polynomial",
 }
 """A value of some argument, and its names elsewhere, in small letters."""
 

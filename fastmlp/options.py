@@ -23,6 +23,7 @@ from fastmlp.checks import (
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.reference.schedules import SCHEDULES
 
 F = TypeVar("F", bound=Callable[..., Any])
 RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if "momentum" not in optimizer.settings)
@@ -64,6 +65,17 @@ class Options:
     init: str | float = _option("he", check_init, "initial weights: he, xavier, or a standard deviation")
     optimizer: str = _choice("sgd", RULES, "how gradients become steps")
     lr: float | None = _option(None, _positive, "learning rate; by default what suits the optimizer and the loss")
+    lr_schedule: str = _choice(
+        "constant",
+        tuple(SCHEDULES),
+        "what the learning rate does from step to step: stay, fall to 0 in a straight line or along a cosine, or rise "
+        "and fall",
+    )
+    warmup_epochs: float | None = _option(
+        None,
+        partial(check_number, low=0.0),
+        "epochs in which the learning rate first rises, such as 0.5; by default 0, of one_cycle 0.3 of the training",
+    )
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
     weight_decay: float = _option(0.0, partial(check_number, low=0.0), "factor of the L2 penalty on weights")
@@ -143,4 +155,6 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
         )
     if options.nesterov and not options.momentum:
         raise ValueError("nesterov=True needs a momentum above 0, got 0")
+    if options.warmup_epochs is not None and options.warmup_epochs >= options.num_epochs:
+        raise ValueError(f"warmup_epochs must be below num_epochs={options.num_epochs}, got {options.warmup_epochs:g}")
     return options

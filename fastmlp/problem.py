@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastmlp.normalization import Normalization
 from fastmlp.reference.activations import layer_activations
+from fastmlp.reference.schedules import SCHEDULES
 from fastmlp.validation import Features
 
 RAW_TYPES = ("uint8", "float32", "float64")
@@ -53,6 +54,24 @@ class Samples(NamedTuple):
         return Samples(self.X[rows], self.targets[rows], self.codes[rows], None if weights is None else weights[rows])
 
 
+class Schedule(NamedTuple):
+    """What the learning rate is multiplied by in each step of a training."""
+
+    name: str
+    """A name of `fastmlp.reference.schedules.SCHEDULES`."""
+    steps: int
+    """Of the whole training."""
+    warmup: int
+    """The steps that warm up."""
+
+    def __call__(self, step: int) -> float:
+        """Return the factor of a step, counted from 0."""
+        return SCHEDULES[self.name](step, self.steps, self.warmup)
+
+
+CONSTANT = Schedule("constant", 0, 0)
+
+
 class Optimizer(NamedTuple):
     """An update rule and its settings; `lr` is the learning rate that a trainer starts with."""
 
@@ -68,6 +87,8 @@ class Optimizer(NamedTuple):
     """Whether Adam's ε stands beside the uncorrected √v; of no other optimizer."""
     clip_norm: float | None = None
     """The largest norm of a batch's gradient, to which a larger one is scaled before it becomes a step."""
+    schedule: Schedule = CONSTANT
+    """By which the learning rate changes from step to step."""
 
 
 class State(NamedTuple):
@@ -156,7 +177,7 @@ class Trainer(Protocol):
     predictor: Any
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float
-    """The learning rate, which may be set between two runs."""
+    """The learning rate that the schedule multiplies, which may be set between two runs."""
 
     @property
     def params(self) -> NDArray[Any]:

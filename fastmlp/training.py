@@ -29,6 +29,8 @@ def train(
     init: str | float = "he",
     optimizer: str = "sgd",
     lr: float | None = None,
+    lr_schedule: str = "constant",
+    warmup_epochs: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
@@ -85,6 +87,13 @@ def train(
     lr : float, optional
         Learning rate; by default 0.001, and for SGD 0.1, of a regression 0.015 (Huber: 0.03) but at most 1 / the mean
         squared length of the normalised rows, which of standardised columns is their number, times (1 - momentum).
+    lr_schedule : <lr_schedule>
+        What `lr` is multiplied by in each step: 1; what falls from 1 to 0 in a straight line, or along half a cosine;
+        or "one_cycle", from 1/25 up to 1 and then down to 1/250,000, half a cosine each. It follows `num_epochs`, and a
+        `resume` can't change that. Callbacks that set the learning rate set what is multiplied.
+    warmup_epochs : float, optional
+        Epochs, such as 0.5, in which the rate first rises to `lr` in a straight line, or of "one_cycle" along its
+        cosine. By default none, of "one_cycle" 0.3 of all.
     momentum : float
         Of SGD, in [0, 1).
     nesterov : bool
@@ -186,7 +195,7 @@ def train(
         if hasattr(callback, "begin"):
             callback.begin(training)
     if checkpoint is not None:
-        training.lr = training.history.lr[-1]  # callbacks are called for that epoch once more, and set the next one's
+        training.lr = checkpoint.lr  # callbacks are called for that epoch once more, and set the next one's
     return run_epochs(preparation, options, training, listed, checkpoint, _warn)
 
 

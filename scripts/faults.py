@@ -127,7 +127,7 @@ FAULTS = (
     Fault("resume: the callbacks are not called for the last epoch", EPOCHS,
           "stopped = self._whole.epoch > 0 and self._call()", "stopped = False", RESUME),
     Fault("resume: the rate is the first one", "fastmlp/training.py",
-          "training.lr = training.history.lr[-1]", "pass", RESUME),
+          "training.lr = checkpoint.lr", "pass", RESUME),
     Fault("resume: rows are held out by another seed", "fastmlp/training.py",
           "if checkpoint is not None and options.seed is None:", "if options.seed == -1:", RESUME),
     Fault("resume: earlier epochs are not seen", CALLBACKS,
@@ -371,6 +371,14 @@ FAULTS = (
           "loss = loss_of(coding, Z, samples.codes, samples.sample_weight, "
           "self._preparation.problem.label_smoothing)", TRAINING_OPTIONS),
 
+    Fault("engine: every step of an epoch has the rate of its first", TRAINER,
+          "schedule(step) for step in (steps - 1).tolist()", "schedule(self._steps) for step in steps",
+          f"{TRAINING_OPTIONS}::test_scheduled_rates"),
+    Fault("engine: a schedule begins with its second step", TRAINER,
+          "in (steps - 1).tolist()", "in steps.tolist()", f"{TRAINING_OPTIONS}::test_scheduled_rates"),
+    Fault("resume: the rate of the last step for that of the epoch", "fastmlp/training.py",
+          "training.lr = checkpoint.lr", "training.lr = training.history.lr[-1]",
+          f"{TRAINING_OPTIONS}::test_callbacks_set_what_a_schedule_multiplies"),
     Fault("engine: the norm of the gradient without the biases", CLIPPING,
           "bias_squares(t, layer, rows(layer.b))\n\n    return gradient_squares", "\n    return gradient_squares",
           f"{TRAINING_OPTIONS}::test_clipped_gradients"),

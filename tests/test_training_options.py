@@ -1,16 +1,22 @@
-"""Label smoothing and clipping: formulas by hand, and the compiled path against the reference."""
+"""Label smoothing, clipping, schedules: formulas by hand, and the compiled path against the reference."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.engine_cases import Case, check, make_problem, same_bits, train
+from support.engine_cases import Case, check, make_problem, same_bits, step_ahead, train
 from support.networks import CODES, X
 
 import fastmlp
+from fastmlp.callbacks import ModelCheckpoint, StepDecay
+from fastmlp.cli.options import training_options
+from fastmlp.cli.parser import make_parser
+from fastmlp.engine import workspace
 from fastmlp.engine.trainer import Engine
+from fastmlp.problem import Schedule
 from fastmlp.reference.losses import smooth_labels
 from fastmlp.reference.optimizers import clip
+from fastmlp.reference.schedules import SCHEDULES
 
 SMALL = {"hidden": (5,), "num_epochs": 3, "batch_size": 16, "seed": 3, "verbose": False, "dtype": "float64"}
 
@@ -170,13 +176,123 @@ def test_a_norm_to_clip_to_is_above_0(most):
         fit(clip_norm=most)
 
 
-def test_what_is_trained_is_compared(capsys):
-    """By `compare`, by the gradients that are tracked, and from the command line."""
-    options = {"label_smoothing": 0.2, "clip_norm": 0.3, "hidden": (5,), "dtype": "float64", "seed": 0}
+# ---- schedules of the learning rate
+
+SCHEDULED = [
+    Case(hidden=(130, 17), k=37, d=30, n=150, batch=70, schedule=Schedule("linear", 6, 2)),
+    Case("float32", "uint8", "csr", optimizer="adam", k=5, d=70, normalize="unit", schedule=Schedule("cosine", 16, 3)),
+    Case("float64", "float64", "csr", hidden=(20, 9), d=40, schedule=Schedule("one_cycle", 16, 4)),  # of lazy steps
+    Case("float32", "float32", optimizer="adamw", decay=0.1, schedule=Schedule("constant", 16, 5)),
+]
+
+
+@pytest.mark.parametrize("case", SCHEDULED, ids=str)
+def test_scheduled_rates(case):
+    check_bits(case)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_scheduled_rates_of_steps_ahead(monkeypatch, optimizer):
+    monkeypatch.setattr(workspace, "divide_calls", step_ahead)
+    check_bits(SCHEDULED[2]._replace(optimizer=optimizer, decay=0.02))
+
+
+def test_schedules_by_hand():
+    def factors(name, N, w):
+        return [Schedule(name, N, w)(s) for s in range(N)]
+
+    assert factors("constant", 5, 2) == [0.5, 1, 1, 1, 1]
+    assert factors("linear", 6, 2) == [0.5, 1, 1, 0.75, 0.5, 0.25]
+    np.testing.assert_allclose(factors("cosine", 4, 0), [1, 0.5 + 0.125**0.5, 0.5, 0.5 - 0.125**0.5])
+    np.testing.assert_allclose(factors("cosine", 5, 1), [1, *factors("cosine", 4, 0)])
+    # As torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=9, pct_start=1/3) has it.
+    np.testing.assert_allclose(
+        factors("one_cycle", 9, 3),
+        [0.04, 0.52, 1, 0.933013, 0.750001, 0.500002, 0.250003, 0.066991, 4e-6],
+        rtol=1e-5,
+    )
+    for name in SCHEDULES:  # a warm-up as long as the training, and steps beyond the last
+        assert all(0 <= factor <= 1 for N in (1, 2, 5) for w in range(N + 1) for factor in factors(name, N, w))
+        assert Schedule(name, 5, 2)(50) == Schedule(name, 5, 2)(5)
+
+
+def test_a_scheduled_training_by_hand(backend):
+    """SGD's steps are those of trainings of one step each, at the rates of the formula; 50 rows are 4 batches."""
+    options = {"shuffle": False, "backend": backend, "num_epochs": 2, "lr": 0.4}
+    model = fit(lr_schedule="linear", warmup_epochs=0.5, **options)
+    rates = [0.2, 0.4, *(0.4 * (1 - i / 6) for i in range(6))]
+    np.testing.assert_allclose(model.history.lr, [rates[3], rates[7]], rtol=1e-12)
+    layers = fit(**options | {"num_epochs": 1, "lr": 1e-300}).layers
+    for step, rate in enumerate(rates):
+        rows = slice(16 * (step % 4), 16 * (step % 4 + 1))
+        _, gradients = fastmlp.reference.loss_and_gradients(X[rows], np.eye(3)[CODES[rows]], layers)
+        layers = [(W - rate * dW, b - rate * db) for (W, b), (dW, db) in zip(layers, gradients, strict=True)]
+    for (W, b), (V, c) in zip(layers, model.layers, strict=True):
+        np.testing.assert_allclose(W, V, rtol=1e-9)
+        np.testing.assert_allclose(b, c, rtol=1e-9, atol=1e-15)
+
+
+def test_callbacks_set_what_a_schedule_multiplies(backend, tmp_path):
+    options = {"lr_schedule": "cosine", "backend": backend, "lr": 0.4, "num_epochs": 4}
+    whole = fit(callbacks=[StepDecay(2, 0.5), ModelCheckpoint(tmp_path / "whole")], **options)
+    wanted = [rate * Schedule("cosine", 16, 0)(4 * i + 3) for i, rate in enumerate((0.4, 0.4, 0.2, 0.2))]
+    assert whole.history.lr == wanted
+
+    def stop(model, history):
+        return len(history) == 3
+
+    fit(callbacks=[StepDecay(2, 0.5), ModelCheckpoint(tmp_path / "part"), stop], **options)
+    again = fit(callbacks=[StepDecay(2, 0.5)], resume=tmp_path / "part", **options)
+    assert (again.history.lr, again.params.tobytes()) == (wanted, whole.params.tobytes())
+
+
+def test_a_schedule_ends_where_it_was_planned(tmp_path):
+    path = tmp_path / "checkpoint"
+    fit(callbacks=[ModelCheckpoint(path)], lr_schedule="cosine")
+    with pytest.raises(ValueError, match="num_epochs was 3, got 4"):
+        fit(resume=path, lr_schedule="cosine", num_epochs=4)
+    with pytest.raises(ValueError, match="lr_schedule was cosine, got linear"):
+        fit(resume=path, lr_schedule="linear")
+
+
+def test_unfit_schedules_are_refused():
+    with pytest.raises(ValueError, match="warmup_epochs must be below num_epochs=3, got 3"):
+        fit(warmup_epochs=3)
+    with pytest.raises(ValueError, match=r"lr_schedule must be one of .*, got 'OneCycleLR'; here it is 'one_cycle'"):
+        fit(lr_schedule="OneCycleLR")
+
+
+def test_a_cycle_goes_up_in_three_tenths_of_the_training(backend):
+    rates = fit(lr_schedule="one_cycle", num_epochs=10, lr=0.4, backend=backend).history.lr
+    assert (np.argmax(rates), rates[2]) == (2, 0.4)
+    assert rates[-1] == pytest.approx(0.4 / 25e4)
+
+
+# ---- on the command line, and together
+
+
+def test_what_is_chosen_on_the_command_line():
+    arguments = ["--lr-schedule", "one_cycle", "--warmup-epochs", "1.5", "--clip-norm", "1", "--label-smoothing", "0.1"]
+    options = training_options(make_parser().parse_args(["train", *arguments]))
+    wanted = {"lr_schedule": "one_cycle", "warmup_epochs": 1.5, "clip_norm": 1.0, "label_smoothing": 0.1}
+    assert wanted.items() <= options.items()
+    assert not {"warmup_epochs", "clip_norm"} & set(training_options(make_parser().parse_args(["train"])))
+
+
+def test_what_is_trained_is_compared():
+    """By `compare`, and by the gradients that are tracked."""
+    options = {
+        "label_smoothing": 0.2,
+        "clip_norm": 0.3,
+        "lr_schedule": "cosine",
+        "hidden": (5,),
+        "dtype": "float64",
+        "seed": 0,
+    }
     assert fastmlp.compare(X, CODES, steps=(1, 5), num_epochs=1, batch_size=16, **options).ok
     tracked = fit(**options, track_gradients=True)
     assert fit(**options).params.tobytes() == tracked.params.tobytes()
-    del options["clip_norm"]  # what is tracked is not clipped
+    del options["clip_norm"], options["lr_schedule"]  # what is tracked is not clipped
     first = fit(**options | {"num_epochs": 1, "batch_size": 50, "lr": 1.0, "optimizer": "sgd"}, track_gradients=True)
     step = fit(**options | {"num_epochs": 1, "batch_size": 50, "lr": 2.0, "optimizer": "sgd"}).params - first.params
     W = fastmlp.reference.parameters.layer_views(step, (X.shape[1], 5, 3))

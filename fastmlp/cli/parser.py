@@ -157,16 +157,9 @@ def _add_training_options(command: argparse.ArgumentParser, **epochs: Any) -> tu
     for name in ("loss", "init"):
         _add_option(model, name)
     training = command.add_argument_group("training")
-    for name in (
-        "optimizer",
-        "lr",
-        "momentum",
-        "nesterov",
-        "weight_decay",
-        "clip_norm",
-        "label_smoothing",
-        "batch_size",
-    ):
+    for name in ("optimizer", "lr", "lr_schedule", "warmup_epochs", "momentum", "nesterov", "weight_decay"):
+        _add_option(training, name)
+    for name in ("clip_norm", "label_smoothing", "batch_size"):
         _add_option(training, name)
     _add_num_epochs(training, **epochs)
     _add_option(training, "seed", default=0)

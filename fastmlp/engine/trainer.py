@@ -59,12 +59,13 @@ class Engine(Runner):
 
     def _rates(self, decays: NDArray[np.float64]) -> Array:
         """Return the `Rate` of each batch (batches, numbers), whose decays these are."""
-        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat, clip_norm = self._problem.optimizer
+        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat, clip_norm, schedule = self._problem.optimizer
         steps = self._steps + np.arange(1, len(decays) + 1)
-        correct1, correct2 = self.lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
+        lr = self.lr * np.array([schedule(step) for step in (steps - 1).tolist()])
+        correct1, correct2 = lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
         epsilons = epsilon * np.sqrt(correct2) if epsilon_hat else epsilon
         columns = (
-            self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2,
+            lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2,
             clip_norm or 0.0, self._problem.label_smoothing,
         )  # fmt: skip
         rates = np.empty((len(decays), len(Rate._fields)))

@@ -10,7 +10,7 @@ from fastmlp.descent import Descent
 from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.trainer import Engine
 from fastmlp.normalization import learn_normalization
-from fastmlp.problem import Architecture, Optimizer, Problem
+from fastmlp.problem import CONSTANT, Architecture, Optimizer, Problem, Schedule
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import initialize, layer_views
@@ -54,6 +54,7 @@ class Case(NamedTuple):
     penalized: bool = False
     smoothing: float = 0.0
     clip: float | None = None
+    schedule: Schedule = CONSTANT
 
     def __str__(self):
         """A name for pytest."""
@@ -65,6 +66,7 @@ class Case(NamedTuple):
             "penalized" * self.penalized,
             "smoothed" * bool(self.smoothing),
             "clipped" * bool(self.clip),
+            self.schedule.name * (self.schedule != CONSTANT),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -121,7 +123,7 @@ def make_problem(case, X=None):
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=optimizer._replace(clip_norm=case.clip),
+        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
