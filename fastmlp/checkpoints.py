@@ -97,6 +97,8 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         "identity": checkpoint.identity,
     }
     arrays |= zip(_ARRAYS, checkpoint.state.arrays, strict=False)
+    if checkpoint.state.average is not None:
+        arrays["stepped"] = checkpoint.state.params  # the network has the average
     if checkpoint.kept is not None:
         arrays["kept"] = checkpoint.kept[0].params
     npz.write(path, about, arrays)
@@ -115,7 +117,8 @@ def read_checkpoint(path: Any) -> Checkpoint:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"resume must be the path of a checkpoint, got {path!r}")
-    checkpoint = npz.read(path, "a checkpoint of fastmlp", FORMAT_VERSION, (*MEMBERS, *_ARRAYS, "kept"), _restore)
+    members = (*MEMBERS, *_ARRAYS, "kept", "stepped")
+    checkpoint = npz.read(path, "a checkpoint of fastmlp", FORMAT_VERSION, members, _restore)
     if checkpoint is None:
         raise ValueError(
             "resume must be a checkpoint, which fastmlp.callbacks.ModelCheckpoint writes, got a network without its "
@@ -178,6 +181,10 @@ def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:
         require(np.all(np.isfinite(params)), "its kept network is not finite")
         kept = MLP._of(parts._replace(params=params)), kept_epoch
     state = State(parts.params, _check_optimizer(identity.get("optimizer"), arrays, parts.params), steps)
+    if identity.get("ema_decay") is not None:
+        params = _check_vector("vector of stepping parameters", arrays["stepped"], parts.params)
+        require(np.all(np.isfinite(params)), "its stepping parameters are not finite")
+        state = state._replace(params=params, average=parts.params)
     orders = _check_orders(orders, identity.get("shuffle") is True)
     return Checkpoint(MLP._of(parts), state, orders, kept, identity, lr)
 

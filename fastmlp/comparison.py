@@ -155,6 +155,7 @@ def compare(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    ema_decay: float | None = None,
     label_smoothing: float = 0.0,
     batch_size: int = 64,
     normalize: str | None = "auto",
@@ -169,7 +170,7 @@ def compare(
 
     For each count of `steps`, both train that many batches from the start, in the same order. Then, on one more batch:
 
-    - parameters are what each backend holds;
+    - parameters are what each backend holds, their running average too if there is one;
     - gradients are each backend's own, at its own parameters, taken from what one plain SGD step changes;
     - activations are each backend's own, at its own parameters. The compiled path's are read off by its `Predictor`
       from the network cut off behind the layer, with a last layer that hands them through unchanged.
@@ -269,10 +270,11 @@ def _select(problem: Problem, rows: NDArray[np.int64]) -> Problem:
 def _look(backend: str, trainer: Trainer, probe: Problem) -> dict[str, list[tuple[NDArray[Any], ...]]]:
     """Return a trainer's parameters, and what they make of the batch `probe`, layer by layer."""
     params, widths = trainer.params, probe.architecture.widths
+    averages = layer_views(trainer.result, widths)
     return {
         "activations": [(A,) for A in _activations(trainer, probe, params)],
         "gradients": list(layer_views(_gradients(backend, probe, params), widths)),
-        "parameters": list(layer_views(params, widths)),
+        "parameters": [(*now, *averaged) for now, averaged in zip(layer_views(params, widths), averages, strict=True)],
     }
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import logits, mean_loss, row_shares
 from fastmlp.reference.losses import smooth_labels
-from fastmlp.reference.optimizers import OPTIMIZERS, clip, initial_state
+from fastmlp.reference.optimizers import OPTIMIZERS, average, clip, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
@@ -68,6 +68,7 @@ class Descent:
         self._problem = problem
         self._functions = functions
         self._params = params.astype(problem.dtype)
+        self._average = None if optimizer.ema_decay is None else self._params
         self._state = initial_state(optimizer.name, self._params)
         self._steps = 0
         self._step = getattr(functions, optimizer.name)
@@ -81,16 +82,22 @@ class Descent:
         return self._params.copy()
 
     @property
+    def result(self) -> NDArray[Any]:
+        return self.params if self._average is None else self._average.copy()
+
+    @property
     def state(self) -> State:
         """A copy of all that was learned."""
         arrays = self._state[: OPTIMIZERS[self._problem.optimizer.name].arrays]
-        return State(self.params, tuple(array.copy() for array in arrays), self._steps)
+        averaged = None if self._average is None else self._average.copy()
+        return State(self.params, tuple(array.copy() for array in arrays), self._steps, averaged)
 
     @state.setter
     def state(self, state: State) -> None:
         dtype = self._problem.dtype
         counted = (np.array([state.steps]),) if OPTIMIZERS[self._problem.optimizer.name].counts_steps else ()
         self._params, self._steps = state.params.astype(dtype), state.steps
+        self._average = None if state.average is None else state.average.astype(dtype)
         self._state = (*(array.astype(dtype) for array in state.arrays), *counted)
 
     def exchange(self, problem: Problem) -> bool:
@@ -123,6 +130,8 @@ class Descent:
                     **self._settings,
                 )
                 self._steps += 1
+                if self._average is not None and problem.optimizer.ema_decay is not None:
+                    self._average = average(self._average, self._params, problem.optimizer.ema_decay)
         counts = [len(rows) for rows in batches] if problem.is_penalized else sizes
         return float(row_shares(len(batches), np.array(counts)) @ losses)
 

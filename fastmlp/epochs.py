@@ -107,7 +107,7 @@ class _Epochs:
         # What is done to features and targets is told where anything was to be decided.
         notes = (problem.normalization.description, preparation.coding.scaling.description)
         progress.begin(problem.architecture, problem.X.shape[0], self._trainer, filter(None, notes))
-        self._whole = _Whole(self._network(self._trainer.params), len(self._history))
+        self._whole = _Whole(self._network(self._trainer.result), len(self._history))
 
     @property
     def kept_epoch(self) -> int:
@@ -163,13 +163,14 @@ class _Epochs:
         options, trainer, tracker, history = self._options, self._trainer, self._tracker, self._history
         order = self._preparation.orders.next()
         trainer.lr = self._training.lr
+        before = None if tracker is None else trainer.params
         started = time.perf_counter()
-        if tracker is None:
+        if tracker is None or before is None:
             loss = trainer.run_epoch(order)
         else:
-            loss = tracker.run_epoch(trainer, order, epoch, self._whole.model.params)
+            loss = tracker.run_epoch(trainer, order, epoch, before)
         seconds = time.perf_counter() - started
-        model = self._network(trainer.params)
+        model = self._network(trainer.result)
         if options.epoch_loss == "full" and np.isfinite(loss):
             loss = self._full_loss(model.params)
         self.diverged = not (np.isfinite(loss) and bool(np.all(np.isfinite(model.params))))

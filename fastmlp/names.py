@@ -13,6 +13,7 @@ STOPPING = "callbacks=[fastmlp.callbacks.EarlyStopping()]"
 
 ARGUMENTS = {
     "clip_norm": "clipnorm global_clipnorm max_norm max_grad_norm gradient_clip_val grad_clip clip_grad_norm",
+    "ema_decay": "ema use_ema ema_momentum averaging average swa",
     "label_smoothing": "smoothing label_smooth label_smoothing_factor",
     "num_epochs": "epochs n_epochs num_epoch nb_epoch max_epochs max_iter n_iter num_iterations iterations",
     "hidden": "hidden_layer_sizes hidden_layers hidden_sizes hidden_units hidden_dims layer_sizes layers units",

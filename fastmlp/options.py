@@ -82,6 +82,11 @@ class Options:
     clip_norm: float | None = _option(
         None, _positive, "largest norm of a batch's whole gradient, to which larger ones are scaled; by default any"
     )
+    ema_decay: float | None = _option(
+        None,
+        partial(_positive, high=1.0),
+        "decay of a running average of the parameters, such as 0.999, which becomes the network; by default none",
+    )
     label_smoothing: float = _option(
         0.0,
         partial(check_number, low=0.0, high=1.0),

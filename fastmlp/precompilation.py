@@ -33,6 +33,7 @@ def warmup(
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
     clip_norm: float | None = None,
+    ema_decay: float | None = None,
     label_smoothing: float = 0.0,
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
@@ -51,7 +52,7 @@ def warmup(
         As in `fastmlp.train`.
     optimizer : str
         As in `fastmlp.train`, or "momentum" or "nesterov".
-    clip_norm, label_smoothing
+    clip_norm, ema_decay, label_smoothing
         As in `fastmlp.train`; any number above 0 compiles the same.
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
@@ -69,7 +70,7 @@ def warmup(
     >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
     """
     from fastmlp.engine.library import find_stages
-    from fastmlp.engine.plan import make_plan
+    from fastmlp.engine.plan import averaged, make_plan
     from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 
     widths = (
@@ -81,6 +82,9 @@ def warmup(
     architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
     clips = clip_norm is not None and check_number("clip_norm", clip_norm, 0.0, low_open=True) > 0
+    if ema_decay is not None:
+        check_number("ema_decay", ema_decay, 0.0, 1.0, low_open=True)
+        optimizer = averaged(optimizer)
     smooths = check_number("label_smoothing", label_smoothing, 0.0, 1.0) > 0
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]

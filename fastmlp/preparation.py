@@ -172,6 +172,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options) -> Problem
             options.weight_decay,
             clip_norm=options.clip_norm,
             schedule=_make_schedule(options, -(-n // batch_size)),
+            ema_decay=options.ema_decay,
         ),
         batch_size=batch_size,
         dtype=dtype,

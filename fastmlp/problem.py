@@ -89,6 +89,8 @@ class Optimizer(NamedTuple):
     """The largest norm of a batch's gradient, to which a larger one is scaled before it becomes a step."""
     schedule: Schedule = CONSTANT
     """By which the learning rate changes from step to step."""
+    ema_decay: float | None = None
+    """d of the running average of the parameters over the steps; None without one."""
 
 
 class State(NamedTuple):
@@ -100,6 +102,8 @@ class State(NamedTuple):
     """The optimizer's arrays, each of the shape of `params`."""
     steps: int
     """The number of batches so far."""
+    average: NDArray[Any] | None = None
+    """The running average of the parameters, where there is one."""
 
 
 class Reading(NamedTuple):
@@ -182,6 +186,10 @@ class Trainer(Protocol):
     @property
     def params(self) -> NDArray[Any]:
         """A copy of the flat parameter vector."""
+
+    @property
+    def result(self) -> NDArray[Any]:
+        """A copy of the parameters of the network that is trained: the running average, or `params` without one."""
 
     state: State
     """A copy of all that was learned; it may be set between two runs."""

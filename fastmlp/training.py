@@ -35,6 +35,7 @@ def train(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    ema_decay: float | None = None,
     label_smoothing: float = 0.0,
     num_epochs: int = 20,
     batch_size: int | None = None,
@@ -104,6 +105,10 @@ def train(
         A batch's gradient, all weights and biases together, is scaled to this norm if its own is larger, before it
         becomes a step and without the penalty. A norm that is no finite number ends the training as a divergence. The
         gradients of a regression are those of its standardised targets. It costs a second pass over the weights.
+    ema_decay : float, optional
+        d between 0 and 1: after every step the running average w̄ of the parameters becomes d w̄ + (1 - d) w; it starts
+        at the initial ones. The steps go on from w, but the network, of which validation figures and predictions are
+        and which is returned, has w̄. An average of about 1 / (1 - d) steps: with 0.999 it needs some thousands.
     label_smoothing : float
         s in [0, 1): the cross-entropy of training is that of targets (1 - s) y + s/K for K classes, the binary one that
         of y (1 - s) + s/2. History's training loss is that of the smoothed targets; validation figures and `MLP.loss`

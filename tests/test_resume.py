@@ -117,6 +117,8 @@ KINDS = {
     "linear rate": (X, CODES, {"lr_schedule": "linear", "warmup_epochs": 1.5, "track_gradients": True}),
     "one cycle": (X, CODES, {"lr_schedule": "one_cycle", "optimizer": "adam"}),
     "warm-up": (csr_array(X), CODES, {"warmup_epochs": 2, "momentum": 0.9}),
+    "averaged": (X, CODES, {"optimizer": "adam", "ema_decay": 0.9, "validation_split": 0.2}),
+    "averaged, watched": (X, CODES, {"momentum": 0.9, "ema_decay": 0.5, "track_gradients": True, "clip_norm": 0.5}),
     "clipped": (X, CODES, {"optimizer": "adam", "clip_norm": 0.5}),
 }
 

@@ -1,10 +1,11 @@
-"""Label smoothing, clipping, schedules: formulas by hand, and the compiled path against the reference."""
+"""Label smoothing, clipping, schedules, averages: formulas by hand, and the compiled path against the reference."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.engine_cases import Case, check, make_problem, same_bits, step_ahead, train
+from scipy.sparse import csr_array
+from support.engine_cases import TOLERANCE, Case, check, make_problem, same_bits, step_ahead, train
 from support.networks import CODES, X
 
 import fastmlp
@@ -268,13 +269,97 @@ def test_a_cycle_goes_up_in_three_tenths_of_the_training(backend):
     assert rates[-1] == pytest.approx(0.4 / 25e4)
 
 
+# ---- running averages
+
+AVERAGED = [
+    Case(hidden=(130, 17), k=37, d=30, n=150, batch=70, average=0.7),
+    Case("float32", "float32", optimizer="adam", hidden=(250, 100), k=37, d=70, n=210, batch=100, average=0.7),
+    Case("float32", "uint8", "sparse", hidden=(130, 64), k=10, d=70, n=210, batch=100, normalize="zscore", average=0.7),
+    Case("float64", "uint8", "sparse", hidden=(9, 3), d=9, normalize="unit", average=0.7),  # of lazy steps
+    Case("float64", "float64", "csr", "tanh", "mean_squared_error", "nesterov", hidden=(20, 9), d=40, average=0.7),
+    Case("float32", "uint8", "csr", hidden=(), k=130, d=70, normalize="unit", average=0.7),  # of lazy steps
+    Case("float64", "uint8", "sparse", optimizer="rmsprop", hidden=(8, 3), d=400, average=0.7),  # divided by feature
+    Case("float64", "float32", "dense", hidden=(), k=5, d=400, optimizer="adamw", decay=0.1, average=0.7),
+    Case(optimizer="momentum", hidden=(9, 4), average=0.7, clip=0.3, smoothing=0.1, schedule=Schedule("cosine", 16, 3)),
+    Case("float64", "float64", "csr", optimizer="adam", hidden=(9, 4), average=0.7, clip=0.3),
+]
+
+
+def without_averages(case):
+    """What the optimizer has come to, and the losses; these don't know the averages."""
+    problem, start, orders = make_problem(case)
+    engine = Engine(problem, start)
+    losses = [engine.run_epoch(order) for order in orders]
+    return engine.params, np.array(losses)
+
+
+@pytest.mark.parametrize("case", AVERAGED, ids=str)
+def test_averaged_parameters(case):
+    check_bits(case)
+    stepped, plain = without_averages(case), without_averages(case._replace(average=None))
+    for mine, wanted in zip(stepped, plain, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=TOLERANCE[case.dtype], atol=TOLERANCE[case.dtype])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_averages_of_steps_ahead(monkeypatch, optimizer):
+    case = AVERAGED[4]._replace(optimizer=optimizer, d=301, n=331, batch=20)
+    X = csr_array(
+        np.random.default_rng(4).standard_normal((331, 301)) * (np.arange(331 * 301) % 53 == 0).reshape(331, -1)
+    )
+    problem, start, orders = make_problem(case, X)
+    params, losses = train(Engine(problem, start), orders)
+    check(case, params, losses, X)
+    for batches in (1, 5, 64):
+        monkeypatch.setattr(workspace, "divide_calls", lambda *given, n=batches: step_ahead(*given, n))
+        for threads in (1, 2, 3):
+            mine = train(Engine(replace(problem, num_threads=threads), start), orders)[0]
+            same_bits((mine,), (params,))
+
+
+def test_the_average_by_hand(backend):
+    """That of what trainings of one, two, three steps end with, from the initial parameters on."""
+    options = {"batch_size": 50, "shuffle": False, "momentum": 0.9, "backend": backend}
+    average = start = fit(**options | {"num_epochs": 1, "lr": 1e-300}).params
+    for steps in (1, 2, 3):
+        params = fit(**options, num_epochs=steps).params
+        average = 0.8 * average + 0.2 * params
+    model = fit(**options, num_epochs=3, ema_decay=0.8, validation_data=(X, CODES))
+    np.testing.assert_allclose(model.params, average, rtol=1e-9, atol=1e-12)
+    assert np.max(np.abs(model.params - params)) > 1e-3 < np.max(np.abs(model.params - start))
+    assert model.history.val_loss[-1] == pytest.approx(model.loss(X, CODES), rel=1e-12)
+    plain = fit(**options, num_epochs=3)
+    assert model.history.loss == plain.history.loss
+
+
+def test_a_checkpoint_has_the_average_and_what_steps_go_on_from(backend, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    model = fit(backend=backend, ema_decay=0.9, callbacks=[ModelCheckpoint(path)])
+    np.testing.assert_array_equal(fastmlp.MLP.load(path).params, model.params)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.testing.assert_array_equal(arrays["stepped"], fit(backend=backend).params)
+    arrays["stepped"][0] = np.inf
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="its stepping parameters are not finite"):
+        fit(backend=backend, ema_decay=0.9, resume=path)
+
+
+@pytest.mark.parametrize("decay", [0, 1, -0.5, np.nan])
+def test_a_decay_is_between_0_and_1(decay):
+    with pytest.raises(ValueError, match="ema_decay must be a finite number greater than 0 and below 1, got "):
+        fit(ema_decay=decay)
+
+
 # ---- on the command line, and together
 
 
 def test_what_is_chosen_on_the_command_line():
-    arguments = ["--lr-schedule", "one_cycle", "--warmup-epochs", "1.5", "--clip-norm", "1", "--label-smoothing", "0.1"]
+    arguments = ["--lr-schedule", "one_cycle", "--warmup-epochs", "1.5", "--clip-norm", "1"]
+    arguments += ["--ema-decay", "0.999", "--label-smoothing", "0.1"]
     options = training_options(make_parser().parse_args(["train", *arguments]))
     wanted = {"lr_schedule": "one_cycle", "warmup_epochs": 1.5, "clip_norm": 1.0, "label_smoothing": 0.1}
+    wanted["ema_decay"] = 0.999
     assert wanted.items() <= options.items()
     assert not {"warmup_epochs", "clip_norm"} & set(training_options(make_parser().parse_args(["train"])))
 
@@ -284,6 +369,7 @@ def test_what_is_trained_is_compared():
     options = {
         "label_smoothing": 0.2,
         "clip_norm": 0.3,
+        "ema_decay": 0.9,
         "lr_schedule": "cosine",
         "hidden": (5,),
         "dtype": "float64",
@@ -292,7 +378,8 @@ def test_what_is_trained_is_compared():
     assert fastmlp.compare(X, CODES, steps=(1, 5), num_epochs=1, batch_size=16, **options).ok
     tracked = fit(**options, track_gradients=True)
     assert fit(**options).params.tobytes() == tracked.params.tobytes()
-    del options["clip_norm"], options["lr_schedule"]  # what is tracked is not clipped
+    for name in ("clip_norm", "ema_decay", "lr_schedule"):  # the gradients that are tracked know none of them
+        del options[name]
     first = fit(**options | {"num_epochs": 1, "batch_size": 50, "lr": 1.0, "optimizer": "sgd"}, track_gradients=True)
     step = fit(**options | {"num_epochs": 1, "batch_size": 50, "lr": 2.0, "optimizer": "sgd"}).params - first.params
     W = fastmlp.reference.parameters.layer_views(step, (X.shape[1], 5, 3))

@@ -14,7 +14,7 @@ from support.engine_cases import Case, make_problem
 from support.processes import run_python
 
 import fastmlp
-from fastmlp.engine.plan import make_plan
+from fastmlp.engine.plan import averaged, make_plan
 from fastmlp.engine.prebuilt import every_stage
 from fastmlp.engine.processor import TARGETS, served_by
 from fastmlp.engine.schedule import make_schedule, stages_of
@@ -103,7 +103,7 @@ EVERY = set(every_stage())
     form=st.sampled_from(["sparse", "dense", "csr"]),
     raw=st.sampled_from(["uint8", "float32", "float64"]),
     dtype=st.sampled_from(["float32", "float64"]),
-    optimizer=st.sampled_from(["", *OPTIMIZERS]),
+    optimizer=st.sampled_from(["", *OPTIMIZERS, *map(averaged, OPTIMIZERS)]),
     transposed=st.booleans(),
     smoothed=st.booleans(),
     clipped=st.booleans(),

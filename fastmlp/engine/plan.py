@@ -106,7 +106,7 @@ class Plan(NamedTuple):
     """Whether threads divide the first layer by feature, not by unit."""
     loss: str = ""
     optimizer: str = ""
-    """Empty for predictions."""
+    """The step that follows a gradient, see `averaged`; empty for predictions."""
     transposed: bool = False
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
@@ -136,10 +136,20 @@ class Plan(NamedTuple):
         return self.row if self.depth else self.out
 
 
+_AVERAGED = "averaged_"
+
+
+def averaged(optimizer: str) -> str:
+    """Return the name of an optimizer's step that is followed by an update of the parameters' running average."""
+    return f"{_AVERAGED}{optimizer}"
+
+
 def arrays_of(step: str) -> int:
     """Return how many arrays of the shape of the parameters a step of `Plan.gradient_step` has beside them."""
     kept = {"add_gradient": ADD_GRADIENT.arrays, "keep_gradient": 0}
-    return kept[step] if step in kept else OPTIMIZERS[step].arrays
+    if step in kept:
+        return kept[step]
+    return OPTIMIZERS[step.removeprefix(_AVERAGED)].arrays + step.startswith(_AVERAGED)
 
 
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}

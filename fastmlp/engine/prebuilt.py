@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastmlp.engine.archive import grouped
 from fastmlp.engine.library import name_of
-from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
+from fastmlp.engine.plan import Plan, averaged, is_wide, rows_of_panels
 from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
@@ -42,7 +42,8 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(is_smoothed=True)
             yield from (first._replace(activations=(activation,) * depth) for activation in ACTIVATIONS)
             yield from (first._replace(loss=loss) for loss in LOSSES)
-            choices = [(optimizer, clipped) for optimizer in OPTIMIZERS for clipped in (False, True)]
+            steps = (*OPTIMIZERS, *map(averaged, OPTIMIZERS))
+            choices = [(step, clipped) for step in steps for clipped in (False, True)]
             for optimizer, clipped in (*choices, ("add_gradient", False)):
                 yield first._replace(optimizer=optimizer, is_clipped=clipped)
                 if form == "dense" and depth and is_wide(row, kind):

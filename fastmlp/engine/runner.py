@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, make_plan
+from fastmlp.engine.plan import Plan, averaged, make_plan
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
@@ -61,7 +61,7 @@ class Runner:
             form,
             raw,
             dtype,
-            optimizer.name,
+            optimizer.name if optimizer.ema_decay is None else averaged(optimizer.name),
             transposed=self._most >= TRANSPOSE_FROM,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
             is_clipped=optimizer.clip_norm is not None,
@@ -77,7 +77,7 @@ class Runner:
         units, self._unit = problem.target_units
         self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
-        is_plain = optimizer.name == "sgd" and not plan.is_clipped
+        is_plain = plan.optimizer == "sgd" and not plan.is_clipped
         self._workspace.set(
             lazy=int(is_plain and not optimizer.weight_decay and not np.any(split.shift)),
         )

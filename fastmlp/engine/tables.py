@@ -66,6 +66,8 @@ class Rate(NamedTuple):
     """Adam: lr / (1 - β1^t)."""
     correct2: float
     """Adam: 1 / (1 - β2^t)."""
+    fresh: float = 0.0
+    """1 - d, the weight of new parameters in their running average."""
     clip_norm: float = 0.0
     """The largest norm of the gradient."""
     smoothing: float = 0.0

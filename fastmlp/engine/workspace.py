@@ -363,12 +363,13 @@ class Workspace:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """The optimizer's arrays, copies as flat as the parameters."""
-        return tuple(
-            self._unpack(
-                (restore_panels(W, plan) if self._is_transposed(i) else W, b)
-                for i, ((W, b), plan) in enumerate(zip(state, self._plans, strict=True))
-            )
-            for state in self._states[0]
+        return tuple(self.array(j) for j in range(self._num_states))
+
+    def array(self, j: int) -> Array:
+        """Return a copy of one of these."""
+        layers = enumerate(zip(self._states[0][j], self._plans, strict=True))
+        return self._unpack(
+            (restore_panels(W, plan) if self._is_transposed(i) else W, b) for i, ((W, b), plan) in layers
         )
 
     def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:

@@ -293,6 +293,17 @@ def clip(grads: Array, most: float) -> Array:
     return grads if norm <= most else grads * (most / norm)
 
 
+def average(averaged: Array, params: Array, decay: float) -> Array:
+    """Return the running average of parameters after one more step: w̄ ← d w̄ + (1 - d) w, as w̄ + (1 - d) (w - w̄).
+
+    References
+    ----------
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; with a decay as in Tarvainen and
+    Valpola, "Mean teachers are better role models", 2017.
+    """
+    return averaged + (1 - decay) * (params - averaged)
+
+
 class Optimizer(NamedTuple):
     """An optimizer and what everybody has to know of it."""
 

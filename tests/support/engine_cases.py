@@ -55,6 +55,7 @@ class Case(NamedTuple):
     smoothing: float = 0.0
     clip: float | None = None
     schedule: Schedule = CONSTANT
+    average: float | None = None
 
     def __str__(self):
         """A name for pytest."""
@@ -66,6 +67,7 @@ class Case(NamedTuple):
             "penalized" * self.penalized,
             "smoothed" * bool(self.smoothing),
             "clipped" * bool(self.clip),
+            "averaged" * bool(self.average),
             self.schedule.name * (self.schedule != CONSTANT),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
@@ -123,7 +125,7 @@ def make_problem(case, X=None):
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule),
+        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule, ema_decay=case.average),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
@@ -137,9 +139,9 @@ def make_problem(case, X=None):
 
 
 def train(trainer, orders):
-    """Return (params, losses) of epochs in these orders of the rows."""
+    """Return (params, losses) of epochs in these orders of the rows; with a running average, params are this."""
     losses = [trainer.run_epoch(order) for order in orders]
-    return trainer.params, np.array(losses)
+    return trainer.result, np.array(losses)
 
 
 def distance(params, wanted, widths):
