@@ -351,6 +351,29 @@ def test_a_decay_is_between_0_and_1(decay):
         fit(ema_decay=decay)
 
 
+# ---- decoupled decay
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_adamw_is_that_of_pytorch(decay, backend):
+    """Step by step as its documentation has it, at rates of a schedule; biases don't decay."""
+    options = {"optimizer": "adamw", "batch_size": 50, "shuffle": False, "lr": 0.1, "num_epochs": 4, "backend": backend}
+    layers = fit(**options | {"num_epochs": 1, "lr": 1e-300}).layers
+    params = [array.copy() for layer in layers for array in layer]
+    means, squares = [[np.zeros_like(array) for array in params] for _ in range(2)]
+    for t in range(1, 5):
+        lr = 0.1 * Schedule("linear", 4, 0)(t - 1)
+        pairs = list(zip(params[::2], params[1::2], strict=True))
+        _, gradients = fastmlp.reference.loss_and_gradients(X, np.eye(3)[CODES], pairs)
+        for i, g in enumerate(array for layer in gradients for array in layer):
+            params[i] = params[i] * (1 - lr * decay * (i % 2 == 0))
+            means[i] = 0.9 * means[i] + 0.1 * g
+            squares[i] = 0.999 * squares[i] + 0.001 * g**2
+            params[i] -= lr * (means[i] / (1 - 0.9**t)) / (np.sqrt(squares[i] / (1 - 0.999**t)) + 1e-8)
+    model = fit(**options, lr_schedule="linear", weight_decay=decay)
+    np.testing.assert_allclose(model.params, np.concatenate([array.ravel() for array in params]), rtol=1e-7, atol=1e-9)
+
+
 # ---- on the command line, and together
 
 
