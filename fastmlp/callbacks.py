@@ -174,7 +174,10 @@ class ModelCheckpoint:
 
 
 class StepDecay:
-    """Multiply the learning rate by a factor every so many epochs."""
+    """Multiply the learning rate by a factor every so many epochs.
+
+    For a rate that changes from step to step, see `lr_schedule` of `fastmlp.train`.
+    """
 
     def __init__(self, every: int, factor: float = 0.1) -> None:
         self.every = check_integer("every", every)

@@ -40,6 +40,8 @@ class Checkpoint(NamedTuple):
     """The network that a callback kept to be returned, and after which epoch."""
     identity: dict[str, Any]
     """What `identify` says of the training."""
+    lr: float
+    """The learning rate that the schedule multiplied in the last epoch."""
 
     @property
     def seed(self) -> int:
@@ -49,11 +51,12 @@ class Checkpoint(NamedTuple):
 def identify(preparation: Preparation, options: Options) -> dict[str, Any]:
     """Return what has to be equal in a training that goes on from a checkpoint of this one, ready for JSON.
 
-    Data are told by their shape, their type and a checksum. What may differ is the number of epochs, that of threads,
-    and what the training started from.
+    Data are told by their shape, their type and a checksum. What may differ is the number of epochs, unless the
+    learning rate follows it, that of threads, and what the training started from.
     """
     problem, coding = preparation.problem, preparation.coding
     rule = problem.optimizer._asdict()
+    schedule = rule.pop("schedule")
     identity = {
         "seed": preparation.seed,
         "validation_split": options.validation_split,
@@ -67,9 +70,13 @@ def identify(preparation: Preparation, options: Options) -> dict[str, Any]:
         "hidden": options.hidden,
         "activation": problem.architecture.activation,
         "loss": coding.loss,
+        "label_smoothing": problem.label_smoothing,
         "optimizer": rule.pop("name"),
         **rule,
         "dropout": problem.dropout,
+        "lr_schedule": schedule.name,
+        "warmup_epochs": options.warmup_epochs,
+        "num_epochs": None if schedule.name == "constant" else options.num_epochs,
         "batch_size": problem.batch_size,
         "shuffle": options.shuffle,
         "dtype": str(problem.dtype),
@@ -86,10 +93,13 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
     about["training"] = {
         "steps": checkpoint.state.steps,
         "orders": checkpoint.orders,
+        "lr": checkpoint.lr,
         "kept_epoch": None if checkpoint.kept is None else checkpoint.kept[1],
         "identity": checkpoint.identity,
     }
     arrays |= zip(_ARRAYS, checkpoint.state.arrays, strict=False)
+    if checkpoint.state.average is not None:
+        arrays["stepped"] = checkpoint.state.params  # the network has the average
     if checkpoint.kept is not None:
         arrays["kept"] = checkpoint.kept[0].params
     npz.write(path, about, arrays)
@@ -108,7 +118,8 @@ def read_checkpoint(path: Any) -> Checkpoint:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"resume must be the path of a checkpoint, got {path!r}")
-    checkpoint = npz.read(path, "a checkpoint of fastmlp", FORMAT_VERSION, (*MEMBERS, *_ARRAYS, "kept"), _restore)
+    members = (*MEMBERS, *_ARRAYS, "kept", "stepped")
+    checkpoint = npz.read(path, "a checkpoint of fastmlp", FORMAT_VERSION, members, _restore)
     if checkpoint is None:
         raise ValueError(
             "resume must be a checkpoint, which fastmlp.callbacks.ModelCheckpoint writes, got a network without its "
@@ -158,9 +169,11 @@ def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:
     training = about.get("training")
     if training is None:
         return None
-    identity, steps, orders, kept_epoch = (training[name] for name in ("identity", "steps", "orders", "kept_epoch"))
+    names = ("identity", "steps", "orders", "kept_epoch", "lr")
+    identity, steps, orders, kept_epoch, lr = (training[name] for name in names)
     require(isinstance(identity, dict) and is_count(identity.get("seed"), 0), "its seed is no integer of at least 0")
     require(is_count(steps, 0) and steps < _LARGEST_COUNT, f"its number of steps is {steps!r:.80}")
+    require(isinstance(lr, float) and 0 <= lr < math.inf, f"its learning rate is {lr!r:.80}")
     _check_history(parts, validated=identity.get("validation_data") != "none")
     kept = None
     if kept_epoch is not None:
@@ -169,7 +182,12 @@ def _restore(about: dict[str, Any], arrays: npz.Arrays) -> Checkpoint | None:
         require(np.all(np.isfinite(params)), "its kept network is not finite")
         kept = MLP._of(parts._replace(params=params)), kept_epoch
     state = State(parts.params, _check_optimizer(identity.get("optimizer"), arrays, parts.params), steps)
-    return Checkpoint(MLP._of(parts), state, _check_orders(orders, identity.get("shuffle") is True), kept, identity)
+    if identity.get("ema_decay") is not None:
+        params = _check_vector("vector of stepping parameters", arrays["stepped"], parts.params)
+        require(np.all(np.isfinite(params)), "its stepping parameters are not finite")
+        state = state._replace(params=params, average=parts.params)
+    orders = _check_orders(orders, identity.get("shuffle") is True)
+    return Checkpoint(MLP._of(parts), state, orders, kept, identity, lr)
 
 
 def _check_history(parts: Parts, validated: bool) -> None:
@@ -182,7 +200,6 @@ def _check_history(parts: Parts, validated: bool) -> None:
     for name in lengths.keys() - {"first_epoch_gradients"}:
         fits = lengths[name] == len(history) or (lengths[name] == 0 and name not in needed)
         require(fits and len(history), f"its history has {len(history)} epochs, and {lengths[name]} of {name}")
-    require(0 <= history.lr[-1] < math.inf, f"its learning rate is {history.lr[-1]!r:.80}")
 
 
 def _check_optimizer(rule: Any, arrays: npz.Arrays, params: NDArray[Any]) -> tuple[NDArray[Any], ...]:

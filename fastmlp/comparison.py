@@ -149,10 +149,15 @@ def compare(
     init: str | float = "he",
     optimizer: str = "sgd",
     lr: float | None = None,
+    lr_schedule: str = "constant",
+    warmup_epochs: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
     dropout: float | Sequence[float] = 0.0,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+    label_smoothing: float = 0.0,
     batch_size: int = 64,
     normalize: str | None = "auto",
     normalize_targets: bool = True,
@@ -166,7 +171,7 @@ def compare(
 
     For each count of `steps`, both train that many batches from the start, in the same order. Then, on one more batch:
 
-    - parameters are what each backend holds;
+    - parameters are what each backend holds, their running average too if there is one;
     - gradients are each backend's own, at its own parameters, taken from what one plain SGD step changes;
     - activations are each backend's own, at its own parameters. The compiled path's are read off by its `Predictor`
       from the network cut off behind the layer, with a last layer that hands them through unchanged.
@@ -186,7 +191,7 @@ def compare(
     steps : iterable of int
         After how many batches to compare.
     num_epochs : int
-        Timed epochs of each backend.
+        Timed epochs of each backend, for which `lr_schedule` is made.
     batch_size : int
 
     Returns
@@ -266,10 +271,11 @@ def _select(problem: Problem, rows: NDArray[np.int64]) -> Problem:
 def _look(backend: str, trainer: Trainer, probe: Problem) -> dict[str, list[tuple[NDArray[Any], ...]]]:
     """Return a trainer's parameters, and what they make of the batch `probe`, layer by layer."""
     params, widths = trainer.params, probe.architecture.widths
+    averages = layer_views(trainer.result, widths)
     return {
         "activations": [(A,) for A in _activations(trainer, probe, params)],
         "gradients": list(layer_views(_gradients(backend, probe, params), widths)),
-        "parameters": list(layer_views(params, widths)),
+        "parameters": [(*now, *averaged) for now, averaged in zip(layer_views(params, widths), averages, strict=True)],
     }
 
 

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from fastmlp.problem import Problem, State
 from fastmlp.reference.backpropagation import Masks, logits, mean_loss, row_shares
 from fastmlp.reference.dropout import dropout_masks
-from fastmlp.reference.optimizers import OPTIMIZERS, initial_state
+from fastmlp.reference.losses import smooth_labels
+from fastmlp.reference.optimizers import OPTIMIZERS, average, clip, initial_state
 from fastmlp.reference.parameters import Layers, flatten, layer_views, weight_mask
 
 
 def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return normalised features, target rows and sample weights of these rows of the training set."""
+    """Return normalised features, smoothed target rows and sample weights of these rows of the training set."""
     X = problem.normalization.apply(problem.X[rows], problem.dtype)
     codes = problem.codes[rows]
     if codes.ndim == 1:
@@ -23,6 +24,8 @@ def batch_of(problem: Problem, rows: NDArray[np.int64]) -> tuple[NDArray[Any], N
         y[np.arange(len(rows)), codes] = 1
     else:
         y = codes.astype(problem.dtype)
+    if problem.label_smoothing:
+        y = smooth_labels(y, problem.label_smoothing, problem.architecture.loss)
     return X, y, None if problem.sample_weight is None else problem.sample_weight[rows]
 
 
@@ -78,6 +81,7 @@ class Descent:
         self._problem = problem
         self._functions = functions
         self._params = params.astype(problem.dtype)
+        self._average = None if optimizer.ema_decay is None else self._params
         self._state = initial_state(optimizer.name, self._params)
         self._steps = 0
         self._step = getattr(functions, optimizer.name)
@@ -91,16 +95,22 @@ class Descent:
         return self._params.copy()
 
     @property
+    def result(self) -> NDArray[Any]:
+        return self.params if self._average is None else self._average.copy()
+
+    @property
     def state(self) -> State:
         """A copy of all that was learned."""
         arrays = self._state[: OPTIMIZERS[self._problem.optimizer.name].arrays]
-        return State(self.params, tuple(array.copy() for array in arrays), self._steps)
+        averaged = None if self._average is None else self._average.copy()
+        return State(self.params, tuple(array.copy() for array in arrays), self._steps, averaged)
 
     @state.setter
     def state(self, state: State) -> None:
         dtype = self._problem.dtype
         counted = (np.array([state.steps]),) if OPTIMIZERS[self._problem.optimizer.name].counts_steps else ()
         self._params, self._steps = state.params.astype(dtype), state.steps
+        self._average = None if state.average is None else state.average.astype(dtype)
         self._state = (*(array.astype(dtype) for array in state.arrays), *counted)
 
     @property
@@ -129,15 +139,18 @@ class Descent:
                 if not np.isfinite(loss):
                     return loss
                 losses.append(loss)
+                whole, most = flatten(gradients), problem.optimizer.clip_norm
                 self._params, self._state = self._step(
                     self._params,
-                    flatten(gradients),
+                    whole if most is None else clip(whole, most),
                     self._state,
-                    lr=self.lr,
+                    lr=self.lr * problem.optimizer.schedule(self._steps),
                     weight_decay=(decay * self._decayed).astype(problem.dtype) if decay else 0.0,
                     **self._settings,
                 )
                 self._steps += 1
+                if self._average is not None and problem.optimizer.ema_decay is not None:
+                    self._average = average(self._average, self._params, problem.optimizer.ema_decay)
         counts = [len(rows) for rows in batches] if problem.is_penalized else sizes
         return float(row_shares(len(batches), np.array(counts)) @ losses)
 

@@ -101,12 +101,13 @@ class _Epochs:
         if checkpoint is not None:
             self._trainer.state, preparation.orders.state = checkpoint.state, checkpoint.orders
         self._resumed = checkpoint
+        self._lr = training.lr
         self._history = training.history
         self._history.compile_seconds += self._trainer.compile_seconds
         # What is done to features and targets is told where anything was to be decided.
         notes = (problem.normalization.description, preparation.coding.scaling.description)
         progress.begin(problem.architecture, problem.X.shape[0], self._trainer, filter(None, notes))
-        self._whole = _Whole(self._network(self._trainer.params), len(self._history))
+        self._whole = _Whole(self._network(self._trainer.result), len(self._history))
 
     @property
     def kept_epoch(self) -> int:
@@ -136,7 +137,7 @@ class _Epochs:
     def _save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the last epoch."""
         state, orders = self._trainer.state, self._preparation.orders.state
-        checkpoint = Checkpoint(self._whole.model, state, orders, self._training._kept, self._identity)
+        checkpoint = Checkpoint(self._whole.model, state, orders, self._training._kept, self._identity, self._lr)
         write_checkpoint(path, checkpoint)
 
     @cached_property
@@ -162,13 +163,14 @@ class _Epochs:
         options, trainer, tracker, history = self._options, self._trainer, self._tracker, self._history
         order = self._preparation.orders.next()
         trainer.lr = self._training.lr
+        before = None if tracker is None else trainer.params
         started = time.perf_counter()
-        if tracker is None:
+        if tracker is None or before is None:
             loss = trainer.run_epoch(order)
         else:
-            loss = tracker.run_epoch(trainer, order, epoch, self._whole.model.params)
+            loss = tracker.run_epoch(trainer, order, epoch, before)
         seconds = time.perf_counter() - started
-        model = self._network(trainer.params)
+        model = self._network(trainer.result)
         if options.epoch_loss == "full" and np.isfinite(loss):
             loss = self._full_loss(model.params)
         self.diverged = not (np.isfinite(loss) and bool(np.all(np.isfinite(model.params))))
@@ -178,13 +180,20 @@ class _Epochs:
         results = () if validation is None else self._evaluate(model.params, validation)
         history.loss.append(loss)
         history.seconds.append(seconds)
-        history.lr.append(trainer.lr)
+        history.lr.append(self._last_rate(epoch))
+        self._lr = trainer.lr
         if tracker is not None:
             tracker.record(history)
         if results:
             history.val_loss.append(results[0])
             history.val_accuracy.extend(results[1:])
         self._whole = _Whole(model, epoch + 1)
+
+    def _last_rate(self, epoch: int) -> float:
+        """Return the learning rate of the last step of an epoch, counted from 0."""
+        problem = self._preparation.problem
+        batches = -(-problem.X.shape[0] // problem.batch_size)
+        return self._trainer.lr * problem.optimizer.schedule((epoch + 1) * batches - 1)
 
     def _network(self, params: NDArray[Any]) -> MLP:
         preparation = self._preparation
@@ -195,7 +204,7 @@ class _Epochs:
         problem = self._preparation.problem
         with np.errstate(over="ignore", invalid="ignore"):
             Z = self._inference.logits(params, problem.X)
-            return loss_of(self._preparation.coding, Z, problem.codes, problem.sample_weight)
+            return loss_of(self._preparation.coding, Z, problem.codes, problem.sample_weight, problem.label_smoothing)
 
     def _evaluate(self, params: NDArray[Any], samples: Samples) -> tuple[float, ...]:
         """Return the loss and, for classification, the accuracy."""

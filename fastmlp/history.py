@@ -20,7 +20,7 @@ class History:
     seconds : list of float
         Wall time of the epoch's training, without compiling and without evaluation.
     lr : list of float
-        The learning rate of the epoch.
+        The learning rate of the epoch's last step.
     gradient_magnitude, gradient_rms : list of list of float
         With `track_gradients`: mean |∂loss/∂W| and root mean square of ∂loss/∂W, one number a layer. These and the
         lists below are of the epoch's first batch, or of all its batches where every one was watched.

@@ -12,12 +12,17 @@ _Result = TypeVar("_Result")
 STOPPING = "callbacks=[fastmlp.callbacks.EarlyStopping()]"
 
 ARGUMENTS = {
+    "clip_norm": "clipnorm global_clipnorm max_norm max_grad_norm gradient_clip_val grad_clip clip_grad_norm",
+    "ema_decay": "ema use_ema ema_momentum averaging average swa",
+    "label_smoothing": "smoothing label_smooth label_smoothing_factor",
     "num_epochs": "epochs n_epochs num_epoch nb_epoch max_epochs max_iter n_iter num_iterations iterations",
     "hidden": "hidden_layer_sizes hidden_layers hidden_sizes hidden_units hidden_dims layer_sizes layers units",
     "weight_decay": "alpha l2 l2_penalty l2_regularization reg_lambda lambda_ decay",
     "dropout": "dropout_rate dropout_p drop_rate drop_prob p_drop",
     "seed": "random_state random_seed rng np_random_state",
     "lr": "learning_rate learning_rate_init lr_rate lrate lr0 rate eta eta0 step_size",
+    "lr_schedule": "lr_scheduler scheduler schedule learning_rate_schedule lr_scheduler_type",
+    "warmup_epochs": "warmup warmup_steps num_warmup_steps warmup_ratio pct_start",
     "optimizer": "solver optimiser algorithm method",
     "loss": "criterion loss_fn loss_function objective cost",
     "activation": "activation_fn activation_function nonlinearity",
@@ -51,6 +56,9 @@ CHOICES = {
     "reference": "numpy",
     "val_accuracy": "val_acc accuracy acc",
     "running": "batch minibatch",
+    "one_cycle": "onecycle onecyclelr 1cycle",
+    "cosine": "cosine_annealing cosineannealinglr cosinedecay cosine_decay",
+    "linear": "linear_decay linearlr polynomial",
 }
 """A value of some argument, and its names elsewhere, in small letters."""
 

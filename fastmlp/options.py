@@ -25,6 +25,7 @@ from fastmlp.checks import (
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
+from fastmlp.reference.schedules import SCHEDULES
 
 F = TypeVar("F", bound=Callable[..., Any])
 RULES = tuple(name for name, optimizer in OPTIMIZERS.items() if "momentum" not in optimizer.settings)
@@ -66,6 +67,17 @@ class Options:
     init: str | float = _option("he", check_init, "initial weights: he, xavier, or a standard deviation")
     optimizer: str = _choice("sgd", RULES, "how gradients become steps")
     lr: float | None = _option(None, _positive, "learning rate; by default what suits the optimizer and the loss")
+    lr_schedule: str = _choice(
+        "constant",
+        tuple(SCHEDULES),
+        "what the learning rate does from step to step: stay, fall to 0 in a straight line or along a cosine, or rise "
+        "and fall",
+    )
+    warmup_epochs: float | None = _option(
+        None,
+        partial(check_number, low=0.0),
+        "epochs in which the learning rate first rises, such as 0.5; by default 0, of one_cycle 0.3 of the training",
+    )
     momentum: float = _option(0.0, partial(check_number, low=0.0, high=1.0), "of SGD, from 0 to below 1")
     nesterov: bool = _option(False, check_flag, "Nesterov's momentum; off by default")
     weight_decay: float = _option(0.0, partial(check_number, low=0.0), "factor of the L2 penalty on weights")
@@ -74,6 +86,19 @@ class Options:
         check_rates,
         "share of the hidden units that each step leaves out, one for all layers or one for each with commas between "
         "them",
+    )
+    clip_norm: float | None = _option(
+        None, _positive, "largest norm of a batch's whole gradient, to which larger ones are scaled; by default any"
+    )
+    ema_decay: float | None = _option(
+        None,
+        partial(_positive, high=1.0),
+        "decay of a running average of the parameters, such as 0.999, which becomes the network; by default none",
+    )
+    label_smoothing: float = _option(
+        0.0,
+        partial(check_number, low=0.0, high=1.0),
+        "share of each label in training that is spread evenly over all classes, from 0 to below 1",
     )
     num_epochs: int = _option(20, check_integer, "passes over the training rows")
     batch_size: int | None = _option(None, check_integer, "rows a step; by default what suits the problem")
@@ -144,4 +169,6 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
         )
     if options.nesterov and not options.momentum:
         raise ValueError("nesterov=True needs a momentum above 0, got 0")
+    if options.warmup_epochs is not None and options.warmup_epochs >= options.num_epochs:
+        raise ValueError(f"warmup_epochs must be below num_epochs={options.num_epochs}, got {options.warmup_epochs:g}")
     return options

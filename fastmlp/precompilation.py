@@ -14,6 +14,7 @@ from fastmlp.checks import (
     check_flag,
     check_hidden,
     check_integer,
+    check_number,
 )
 from fastmlp.problem import RAW_TYPES, Architecture
 from fastmlp.reference.activations import ACTIVATIONS
@@ -36,6 +37,9 @@ def warmup(
     loss: str = "cross_entropy",
     optimizer: str = "sgd",
     dropout: float | Sequence[float] = 0.0,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+    label_smoothing: float = 0.0,
     input_dtypes: Iterable[DTypeLike] = ("uint8", "float32"),
     dtype: DTypeLike = "float32",
     everything: bool = False,
@@ -53,6 +57,8 @@ def warmup(
         As in `fastmlp.train`.
     optimizer : str
         As in `fastmlp.train`, or "momentum" or "nesterov".
+    clip_norm, ema_decay, label_smoothing
+        As in `fastmlp.train`; any number above 0 compiles the same.
     input_dtypes : iterable of {"uint8", "float32", "float64"} or dtypes
         Types of the features in memory.
     everything : bool
@@ -69,7 +75,7 @@ def warmup(
     >>> seconds = fastmlp.warmup(num_features=20, hidden=(), num_outputs=3, input_dtypes=["float32"])
     """
     from fastmlp.engine.library import find_stages
-    from fastmlp.engine.plan import TRANSPOSE_FROM, make_plan
+    from fastmlp.engine.plan import TRANSPOSE_FROM, averaged, make_plan
     from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 
     widths = (
@@ -81,6 +87,11 @@ def warmup(
     architecture = Architecture(widths, names, check_choice("loss", loss, LOSSES))
     check_choice("optimizer", optimizer, OPTIMIZERS)
     rates = layer_rates(check_dropout("dropout", dropout, len(widths) - 2), len(widths) - 2)
+    clips = clip_norm is not None and check_number("clip_norm", clip_norm, 0.0, low_open=True) > 0
+    if ema_decay is not None:
+        check_number("ema_decay", ema_decay, 0.0, 1.0, low_open=True)
+        optimizer = averaged(optimizer)
+    smooths = check_number("label_smoothing", label_smoothing, 0.0, 1.0) > 0
     numbers = check_dtype("dtype", dtype)
     raws = [check_dtype("input_dtypes", raw, RAW_TYPES).name for raw in input_dtypes]
     started = time.perf_counter()
@@ -88,7 +99,17 @@ def warmup(
         _compile_everything()
         return time.perf_counter() - started
     plans = [
-        make_plan(architecture, form, raw, numbers, rule, batch, rates=rates if rule else ())
+        make_plan(
+            architecture,
+            form,
+            raw,
+            numbers,
+            rule,
+            batch,
+            rates=rates if rule else (),
+            is_clipped=clips and bool(rule),
+            is_smoothed=smooths and bool(rule),
+        )
         for raw, form, (rule, batch) in product(
             raws, ("sparse", "dense"), (("", 1), *((optimizer, batch) for batch in (1, TRANSPOSE_FROM, MANY)))
         )

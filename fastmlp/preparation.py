@@ -17,11 +17,12 @@ from fastmlp.normalization import (
     standardize_targets,
 )
 from fastmlp.options import Options
-from fastmlp.problem import Architecture, Optimizer, Problem, Samples
+from fastmlp.problem import Architecture, Optimizer, Problem, Samples, Schedule
 from fastmlp.reference.dropout import layer_rates
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import flatten, initialize
+from fastmlp.reference.schedules import CYCLE_WARMUP
 from fastmlp.targets import Coding, learn_coding
 from fastmlp.validation import (
     check_features,
@@ -119,6 +120,8 @@ def prepare(
         coding = coding._replace(scaling=standardize_targets(samples.codes))
         samples = _scale_codes(samples, coding.scaling)
         validation = None if validation is None else _scale_codes(validation, coding.scaling)
+    if options.label_smoothing and not LOSSES[coding.loss].can_be_smoothed:
+        raise ValueError(f"label_smoothing must be 0 for loss={coding.loss!r}, got {options.label_smoothing:g}")
     problem = _make_problem(samples, coding, options, int(mask_seed.generate_state(1, np.uint64)[0]))
     if params is None:
         start = initialize(problem.architecture.widths, options.init, np.random.default_rng(init_seed))
@@ -154,6 +157,7 @@ def _make_problem(samples: Samples, coding: Coding, options: Options, mask_seed:
     rule, lr = options.optimizer, options.lr
     if lr is None:
         lr = default_lr(rule, coding.loss, options.momentum, lambda: normalization.squared_length(features))
+    batch_size = default_batch_size(n, coding.loss) if options.batch_size is None else options.batch_size
     if options.momentum:
         rule = "nesterov" if options.nesterov else "momentum"
     return Problem(
@@ -162,14 +166,31 @@ def _make_problem(samples: Samples, coding: Coding, options: Options, mask_seed:
         sample_weight=samples.sample_weight,
         normalization=normalization,
         architecture=Architecture((d, *options.hidden, coding.outputs), options.activation, coding.loss),
-        optimizer=Optimizer(rule, lr, options.momentum, options.weight_decay),
-        batch_size=default_batch_size(n, coding.loss) if options.batch_size is None else options.batch_size,
+        optimizer=Optimizer(
+            rule,
+            lr,
+            options.momentum,
+            options.weight_decay,
+            clip_norm=options.clip_norm,
+            schedule=_make_schedule(options, -(-n // batch_size)),
+            ema_decay=options.ema_decay,
+        ),
+        batch_size=batch_size,
         dtype=dtype,
         num_threads=options.num_threads,
+        label_smoothing=options.label_smoothing,
         target_scale=coding.scaling.scale,
         dropout=layer_rates(options.dropout, len(options.hidden)),
         mask_seed=mask_seed,
     )
+
+
+def _make_schedule(options: Options, batches: int) -> Schedule:
+    """Return the schedule of the learning rate in epochs of so many batches."""
+    epochs = options.warmup_epochs
+    if epochs is None:
+        epochs = CYCLE_WARMUP * options.num_epochs if options.lr_schedule == "one_cycle" else 0.0
+    return Schedule(options.lr_schedule, options.num_epochs * batches, round(epochs * batches))
 
 
 def default_batch_size(n: int, loss: str) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastmlp.normalization import Normalization
 from fastmlp.reference.activations import layer_activations
+from fastmlp.reference.schedules import SCHEDULES
 from fastmlp.validation import Features
 
 RAW_TYPES = ("uint8", "float32", "float64")
@@ -53,6 +54,24 @@ class Samples(NamedTuple):
         return Samples(self.X[rows], self.targets[rows], self.codes[rows], None if weights is None else weights[rows])
 
 
+class Schedule(NamedTuple):
+    """What the learning rate is multiplied by in each step of a training."""
+
+    name: str
+    """A name of `fastmlp.reference.schedules.SCHEDULES`."""
+    steps: int
+    """Of the whole training."""
+    warmup: int
+    """The steps that warm up."""
+
+    def __call__(self, step: int) -> float:
+        """Return the factor of a step, counted from 0."""
+        return SCHEDULES[self.name](step, self.steps, self.warmup)
+
+
+CONSTANT = Schedule("constant", 0, 0)
+
+
 class Optimizer(NamedTuple):
     """An update rule and its settings; `lr` is the learning rate that a trainer starts with."""
 
@@ -66,6 +85,12 @@ class Optimizer(NamedTuple):
     epsilon: float = 1e-8
     epsilon_hat: bool = False
     """Whether Adam's ε stands beside the uncorrected √v; of no other optimizer."""
+    clip_norm: float | None = None
+    """The largest norm of a batch's gradient, to which a larger one is scaled before it becomes a step."""
+    schedule: Schedule = CONSTANT
+    """By which the learning rate changes from step to step."""
+    ema_decay: float | None = None
+    """d of the running average of the parameters over the steps; None without one."""
 
 
 class State(NamedTuple):
@@ -77,6 +102,8 @@ class State(NamedTuple):
     """The optimizer's arrays, each of the shape of `params`."""
     steps: int
     """The number of batches so far."""
+    average: NDArray[Any] | None = None
+    """The running average of the parameters, where there is one."""
 
 
 class Reading(NamedTuple):
@@ -109,6 +136,8 @@ class Problem:
     batch_size: int
     dtype: np.dtype[Any]
     num_threads: int | None
+    label_smoothing: float = 0.0
+    """s of `smooth_labels`, which the targets in a batch's loss go through; `codes` have not."""
     target_scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
     """The unit of the codes, in units of y, of each output (k,) or of all (); losses are in the units of y."""
     is_penalized: bool = False
@@ -157,7 +186,7 @@ class Trainer(Protocol):
     predictor: Any
     """The compiled path's `Predictor` for networks of this architecture, or None."""
     lr: float
-    """The learning rate, which may be set between two runs."""
+    """The learning rate that the schedule multiplies, which may be set between two runs."""
 
     @property
     def steps(self) -> int:
@@ -166,6 +195,10 @@ class Trainer(Protocol):
     @property
     def params(self) -> NDArray[Any]:
         """A copy of the flat parameter vector."""
+
+    @property
+    def result(self) -> NDArray[Any]:
+        """A copy of the parameters of the network that is trained: the running average, or `params` without one."""
 
     state: State
     """A copy of all that was learned; it may be set between two runs."""

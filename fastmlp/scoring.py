@@ -7,14 +7,22 @@ from numpy.typing import NDArray
 
 from fastmlp.problem import split_scale
 from fastmlp.reference.backpropagation import mean_loss
+from fastmlp.reference.losses import smooth_labels
 from fastmlp.targets import Coding
 
 
 def loss_of(
-    coding: Coding, Z: NDArray[Any], codes: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+    coding: Coding,
+    Z: NDArray[Any],
+    codes: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None = None,
+    label_smoothing: float = 0.0,
 ) -> float:
     """Return the (weighted) mean loss of logits Z (n, k) against codes, of a regression in the units of y²."""
     numbers = codes if codes.ndim == 1 else codes.astype(Z.dtype)
+    if label_smoothing:
+        rows = np.eye(coding.outputs, dtype=Z.dtype)[codes] if codes.ndim == 1 else numbers
+        numbers = smooth_labels(rows, label_smoothing, coding.loss)
     if not coding.is_regression:
         return mean_loss(Z, numbers, coding.loss, sample_weight)
     units, unit = split_scale(coding.scaling.scale, coding.outputs)

@@ -14,6 +14,8 @@ MONITORS = ("loss", "val_loss", "val_accuracy")
 class Training:
     """A training, as callbacks steer it; it owns the learning rate, which the trainer is told before each epoch.
 
+    A `lr_schedule` multiplies it in every step.
+
     Parameters
     ----------
     num_epochs : int

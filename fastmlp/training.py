@@ -29,10 +29,15 @@ def train(
     init: str | float = "he",
     optimizer: str = "sgd",
     lr: float | None = None,
+    lr_schedule: str = "constant",
+    warmup_epochs: float | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
     dropout: float | Sequence[float] = 0.0,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+    label_smoothing: float = 0.0,
     num_epochs: int = 20,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -80,20 +85,41 @@ def train(
     init : {"he", "xavier"} or float
         Initial weights are normal with standard deviation sqrt(2/in), sqrt(2/(in + out)), or this number. Biases are 0.
     optimizer : <optimizer>
-        "adamw" is Adam with decoupled decay.
+        "adamw" is Adam with decoupled decay: each step takes lr · `weight_decay` · w away, and the means of gradients
+        don't know of it. `weight_decay` is yours to choose; PyTorch's is 0.01 by default.
     lr : float, optional
         Learning rate; by default 0.001, and for SGD 0.1, of a regression 0.015 (Huber: 0.03) but at most 1 / the mean
         squared length of the normalised rows, which of standardised columns is their number, times (1 - momentum).
+    lr_schedule : <lr_schedule>
+        What `lr` is multiplied by in each step: 1; what falls from 1 to 0 in a straight line, or along half a cosine;
+        or "one_cycle", from 1/25 up to 1 and then down to 1/250,000, half a cosine each. It follows `num_epochs`, and a
+        `resume` can't change that. Callbacks that set the learning rate set what is multiplied.
+    warmup_epochs : float, optional
+        Epochs, such as 0.5, in which the rate first rises to `lr` in a straight line, or of "one_cycle" along its
+        cosine. By default none, of "one_cycle" 0.3 of all.
     momentum : float
         Of SGD, in [0, 1).
     nesterov : bool
         Whether the momentum is Nesterov's.
     weight_decay : float
-        Factor λ of an L2 penalty λ/2 Σ w² over the weights; biases don't decay.
+        Factor λ of an L2 penalty λ/2 Σ w² over the weights, whose gradient λ w is added to that of the loss; of "adamw"
+        the decoupled decay. Biases don't decay.
     dropout : float or sequence of float
         The share of its units that a hidden layer drops for each sample of a step, in [0, 1): of all hidden layers, or
         of each. The others count 1 / (1 - dropout) times. Of 1 - dropout, 16 binary digits are used. Predictions and
         validation drop nothing.
+    clip_norm : float, optional
+        A batch's gradient, all weights and biases together, is scaled to this norm if its own is larger, before it
+        becomes a step and without the penalty. A norm that is no finite number ends the training as a divergence. The
+        gradients of a regression are those of its standardised targets. It costs a second pass over the weights.
+    ema_decay : float, optional
+        d between 0 and 1: after every step the running average w̄ of the parameters becomes d w̄ + (1 - d) w; it starts
+        at the initial ones. The steps go on from w, but the network, of which validation figures and predictions are
+        and which is returned, has w̄. An average of about 1 / (1 - d) steps: with 0.999 it needs some thousands.
+    label_smoothing : float
+        s in [0, 1): the cross-entropy of training is that of targets (1 - s) y + s/K for K classes, the binary one that
+        of y (1 - s) + s/2. History's training loss is that of the smoothed targets; validation figures and `MLP.loss`
+        are not. Of other losses it has to be 0.
     num_epochs : int
         Of the whole training, those before a `resume` included.
     batch_size : int, optional
@@ -182,7 +208,7 @@ def train(
         if hasattr(callback, "begin"):
             callback.begin(training)
     if checkpoint is not None:
-        training.lr = training.history.lr[-1]  # callbacks are called for that epoch once more, and set the next one's
+        training.lr = checkpoint.lr  # callbacks are called for that epoch once more, and set the next one's
     return run_epochs(preparation, options, training, listed, checkpoint, _warn)
 
 

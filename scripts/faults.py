@@ -36,6 +36,9 @@ CONVERSION, TEST_CONVERSION = "fastmlp/conversion.py", "tests/test_conversion.py
 DEFAULTS, DROPOUT = "tests/test_defaults.py", "tests/test_dropout.py"
 TEST_ENGINE = "tests/test_engine.py::test_the_engine_is_the_reference"
 SAME_BITS = "tests/test_engine.py::test_any_number_of_threads_gives_the_same_bits"
+CLIPPING = "fastmlp/engine/stages/clipping.py"
+TRAINING_OPTIONS = "tests/test_training_options.py"
+SMOOTHED = f"{TRAINING_OPTIONS}::test_smoothed_labels"
 OUR_FAULTS = "tests/test_bench.py::test_a_fault_of_all_our_entries_is_seen"
 
 # fmt: off
@@ -140,7 +143,7 @@ FAULTS = (
     Fault("resume: the callbacks are not called for the last epoch", EPOCHS,
           "stopped = self._whole.epoch > 0 and self._call()", "stopped = False", RESUME),
     Fault("resume: the rate is the first one", "fastmlp/training.py",
-          "training.lr = training.history.lr[-1]", "pass", RESUME),
+          "training.lr = checkpoint.lr", "pass", RESUME),
     Fault("resume: rows are held out by another seed", "fastmlp/training.py",
           "if checkpoint is not None and options.seed is None:", "if options.seed == -1:", RESUME),
     Fault("resume: earlier epochs are not seen", CALLBACKS,
@@ -230,7 +233,7 @@ FAULTS = (
           "progress.interrupted(epochs.kept_epoch)", "progress.interrupted(epochs._whole.epoch)",
           "tests/test_training.py tests/test_callbacks.py"),
     Fault("training: the full loss forgets the weights", EPOCHS,
-          "problem.codes, problem.sample_weight)", "problem.codes)", "tests/test_training.py"),
+          "problem.codes, problem.sample_weight, problem", "problem.codes, None, problem", "tests/test_training.py"),
     Fault("training: the rows are never shuffled", "fastmlp/preparation.py",
           "return np.arange(self._n) if self._rng is None else self._rng.permutation(self._n)",
           "return np.arange(self._n)", "tests/test_training.py"),
@@ -384,9 +387,49 @@ FAULTS = (
     Fault("engine: Nesterov is momentum", STEPS,
           "W[i] = w + rate.momentum * v - s", "W[i] = w + v", "tests/test_kernels.py::test_step"),
 
+    Fault("engine: smoothed labels add up to less than 1", LAST,
+          "D[p, lane] = D[p, lane] + part", "D[p, lane] = D[p, lane]", SMOOTHED),
+    Fault("engine: smoothed labels in the gradient alone", LAST,
+          "loss[k] += s * (A[p, lane]", "loss[k] += 0 * (A[p, lane]", SMOOTHED),
+    Fault("training: held-out labels are smoothed", "fastmlp/epochs.py",
+          "loss = loss_of(coding, Z, samples.codes, samples.sample_weight)",
+          "loss = loss_of(coding, Z, samples.codes, samples.sample_weight, "
+          "self._preparation.problem.label_smoothing)", TRAINING_OPTIONS),
+
+    Fault("engine: every step of an epoch has the rate of its first", TRAINER,
+          "schedule(step) for step in (steps - 1).tolist()", "schedule(self._steps) for step in steps",
+          f"{TRAINING_OPTIONS}::test_scheduled_rates"),
+    Fault("engine: a schedule begins with its second step", TRAINER,
+          "in (steps - 1).tolist()", "in steps.tolist()", f"{TRAINING_OPTIONS}::test_scheduled_rates"),
+    Fault("resume: the rate of the last step for that of the epoch", "fastmlp/training.py",
+          "training.lr = checkpoint.lr", "training.lr = training.history.lr[-1]",
+          f"{TRAINING_OPTIONS}::test_callbacks_set_what_a_schedule_multiplies"),
+    Fault("engine: an average that drifts", STEPS,
+          "rate.fresh * (W[i] - average)", "rate.fresh * (W[i] + average)",
+          f"{TRAINING_OPTIONS}::test_averaged_parameters"),
+    Fault("engine: rows without a gradient are not averaged", RUNNER,
+          'plan.optimizer == "sgd" and not plan', 'optimizer.name == "sgd" and not plan',
+          f"{TRAINING_OPTIONS}::test_averaged_parameters"),
+    Fault("resume: steps go on from the average", CHECKPOINTS,
+          "state._replace(params=params, average=parts.params)", "state._replace(average=parts.params)", RESUME),
+    Fault("engine: the norm of the gradient without the biases", CLIPPING,
+          "bias_squares(t, layer, rows(layer.b))\n\n    return gradient_squares", "\n    return gradient_squares",
+          f"{TRAINING_OPTIONS}::test_clipped_gradients"),
+    Fault("engine: squares of a gradient in its own type", CLIPPING,
+          "g0, g1 = convert(wide(0), G[i]), convert(wide(0), G[i + 1])",
+          "g0, g1 = convert(wide(0), G[i] * G[i]), convert(wide(0), G[i + 1] * G[i + 1])",
+          f"{TRAINING_OPTIONS}::test_squares_that_the_type_cannot_hold"),
+    Fault("engine: the start of the product is that before the clipped step", SCHEDULE,
+          'return [*steps, Step(start_of(plan), 0)] if plan.form == "sparse" else steps', "return steps",
+          f"{TRAINING_OPTIONS}::test_clipped_gradients"),
+    Fault("reference: the penalty is clipped, too", "fastmlp/descent.py",
+          "whole, most = flatten(gradients), problem",
+          "whole, most = flatten(gradients) + decay * self._params, problem",
+          f"{TRAINING_OPTIONS}::test_the_penalty_is_not_clipped"),
+
     # ---- engine: the order of the kernels
     Fault("engine: a penalty without the last panels", UPPER,
-          "squares[q] + sum_squares(W + (p * height", "sum_squares(W + (p * height", TEST_ENGINE),
+          "sums[q] + sum_rows(W + (p * height", "sum_rows(W + (p * height", TEST_ENGINE),
     Fault("engine: the penalty of the first batch in all", "fastmlp/engine/objective.py",
           "self._rates[0, DECAY]", "self._rates[:, DECAY]", "tests/test_objective.py"),
     Fault("engine: an optimizer's arrays without their transposed panels", "fastmlp/engine/packing.py",
@@ -412,7 +455,7 @@ FAULTS = (
     Fault("engine: no barrier between samples and weights", EPOCH,
           "if phase + 1 < schedule.phases:", "if phase + 2 < schedule.phases:", SAME_BITS),
     Fault("engine: no barrier between the batches of a prediction", SCHEDULE,
-          "through + read, update]", "through + read, *[update][: plan.depth]]",
+          "through + read, update, *", "through + read, *[update][: plan.depth], *",
           "tests/test_schedule.py"),
     Fault("engine: deltas of the first layer lack their slope", SCHEDULE,
           'Step(Stage("chain", (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),\n', "", TEST_ENGINE),
@@ -514,7 +557,7 @@ FAULTS = (
           "units = row\n                activate",
           "tests/test_engine.py::test_padding_stays_zero"),
     Fault("engine: steps with a momentum are lazy", RUNNER,
-          'optimizer.name == "sgd" and not optimizer', "not optimizer", TEST_ENGINE),
+          'plan.optimizer == "sgd" and not plan', "not plan", TEST_ENGINE),
     Fault("engine: shards by the cores of the machine", "fastmlp/engine/plan.py",
           "return min(panels, max(4, min(64, panels // 4)))", "return min(panels, __import__('os').cpu_count())",
           "tests/test_plan.py::test_shards_depend_on_the_panels_alone"),

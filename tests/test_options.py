@@ -114,7 +114,8 @@ def test_each_is_checked_by_name(name):
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_only_what_may_be_none_may_be_none(name):
-    if name in ("lr", "batch_size", "normalize", "validation_split", "num_threads", "seed"):
+    optional = {"lr", "batch_size", "normalize", "validation_split", "num_threads", "seed"}
+    if name in optional | {"clip_norm", "warmup_epochs", "ema_decay"}:
         assert is_optional(name)
         assert getattr(read_options({name: None}), name) is None
     else:

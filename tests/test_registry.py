@@ -8,13 +8,14 @@ import pytest
 import fastmlp
 from fastmlp import cli, jit, reference
 from fastmlp.engine import activations, losses, optimizers
+from fastmlp.engine.plan import averaged
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 
 
 def test_the_engine_has_a_kernel_for_each():
-    assert optimizers.STEPS.keys() == {*OPTIMIZERS, "add_gradient"}
+    assert optimizers.STEPS.keys() == {*OPTIMIZERS, *map(averaged, OPTIMIZERS), "add_gradient", "keep_gradient"}
     assert activations.ACTIVATIONS.keys() == ACTIVATIONS.keys()
     assert losses.HEADS.keys() == LOSSES.keys()
 

@@ -113,6 +113,13 @@ KINDS = {
     "csr": (csr_array(np.where(X > 0.5, X, 0)), CODES, {"optimizer": "adam"}),
     "activations": (X, CODES, {"hidden": (5, 4), "activation": ("tanh", "relu")}),
     "linear": (X, CODES, {"hidden": ()}),
+    "smoothed": (X, CODES > 0, {"loss": "binary_cross_entropy", "label_smoothing": 0.1, "validation_split": 0.2}),
+    "linear rate": (X, CODES, {"lr_schedule": "linear", "warmup_epochs": 1.5, "track_gradients": True}),
+    "one cycle": (X, CODES, {"lr_schedule": "one_cycle", "optimizer": "adam"}),
+    "warm-up": (csr_array(X), CODES, {"warmup_epochs": 2, "momentum": 0.9}),
+    "averaged": (X, CODES, {"optimizer": "adam", "ema_decay": 0.9, "validation_split": 0.2}),
+    "averaged, watched": (X, CODES, {"momentum": 0.9, "ema_decay": 0.5, "track_gradients": True, "clip_norm": 0.5}),
+    "clipped": (X, CODES, {"optimizer": "adam", "clip_norm": 0.5}),
 }
 
 
@@ -483,8 +490,9 @@ CRAFTED = {
     "a short history": ({"history": {"val_loss": [1.0]}}, "its history has 3 epochs, and 1 of val_loss"),
     "no accuracy": ({"history": {"val_accuracy": []}}, "its history has 3 epochs, and 0 of val_accuracy"),
     "no rate": ({"history": {"lr": []}}, "its history has 3 epochs, and 0 of lr"),
-    "a negative rate": ({"history": {"lr": [0.1, 0.1, -0.1]}}, r"its learning rate is -0\.1"),
-    "an endless rate": ({"history": {"lr": [0.1, 0.1, float("inf")]}}, "its learning rate is inf"),
+    "a negative rate": ({"training": {"lr": -0.1}}, r"its learning rate is -0\.1"),
+    "an endless rate": ({"training": {"lr": float("inf")}}, "its learning rate is inf"),
+    "a rate that is none": ({"training": {"lr": "0.1"}}, "its learning rate is '0.1'"),
     "no epochs": ({"history": dict.fromkeys(("loss", "val_loss", "val_accuracy", "lr", "seconds"), ())}, "0 epochs"),
     "no training": ({"training": {"steps": None}}, "its number of steps is None"),
 }

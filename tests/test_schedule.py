@@ -50,8 +50,8 @@ def test_what_a_schedule_divided_by_sample_does(plan):
     assert steps(schedule, first, 1) == [0]
     assert schedule[1][-len(schedule[0]) :] == schedule[0]  # the next batch is read
     assert schedule[2][0].stage.name == "total"
-    assert steps(schedule, "transposed_step", 2) == [0][: plan.transposed] + few
-    assert sorted(steps(schedule, "transposed_step", 2) + steps(schedule, "step", 2)) == layers
+    assert steps(schedule, "transposed_shard_step", 2) == [0][: plan.transposed] + few
+    assert sorted(steps(schedule, "transposed_shard_step", 2) + steps(schedule, "shard_step", 2)) == layers
 
 
 @pytest.mark.parametrize("plan", [plan for plan in EVERY if not plan.by_sample], ids=str)
@@ -146,6 +146,28 @@ def test_a_training_prints_its_schedule_on_request(capsys, backend):
         fit(CODES, verbose=3)
 
 
+@pytest.mark.parametrize("plan", [plan for plan in EVERY if plan.optimizer], ids=str)
+def test_a_clipped_gradient_is_whole_before_any_step(plan):
+    clipped, layers = plan._replace(is_clipped=True), list(range(plan.depth + 1))
+    plain, schedule = make_schedule(plan._replace(optimizer="keep_gradient")), make_schedule(clipped)
+    assert schedule[:3] == plain[:3]
+    assert schedule[3][: len(plain[3])] == plain[3]
+    squares = steps(schedule, "gradient_squares", 3) + steps(schedule, "transposed_squares", 3)
+    assert sorted(squares) == layers
+    assert len(schedule[3]) == len(plain[3]) + len(layers)
+    assert (len(schedule), steps(schedule, "clip", 4), schedule[4][0].stage.name) == (5, [0], "clip")
+    assert sorted(steps(schedule, "clipped_step", 4) + steps(schedule, "transposed_step", 4)) == layers
+    assert sorted(steps(schedule, "transpose_weights", 4)) == layers[1:]
+    assert make_schedule(clipped, replicated=True) == [*schedule[:2], schedule[2] + schedule[3], schedule[4]]
+
+
+def test_labels_are_smoothed_between_the_loss_and_the_way_back():
+    schedule = make_schedule(plan_of((20, 9, 7, 3))._replace(is_smoothed=True))
+    names = [step.stage.name for step in schedule[2]]
+    assert names[names.index("loss") :][:3] == ["loss", "smooth", "backward"]
+    assert steps(schedule, "smooth", 2) == [2]
+
+
 @pytest.mark.parametrize("form", ["sparse", "dense", "csr"])
 def test_squares_of_every_layer_are_told_of(form):
     """By updates that pass by all weights, where there are such, else by a pass of its own."""
@@ -156,7 +178,7 @@ def test_squares_of_every_layer_are_told_of(form):
 
 # ---- tables
 
-USES = ("learn", "predict", "sparse", "dense", "csr", "rows", "samples", "penalty", "dropout")
+USES = ("learn", "predict", "sparse", "dense", "csr", "rows", "samples", "penalty", "dropout", "clip")
 TWO = ("csr learn", "csr penalty")
 """Two uses at once."""
 

@@ -14,7 +14,7 @@ from support.engine_cases import Case, make_problem
 from support.processes import run_python
 
 import fastmlp
-from fastmlp.engine.plan import make_plan
+from fastmlp.engine.plan import averaged, make_plan
 from fastmlp.engine.prebuilt import every_stage
 from fastmlp.engine.processor import TARGETS, served_by
 from fastmlp.engine.schedule import make_schedule, stages_of
@@ -103,10 +103,12 @@ EVERY = set(every_stage())
     form=st.sampled_from(["sparse", "dense", "csr"]),
     raw=st.sampled_from(["uint8", "float32", "float64"]),
     dtype=st.sampled_from(["float32", "float64"]),
-    optimizer=st.sampled_from(["", *OPTIMIZERS]),
+    optimizer=st.sampled_from(["", *OPTIMIZERS, *map(averaged, OPTIMIZERS)]),
     batch=st.sampled_from([1, 64, 1024]),
+    smoothed=st.booleans(),
+    clipped=st.booleans(),
 )
-def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, batch):
+def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, optimizer, batch, smoothed, clipped):
     plan = make_plan(
         Architecture(tuple(widths), tuple(activations[: len(widths) - 2]), loss),
         form,
@@ -114,6 +116,8 @@ def test_wheels_have_every_stage(widths, activations, loss, form, raw, dtype, op
         np.dtype(dtype),
         optimizer,
         batch,
+        is_smoothed=smoothed and bool(optimizer),
+        is_clipped=clipped and bool(optimizer),
     )
     assert set(stages_of(make_schedule(plan))) <= EVERY
 

@@ -112,6 +112,9 @@ def _add_warmup(commands: Any) -> None:
     command.add_argument("--num-outputs", "--outputs", type=int, default=10, metavar="N", help="classes")
     _add_option(command, "optimizer", choices=tuple(OPTIMIZERS))
     _add_dropout(command)
+    _add_option(command, "clip_norm")
+    _add_option(command, "ema_decay")
+    _add_option(command, "label_smoothing")
     _add_option(command, "dtype")
     command.add_argument("--everything", "--all", action="store_true", help="compile for every network, which takes "
                          "minutes; off by default")  # fmt: skip
@@ -156,7 +159,9 @@ def _add_training_options(command: argparse.ArgumentParser, **epochs: Any) -> tu
     for name in ("loss", "init"):
         _add_option(model, name)
     training = command.add_argument_group("training")
-    for name in ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "batch_size"):
+    for name in ("optimizer", "lr", "lr_schedule", "warmup_epochs", "momentum", "nesterov", "weight_decay"):
+        _add_option(training, name)
+    for name in ("clip_norm", "ema_decay", "label_smoothing", "batch_size"):
         _add_option(training, name)
     _add_dropout(training)
     _add_num_epochs(training, **epochs)

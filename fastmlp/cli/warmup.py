@@ -14,6 +14,9 @@ def run(arguments: argparse.Namespace) -> int:
         num_outputs=arguments.num_outputs,
         optimizer=arguments.optimizer,
         dropout=rates(arguments.dropout),
+        clip_norm=arguments.clip_norm,
+        ema_decay=arguments.ema_decay,
+        label_smoothing=arguments.label_smoothing,
         dtype=arguments.dtype,
         everything=arguments.everything,
     )

@@ -4,8 +4,10 @@ Each step reads and writes row i of W, and of its state, while the gradient g is
 state are laid out as the weights are, `state` rows further on each; `rate` holds the numbers of the present step.
 """
 
+from fastmlp.engine.plan import arrays_of, averaged
 from fastmlp.engine.simd import inline, pointer, sqrt
 from fastmlp.engine.tables import Rate
+from fastmlp.reference.optimizers import OPTIMIZERS
 
 RHO = 0.9
 """RMSprop's constant."""
@@ -17,7 +19,7 @@ floats = pointer("f64")
 def rate_at(rates, b):
     """The numbers of batch b's step, from the address of a table."""
     r = floats(rates) + b * NUMBERS
-    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9])
+    return Rate(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12])
 
 
 @inline
@@ -100,6 +102,26 @@ def add_gradient(W, i, g, state, rate, decay):
     G[i] = G[i] + g + decay * W[i]
 
 
+@inline
+def keep_gradient(W, i, g, state, rate, decay):
+    """Take no step, but keep the gradient in the array before the weights: G ← g."""
+    G = W + -state
+    G[i] = g
+
+
+def make_averaged(step, arrays):
+    """Return a step with the running average after it, in the array after the optimizer's: w̄ ← w̄ + (1 - d)(w - w̄)."""
+
+    @inline
+    def averaged_step(W, i, g, state, rate, decay):
+        step(W, i, g, state, rate, decay)
+        averages = W + (arrays + 1) * state
+        average = averages[i]
+        averages[i] = average + rate.fresh * (W[i] - average)
+
+    return averaged_step
+
+
 STEPS = {
     "sgd": sgd,
     "momentum": momentum,
@@ -108,4 +130,6 @@ STEPS = {
     "adamw": adamw,
     "rmsprop": rmsprop,
     "add_gradient": add_gradient,
+    "keep_gradient": keep_gradient,
 }
+STEPS |= {averaged(name): make_averaged(STEPS[name], arrays_of(name)) for name in OPTIMIZERS}

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp.engine.arena import DTYPES, Arena, Array
-from fastmlp.engine.plan import LayerPlan, Plan, is_transposed, plan_layers
-from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
+from fastmlp.engine.plan import LayerPlan, Plan, arrays_of, is_transposed, plan_layers
 from fastmlp.reference.parameters import Layers, flatten, layer_views
 
 Shape = tuple[int, ...]
@@ -68,7 +67,11 @@ class Packing:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """The optimizer's arrays, copies as flat as the parameters."""
-        return tuple(self._unpack(state) for state in self._states[0])
+        return tuple(map(self._unpack, self._states[0]))
+
+    def array(self, j: int) -> Array:
+        """Return a copy of one of these."""
+        return self._unpack(self._states[0][j])
 
     def _unpack(self, layers: Iterable[tuple[Array, Array]]) -> Array:
         """The flat vector of what each layer is trained as, W or WT, and of its biases."""
@@ -80,10 +83,13 @@ class Packing:
 
 
 def allocate_vectors(arena: Arena, plan: Plan, layers: Sequence[LayerPlan]) -> list[Layers]:
-    """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block."""
-    states = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[plan.optimizer].arrays if plan.optimizer else 0
+    """Return (W, b) of each layer, and the same of each of the optimizer's arrays: views of one block.
+
+    Before the weights lies their gradient, where it is kept.
+    """
+    states, kept = arrays_of(plan.optimizer) if plan.optimizer else 0, int(plan.is_clipped)
     align, vectors = _alignment(plan), []
-    for flat in arena.zeros((1 + states, vector_size(plan, layers)), DTYPES[plan.kind]):
+    for flat in arena.zeros((kept + 1 + states, vector_size(plan, layers)), DTYPES[plan.kind])[kept:]:
         weights, start = [], 0
         for pair in _shapes(plan, layers):
             views = []

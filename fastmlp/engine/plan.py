@@ -9,6 +9,8 @@ import numpy as np
 from fastmlp.engine.processor import LANES, lanes
 from fastmlp.reference.activations import ACTIVATIONS
 from fastmlp.reference.dropout import WHOLE, keep_parts
+from fastmlp.reference.losses import LOSSES
+from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 if TYPE_CHECKING:
     from fastmlp.problem import Architecture
@@ -137,16 +139,19 @@ class Plan(NamedTuple):
     """Whether threads divide the first layer by feature, not by unit."""
     loss: str = ""
     optimizer: str = ""
-    """Empty for predictions."""
+    """The step that follows a gradient, see `averaged`; empty for predictions."""
     transposed: bool = False
     """Whether the first layer stores W transposed, one row for each unit, so that inactive units cost no gradient."""
     is_penalized: bool = False
     """Whether Σ w² is told of every batch."""
     by_sample: bool = False
     """Whether threads divide batches by sample, each with its own copy of the weights."""
-
     keep: tuple[int, ...] = ()
     """The probability to keep a unit of each hidden layer, in parts of 2^16; empty if none drops units."""
+    is_clipped: bool = False
+    """Whether the gradient is whole before any weight takes a step."""
+    is_smoothed: bool = False
+    """Whether class numbers stand for smoothed labels."""
 
     @property
     def by_unit(self) -> bool:
@@ -176,9 +181,30 @@ class Plan(NamedTuple):
         return self.by_sample and self.out == registers(self.kind)[0]
 
     @property
+    def gradient_step(self) -> str:
+        """What becomes of a gradient as soon as it is known."""
+        return "keep_gradient" if self.is_clipped else self.optimizer
+
+    @property
     def first_row(self) -> int:
         """Units in a panel of the first layer."""
         return self.row if self.depth else self.out
+
+
+_AVERAGED = "averaged_"
+
+
+def averaged(optimizer: str) -> str:
+    """Return the name of an optimizer's step that is followed by an update of the parameters' running average."""
+    return f"{_AVERAGED}{optimizer}"
+
+
+def arrays_of(step: str) -> int:
+    """Return how many arrays of the shape of the parameters a step of `Plan.gradient_step` has beside them."""
+    kept = {"add_gradient": ADD_GRADIENT.arrays, "keep_gradient": 0}
+    if step in kept:
+        return kept[step]
+    return OPTIMIZERS[step.removeprefix(_AVERAGED)].arrays + step.startswith(_AVERAGED)
 
 
 KINDS = {"float32": "f32", "float64": "f64", "uint8": "u8"}
@@ -193,14 +219,19 @@ def make_plan(
     batch: int = 1,
     is_penalized: bool = False,
     rates: Sequence[float] = (),
+    is_clipped: bool = False,
+    is_smoothed: bool = False,
 ) -> Plan:
     """Return the plan to train an architecture with an optimizer, or without one to predict.
 
     `raw` is the name of the features' type, `batch` the samples of a batch; `is_penalized` asks for Σ w² before every
-    batch. `rates` are those of dropout, of each hidden layer or none.
+    batch, `is_clipped` for clipping by norm, `is_smoothed` for label smoothing. `rates` are those of dropout, of each
+    hidden layer or none.
     """
     widths, kind = architecture.widths, KINDS[dtype.name]
-    by_sample = bool(optimizer) and is_divided_by_sample(widths, form, batch)
+    is_smoothed = is_smoothed and LOSSES[architecture.loss].targets == "classes"
+    is_plain = bool(optimizer) and not (is_clipped or is_smoothed)
+    by_sample = is_plain and is_divided_by_sample(widths, form, batch)
     by_feature = not by_sample and is_divided_by_feature(widths, kind, form)
     row, out = panel_widths(widths, kind, form)
     activations = architecture.activations
@@ -221,6 +252,8 @@ def make_plan(
         is_penalized=is_penalized,
         by_sample=by_sample,
         keep=keep,
+        is_clipped=is_clipped,
+        is_smoothed=is_smoothed,
     )
 
 

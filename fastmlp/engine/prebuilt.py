@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastmlp.engine.archive import grouped
 from fastmlp.engine.library import name_of
-from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
+from fastmlp.engine.plan import Plan, averaged, is_wide, rows_of_panels
 from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
@@ -39,19 +39,23 @@ def _plans() -> Iterator[Plan]:
             yield first._replace(by_feature=True)
             yield first._replace(optimizer="")
             yield first._replace(is_penalized=True)
+            yield first._replace(is_smoothed=True)
             for activation, keep in itertools.product(ACTIVATIONS, ((), (1,) * depth)):
                 yield first._replace(activations=(activation,) * depth, keep=keep)
             yield from (first._replace(loss=loss) for loss in LOSSES)
             if form == "dense" and depth:
                 yield from (first._replace(loss=loss, by_sample=True) for loss in LOSSES)
                 yield first._replace(activations=("tanh",) * depth, by_sample=True)
-            for optimizer in (*OPTIMIZERS, "add_gradient"):
-                yield first._replace(optimizer=optimizer)
+            steps = (*OPTIMIZERS, *map(averaged, OPTIMIZERS))
+            choices = [(step, clipped) for step in steps for clipped in (False, True)]
+            for optimizer, clipped in (*choices, ("add_gradient", False)):
+                plan = first._replace(optimizer=optimizer, is_clipped=clipped)
+                layouts = [(False, False)]
                 if form == "dense" and depth:
-                    yield first._replace(optimizer=optimizer, by_sample=True)
-                    if is_wide(row, kind):
-                        yield first._replace(optimizer=optimizer, transposed=True)
-                        yield first._replace(optimizer=optimizer, transposed=True, by_sample=True)
+                    layouts += [(False, True), (True, False), (True, True)][: 3 if is_wide(row, kind) else 1]
+                for transposed, by_sample in layouts:
+                    if not (clipped and by_sample):
+                        yield plan._replace(transposed=transposed, by_sample=by_sample)
 
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, make_plan, panels_at_once, shards_of_samples
+from fastmlp.engine.plan import Plan, averaged, make_plan, panels_at_once, shards_of_samples
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
@@ -18,6 +18,7 @@ from fastmlp.engine.tables import FEATURE_SHARDS, Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
 from fastmlp.reference.dropout import LOW
+from fastmlp.reference.losses import smooth_labels
 from fastmlp.validation import Features
 
 MADDS_PER_THREAD = 1 << 18
@@ -59,10 +60,12 @@ class Runner:
             form,
             raw,
             dtype,
-            optimizer.name,
+            optimizer.name if optimizer.ema_decay is None else averaged(optimizer.name),
             batch=self._most,
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
             rates=problem.dropout,
+            is_clipped=optimizer.clip_norm is not None,
+            is_smoothed=problem.label_smoothing > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         at_once = plan.row * panels_at_once(plan.row, plan.kind, skips=form != "dense")
@@ -76,8 +79,9 @@ class Runner:
         units, self._unit = problem.target_units
         self._workspace.shared["target_units"][: len(units)] = units
         self.predictor = Predictor(architecture, problem.normalization, Reading(raw, form == "csr", base), dtype)
+        is_plain = plan.optimizer == "sgd" and not plan.is_clipped
         self._workspace.set(
-            lazy=int(optimizer.name == "sgd" and not optimizer.weight_decay and not np.any(split.shift)),
+            lazy=int(is_plain and not optimizer.weight_decay and not np.any(split.shift)),
         )
         self._workspace.set(key0=problem.mask_seed & LOW, key1=problem.mask_seed >> 32 & LOW)
         self._take(problem, self._data)
@@ -104,6 +108,8 @@ class Runner:
         self._batch = min(problem.batch_size, n)
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else problem.dtype)
         codes = self._codes
+        if problem.label_smoothing and codes.ndim == 2:
+            codes = self._codes = smooth_labels(codes, problem.label_smoothing, problem.architecture.loss)
         self._workspace.set_data(data, batch=self._batch, targets=codes, targets_stride=codes.strides[0])
 
     @property

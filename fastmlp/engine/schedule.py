@@ -8,7 +8,8 @@ three phases:
 1. Each thread computes its shards for all samples, and their partial sums.
 2. Each thread takes some samples through the layers that follow, the loss, and back, and reads its part of the next
    batch.
-3. Each thread computes the gradients of the weights it owns, updates them, and goes on with phase 1.
+3. Each thread computes the gradients of the weights it owns, updates them, and goes on with phase 1. If the gradient
+   is clipped by its norm, threads keep their gradients and sum their squares; a fourth phase updates the weights.
 
 If little work follows the sums, these layers are replicated on two threads: each takes all samples through its own copy
 and updates it, to the same bits. Phases 2 and 3 then are one, a batch has one barrier, and neither deltas nor
@@ -51,13 +52,14 @@ def make_schedule(plan: Plan, replicated: bool = False) -> list[Phase]:
     read, through = _read(plan), _forward(plan)
     begin = [*_sort(plan), *read]
     if plan.optimizer:
-        through += [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *_backward(plan)]
+        through += [*_loss(plan), *_backward(plan)]
     else:
         through += [Step(Stage("write_scores", (plan.kind, plan.out)), plan.depth)]
     update = _update(plan) if plan.optimizer else []
+    clipped = [_clip(plan)] if plan.is_clipped else []
     if replicated:
-        return [begin, _enter(plan), through + read + update]
-    return [begin, _enter(plan), through + read, update]
+        return [begin, _enter(plan), through + read + update, *clipped]
+    return [begin, _enter(plan), through + read, update, *clipped]
 
 
 def start_of(plan: Plan) -> Stage:
@@ -134,6 +136,12 @@ def _forward(plan: Plan) -> list[Step]:
     return steps
 
 
+def _loss(plan: Plan) -> list[Step]:
+    """The loss and the deltas of the last layer."""
+    smooth = [Step(Stage("smooth", (plan.kind, plan.out)), plan.depth)] if plan.is_smoothed else []
+    return [Step(Stage("loss", (plan.kind, plan.out, plan.loss)), plan.depth), *smooth]
+
+
 def _backward(plan: Plan) -> list[Step]:
     """The deltas of the layers below the last one, down to the one to which shards add."""
     return [step for layer in range(plan.depth, layer_of_sums(plan) or 0, -1) for step in _delta(plan, layer)]
@@ -149,7 +157,7 @@ def _delta(plan: Plan, layer: int) -> list[Step]:
 
 
 def _update(plan: Plan) -> list[Step]:
-    """Phase 3: gradients and steps."""
+    """Phase 3: gradients, and steps or the sum of their squares."""
     steps = [Step(Stage("total"), plan.depth)]
     if plan.is_penalized:
         summed = range(int(plan.form == "csr"), plan.depth + 1)
@@ -158,16 +166,36 @@ def _update(plan: Plan) -> list[Step]:
         steps += _delta(plan, 1)
     for layer in range(plan.depth, 0, -1):
         row = _row(plan, layer)
-        steps.append(Step(Stage("update", (plan.kind, plan.row, row, plan.optimizer)), layer))
+        steps.append(Step(Stage("update", (plan.kind, plan.row, row, plan.gradient_step)), layer))
         steps.append(_biases(plan, layer))
     steps.append(_biases(plan, 0))
-    if plan.form == "dense":
-        name = "transposed_update" if plan.transposed else "dense_update"
-        return [*steps, Step(Stage(name, (plan.kind, plan.first_row, plan.optimizer)), 0)]
-    steps.append(Step(Stage(f"{plan.form}_update", (plan.kind, plan.raw, plan.first_row, plan.optimizer)), 0))
+    name = "transposed" if plan.transposed else plan.form
+    kinds = (plan.kind,) if plan.form == "dense" else (plan.kind, plan.raw)
+    steps.append(Step(Stage(f"{name}_update", (*kinds, plan.first_row, plan.gradient_step)), 0))
     if plan.form == "csr" and plan.is_penalized:
         steps.append(Step(Stage("csr_penalty", (plan.kind, plan.first_row)), 0))
-    return steps
+    return steps + _squares(plan) if plan.is_clipped else steps
+
+
+def _squares(plan: Plan) -> list[Step]:
+    """The squares of the gradient of every layer."""
+    name = "transposed_squares" if plan.transposed else "gradient_squares"
+    upper = [Step(Stage("gradient_squares", (plan.kind, _row(plan, i))), i) for i in range(1, plan.depth + 1)]
+    return [Step(Stage(name, (plan.kind, plan.first_row)), 0), *upper]
+
+
+def _clip(plan: Plan) -> list[Step]:
+    """Phase 4: steps with the clipped gradient, and what follows the weights."""
+    steps = [Step(Stage("clip"), 0)]
+    for layer in range(plan.depth, 0, -1):
+        row = _row(plan, layer)
+        steps.append(Step(Stage("clipped_step", (plan.kind, row, plan.optimizer)), layer))
+        steps.append(Step(Stage("transpose_weights", (plan.kind, plan.row, row)), layer))
+    name = "transposed_step" if plan.transposed else "clipped_step"
+    steps.append(Step(Stage(name, (plan.kind, plan.first_row, plan.optimizer)), 0))
+    if plan.form == "csr":
+        steps.append(Step(Stage("copy_biases", (plan.kind, plan.first_row)), 0))
+    return [*steps, Step(start_of(plan), 0)] if plan.form == "sparse" else steps
 
 
 def _by_sample(plan: Plan) -> list[Phase]:
@@ -190,10 +218,10 @@ def _by_sample(plan: Plan) -> list[Phase]:
     if plan.is_penalized:
         step += [Step(Stage("penalty", (plan.kind, _row(plan, layer))), layer) for layer in range(last + 1)]
     for layer in range(last + 1):
-        name = "transposed_step" if is_transposed(plan, layer) else "step"
+        name = "transposed_shard_step" if is_transposed(plan, layer) else "shard_step"
         step.append(Step(Stage(name, (plan.kind, plan.row, _row(plan, layer), plan.optimizer)), layer))
     return [_read(plan), through, step]
 
 
 def _biases(plan: Plan, layer: int) -> Step:
-    return Step(Stage("update_biases", (plan.kind, _row(plan, layer), plan.optimizer)), layer)
+    return Step(Stage("update_biases", (plan.kind, _row(plan, layer), plan.gradient_step)), layer)

@@ -12,6 +12,7 @@ D  features, padded to whole words and one more
 O  outputs, padded            W  units in the widest panel
 L  most listed features of a batch, plus one word
 K  most blocks of features, plus one
+E  parts of the sum of a gradient's squares: those of the layers' weights, and a panel of biases each
 Y  most batches of a call, where rows take steps ahead
 B  batches whose sums of shards are stored at a time: 2 if a thread may be one phase ahead of another
 """
@@ -39,7 +40,8 @@ class Field(NamedTuple):
     """The shape of an array that is allocated with the table, in letters and numbers."""
     only: str = ""
     """The only use that needs it: "learn", "predict", a form of the first layer, "rows" (any form but CSR), "samples"
-    (batches divided by sample), "penalty" or "dropout", or two: "csr learn", "csr penalty"; by default every use."""
+    (batches divided by sample), "penalty", "clip" or "dropout", or two: "csr learn", "csr penalty"; by default every
+    use."""
     later: bool = False
     """Whether `Workspace.set` sets it before a run: a number, or the address of an array of the caller."""
 
@@ -66,13 +68,20 @@ class Rate(NamedTuple):
     """Adam: lr / (1 - β1^t)."""
     correct2: float
     """Adam: 1 / (1 - β2^t)."""
+    fresh: float = 0.0
+    """1 - d, the weight of new parameters in their running average."""
+    clip_norm: float = 0.0
+    """The largest norm of the gradient."""
+    smoothing: float = 0.0
+    """s, the share of a label that is spread over all classes."""
 
 
 LAYER = {
     **_numbers("units", "panels", "in_units", "in_panels", "in_rows"),
     **_numbers("by_unit"),  # whether each thread owns some of its units
     **_numbers("replicated"),  # whether each thread has its own copy, for all samples; else a thread has some samples
-    **_numbers("first_square"),  # where its parts of Σ w² begin
+    **_numbers("first_square"),  # where its parts of Σ w² begin, or of the gradient's squares
+    **_numbers("bias_square"),  # where those of its biases' gradient begin
     **_numbers("state"),  # offset, in rows of R numbers, from weight row i to its first state row
     **_numbers("below"),  # the address of the table of the layer below; 0 in the first layer
     **_numbers("number"),  # counted from 0, by which its units are drawn
@@ -134,6 +143,8 @@ SHARED = {
     "target_units": Field("number", "O", "learn"),  # the unit of each output in the loss
     "squares": Field("f64", only="penalty", later=True),  # Σ w² before each batch, in parts whose order is fixed
     **_numbers("square_parts"),  # of a batch
+    "gradient_squares": Field("f64", "E", "clip"),  # the squares of the batch's gradient, in parts of fixed order
+    **_numbers("gradient_parts"),  # E
     "row_squares": Field("number", "P Y R", "csr penalty"),  # of rows' steps, for each batch of a call
     **_numbers("key0", "key1", "steps", only="dropout", later=True),  # the generator's key; steps before this epoch
     "scores": Field("number", only="predict", later=True),
@@ -146,6 +157,7 @@ OWN = {
     # the batch: `size` samples from place `at` of the order on, and the next batch; `turn` alternates between 0 and 1
     **_numbers("at", "size", "next_at", "next_size", "turn"),
     **_numbers("rate"),  # the address of the numbers of this batch's step
+    "factor": Field("f64", "8", "clip"),  # what the batch's gradient is multiplied by
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
     "due": Field("i32", "D", "csr learn"),  # the place of the next sample that has a feature

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
+from fastmlp.engine.plan import arrays_of
 from fastmlp.engine.runner import Runner
 from fastmlp.engine.tables import Rate
 from fastmlp.problem import Problem, State
@@ -27,18 +28,28 @@ class Engine(Runner):
 
     def __init__(self, problem: Problem, params: Array, before_compiling: Callable[[], object] | None = None) -> None:
         super().__init__(problem, before_compiling)
-        self._workspace.load(params)
+        average = [] if problem.optimizer.ema_decay is None else [params]
+        arrays = [np.zeros_like(params) for _ in range(arrays_of(self._plan.optimizer) - len(average))]
+        self._workspace.load(params, (*arrays, *average))
         self._steps = 0
         self.lr = problem.optimizer.lr
 
     @property
+    def result(self) -> Array:
+        """A copy of the running average, or of the parameters without one."""
+        return self.params if self._problem.optimizer.ema_decay is None else self._workspace.array(-1)
+
+    @property
     def state(self) -> State:
         """A copy of all that was learned."""
-        return State(self.params, self._workspace.arrays, self._steps)
+        arrays = self._workspace.arrays
+        if self._problem.optimizer.ema_decay is None:
+            return State(self.params, arrays, self._steps)
+        return State(self.params, arrays[:-1], self._steps, arrays[-1])
 
     @state.setter
     def state(self, state: State) -> None:
-        self._workspace.load(state.params, state.arrays)
+        self._workspace.load(state.params, (*state.arrays, *([] if state.average is None else [state.average])))
         self._steps = state.steps
 
     @property
@@ -65,11 +76,15 @@ class Engine(Runner):
 
     def _rates(self, decays: NDArray[np.float64]) -> Array:
         """Return the `Rate` of each batch (batches, numbers), whose decays these are."""
-        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat = self._problem.optimizer
+        _, _, momentum, _, beta1, beta2, epsilon, epsilon_hat, clip_norm, schedule, ema_decay = self._problem.optimizer
         steps = self._steps + np.arange(1, len(decays) + 1)
-        correct1, correct2 = self.lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
+        lr = self.lr * np.array([schedule(step) for step in (steps - 1).tolist()])
+        correct1, correct2 = lr / (1 - beta1**steps), 1 / (1 - beta2**steps)
         epsilons = epsilon * np.sqrt(correct2) if epsilon_hat else epsilon
-        columns = self.lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2
+        columns = (
+            lr, decays, momentum, beta1, 1 - beta1, beta2, 1 - beta2, epsilons, correct1, correct2,
+            1 - (ema_decay or 0.0), clip_norm or 0.0, self._problem.label_smoothing,
+        )  # fmt: skip
         rates = np.empty((len(decays), len(Rate._fields)))
         for i, column in enumerate(columns):
             rates[:, i] = column

@@ -84,6 +84,7 @@ class Workspace:
         self._arena = Arena()
         purposes = {"learn" if plan.optimizer else "predict", *(["penalty"] if plan.is_penalized else [])}
         purposes |= {"dropout"} if any(map(plan.drops, range(plan.depth))) else set()
+        purposes |= {"clip"} if plan.is_clipped else set()
         self._uses = {plan.form, "csr" if plan.form == "csr" else "rows", *purposes}
         self._uses |= {f"{plan.form} {purpose}" for purpose in purposes} | ({"samples"} if plan.by_sample else set())
         self._sample_shards = shards_of_samples(batch) if plan.by_sample else 0
@@ -93,7 +94,8 @@ class Workspace:
         self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
         self._parts = self._shards if plan.by_feature else 1
         parts = [first.panels if plan.by_unit else self._portions, *(p.in_panels for p in self._plans[1:])]
-        self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()
+        parts += [p.panels for p in self._plans]
+        self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()  # of the layers' weights, then of their biases
         self._sizes = self._count_sizes(batch)
         is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
         self._all_read = threads <= READERS and not is_large and not plan.by_sample
@@ -129,6 +131,7 @@ class Workspace:
             "D": (words + 1) * 64,
             "L": T * S * words * 64 + 64,
             "K": -(-longest // block) + 1,
+            "E": self._first_squares[-1],
             "Y": AHEAD,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
@@ -182,6 +185,7 @@ class Workspace:
             "replicated": int(self._replicated and i >= (summed or 0)),
             "turns": self._sizes["B"],
             "first_square": self._first_squares[i],
+            "bias_square": self._first_squares[len(self._plans) + i],
             "state": vector_size(self.plan, self._plans) // plan.row,
             "below": below,
             "number": i,
@@ -222,6 +226,7 @@ class Workspace:
                 "portion": self._portion,
                 "rate_bytes": len(Rate._fields) * 8,
                 "square_parts": self.square_parts,
+                "gradient_parts": sizes["E"],
                 "threads": threads,
                 "all_read": int(self._all_read),
             },
@@ -282,11 +287,12 @@ class Workspace:
 
     def scratch(self) -> list[Array]:
         """Return the scratch arrays: their content may be overwritten between runs."""
-        names = (*READER, *HEAD, "G", "keeps", "due", "entry", "listed")
+        names = (*READER, *HEAD, "factor", "G", "keeps", "due", "entry", "listed")
         arrays = [own[name] for own in self._own for name in names]
         for layers in self._layers:
             arrays += [layer[name] for layer in layers for name in ("Z", "A", "kept", "D", "C")]
             arrays += [layer["M"] for layer in layers[:-1]]
+        arrays.append(self.shared["gradient_squares"])
         return [array for array in arrays if isinstance(array, np.ndarray)]
 
     def load(self, params: Array, arrays: Sequence[Array] = ()) -> None:
@@ -311,10 +317,15 @@ class Workspace:
         self._player.settle()
         return self._packing.arrays
 
+    def array(self, j: int) -> Array:
+        """Return a copy of one of these."""
+        self._player.settle()
+        return self._packing.array(j)
+
     @property
     def square_parts(self) -> int:
         """The number of parts of Σ w² that a batch leaves in `squares`."""
-        return self._first_squares[-1]
+        return self._first_squares[len(self._plans)]
 
     def set(self, **values: int | Array) -> None:
         """Write integers or the addresses of arrays into these slots; arrays are kept alive until replaced."""
@@ -368,6 +379,8 @@ class Workspace:
         if not self._set["lazy"]:
             counts = np.diff(self._set["indptr"])[self._set["order"][:n]]
             calls = divide_calls(self._widths, self._batch, counts)
+        if self.plan.is_clipped:  # a step needs the gradient of all rows
+            calls = calls._replace(ahead=False)
         room = calls.entries + self._widths[0] if calls.ahead else 0
         if "place" not in self._set or len(self._set["place"]) < room:
             self.set(place=np.empty(room, np.int32), scaled=np.empty(room, self._dtype))

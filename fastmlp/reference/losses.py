@@ -156,6 +156,19 @@ def _exp(Z: Array) -> Array:
         return np.exp(Z)
 
 
+def smooth_labels(y: Array, smoothing: float, loss: str) -> Array:
+    """Return the targets (1 - s) y + s/K of a training with label smoothing s, for rows y (n, k) of 0 and 1.
+
+    K is the number of classes: k of the cross-entropy, and 2 of each output of the binary one.
+
+    References
+    ----------
+    Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016, section 7.
+    """
+    classes = y.shape[1] if LOSSES[loss].targets == "classes" else 2
+    return (1 - smoothing) * y + smoothing / classes
+
+
 class Loss(NamedTuple):
     """A loss as training sees it."""
 
@@ -174,6 +187,8 @@ class Loss(NamedTuple):
 
     is_offered: bool = True
     """Whether `fastmlp.train` offers it."""
+    can_be_smoothed: bool = False
+    """Whether its targets may be smoothed labels."""
 
     @property
     def is_regression(self) -> bool:
@@ -182,8 +197,10 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    "cross_entropy": Loss("classes", 0.1, softmax, _softmax_loss, lambda A, y: A - y),
-    "binary_cross_entropy": Loss("binary", 0.1, sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1]),
+    "cross_entropy": Loss("classes", 0.1, softmax, _softmax_loss, lambda A, y: A - y, can_be_smoothed=True),
+    "binary_cross_entropy": Loss(
+        "binary", 0.1, sigmoid, _sigmoid_loss, lambda A, y: (A - y) / A.shape[1], can_be_smoothed=True
+    ),
     "mean_squared_error": Loss("numbers", 0.015, identity, _squared_loss, lambda A, y: (A - y) * (2 / A.shape[1])),
     "huber": Loss("numbers", 0.03, identity, _huber_loss, lambda A, y: np.clip(A - y, -1, 1) / A.shape[1]),
     "poisson": Loss("counts", 0.01, _exp, _poisson_loss, lambda A, y: A - y),

@@ -278,6 +278,32 @@ def add_gradient(
     return params, (total + grads + weight_decay * params,)
 
 
+def clip(grads: Array, most: float) -> Array:
+    """Return the gradient scaled to the norm `most` if its norm |g| is larger: g · min(1, most / |g|).
+
+    Numbers that are not finite, or whose squares add up to more than float64 can hold, make all of it NaN.
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
+    """
+    norm = float(np.sqrt(np.sum(np.square(grads, dtype=np.float64))))
+    if not math.isfinite(norm):
+        return np.full_like(grads, np.nan)
+    return grads if norm <= most else grads * (most / norm)
+
+
+def average(averaged: Array, params: Array, decay: float) -> Array:
+    """Return the running average of parameters after one more step: w̄ ← d w̄ + (1 - d) w, as w̄ + (1 - d) (w - w̄).
+
+    References
+    ----------
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992; with a decay as in Tarvainen and
+    Valpola, "Mean teachers are better role models", 2017.
+    """
+    return averaged + (1 - decay) * (params - averaged)
+
+
 class Optimizer(NamedTuple):
     """An optimizer and what everybody has to know of it."""
 

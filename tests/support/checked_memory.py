@@ -53,10 +53,27 @@ CASES = {
     "units dropped, two threads": BASE._replace(
         hidden=(2, 70, 1), activation=("tanh", "relu", "silu"), dropout=(0.5, 0.2, 0.0), n=9, batch=8, threads=2
     ),
+    "clipped and averaged, kept by unit": BASE._replace(
+        raw="float32",
+        data="dense",
+        n=53,
+        batch=52,
+        hidden=(20, 3),
+        optimizer="momentum",
+        threads=2,
+        clip=0.1,
+        average=0.5,
+        epochs=1,
+    ),
+    "clipped, divided by feature, smoothed": BASE._replace(
+        normalize="zscore", d=395, threads=3, clip=0.1, smoothing=0.1, epochs=1
+    ),
+    "CSR, clipped": BASE._replace(data="csr", threads=2, hidden=(9, 2), optimizer="adam", clip=0.1, lr=0.1),
 }
 AHEAD = {
     "CSR, steps ahead, three threads": CASES["CSR with Adam"]._replace(epochs=1),
     "CSR, steps ahead, two tiles": CASES["CSR, two tiles"]._replace(optimizer="momentum"),
+    "CSR, steps ahead, averaged": CASES["CSR with Adam"]._replace(average=0.5, epochs=1),
     "CSR, steps ahead, penalized": CASES["penalized, two threads"]._replace(data="csr", raw="float32"),
 }
 """Cases in which rows of the first layer take steps ahead."""

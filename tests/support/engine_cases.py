@@ -10,7 +10,7 @@ from fastmlp.descent import Descent
 from fastmlp.engine.ahead import Calls, divide_calls
 from fastmlp.engine.trainer import Engine
 from fastmlp.normalization import learn_normalization
-from fastmlp.problem import Architecture, Optimizer, Problem
+from fastmlp.problem import CONSTANT, Architecture, Optimizer, Problem, Schedule
 from fastmlp.reference.losses import LOSSES
 from fastmlp.reference.optimizers import OPTIMIZERS
 from fastmlp.reference.parameters import initialize, layer_views
@@ -53,6 +53,10 @@ class Case(NamedTuple):
     seed: int = 0
     penalized: bool = False
     dropout: tuple = ()
+    smoothing: float = 0.0
+    clip: float | None = None
+    schedule: Schedule = CONSTANT
+    average: float | None = None
 
     def __str__(self):
         """A name for pytest."""
@@ -63,6 +67,10 @@ class Case(NamedTuple):
             "decay" * bool(self.decay),
             "penalized" * self.penalized,
             f"dropout {self.dropout}" * bool(self.dropout),
+            "smoothed" * bool(self.smoothing),
+            "clipped" * bool(self.clip),
+            "averaged" * bool(self.average),
+            self.schedule.name * (self.schedule != CONSTANT),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -112,19 +120,21 @@ def make_problem(case, X=None):
     weights = rng.random(n) * rng.integers(0, 3, n) if case.weighted else None
     widths = (d, *case.hidden, case.k)
     rate = case.lr or rate_of(case.optimizer) * STEEP.get(case.loss, 1)
+    optimizer = Optimizer(case.optimizer, rate, case.momentum, case.decay, *(SETTINGS if case.penalized else ()))
     problem = Problem(
         X=X,
         codes=make_targets(rng, n, case.k, case.loss, case.labels),
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=Optimizer(case.optimizer, rate, case.momentum, case.decay, *(SETTINGS if case.penalized else ())),
+        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule, ema_decay=case.average),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
         is_penalized=case.penalized,
         dropout=case.dropout,
         mask_seed=(case.seed << 40) + 12345,
+        label_smoothing=case.smoothing,
     )
     start = initialize(widths, "xavier", rng)
     for _, b in layer_views(start, widths):
@@ -133,9 +143,9 @@ def make_problem(case, X=None):
 
 
 def train(trainer, orders):
-    """Return (params, losses) of epochs in these orders of the rows."""
+    """Return (params, losses) of epochs in these orders of the rows; with a running average, params are this."""
     losses = [trainer.run_epoch(order) for order in orders]
-    return trainer.params, np.array(losses)
+    return trainer.result, np.array(losses)
 
 
 def distance(params, wanted, widths):

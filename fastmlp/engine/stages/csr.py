@@ -3,11 +3,10 @@
 from fastmlp.engine import first_layer
 from fastmlp.engine.division import first_units, read_samples, share_of, tile_size, tiles_in, two
 from fastmlp.engine.optimizers import STEPS, rate_of
-from fastmlp.engine.plan import wider
+from fastmlp.engine.plan import arrays_of, wider
 from fastmlp.engine.simd import inline, kernel, number, pointer, prefetch, reduce_sum, splat
 from fastmlp.engine.tables import AHEAD, S
 from fastmlp.engine.views import layer_table, run_table
-from fastmlp.reference.optimizers import ADD_GRADIENT, OPTIMIZERS
 
 WORD = 64
 integers, positions, floats, bytes_ = pointer("i64"), pointer("i32"), pointer("f64"), pointer("u8")
@@ -95,7 +94,7 @@ def make_csr_update(kind, raw_kind, row, optimizer):
     """
     rows, raw, values = pointer(kind, row), pointer(raw_kind), pointer(kind)
     wide, step = pointer(wider(kind, raw_kind)), STEPS[optimizer]
-    arrays = ({"add_gradient": ADD_GRADIENT} | OPTIMIZERS)[optimizer].arrays
+    arrays = arrays_of(optimizer)
 
     @inline
     def sums_of(t, p, end):

@@ -1,12 +1,19 @@
 """The last layer's outputs: what the loss makes of them, or the scores that are written out."""
 
 from fastmlp.engine.division import own_samples, tiles_of, whole_samples, within
-from fastmlp.engine.losses import make_head
-from fastmlp.engine.simd import pointer
+from fastmlp.engine.losses import make_head, make_output_axis
+from fastmlp.engine.optimizers import rate_of
+from fastmlp.engine.simd import inline, number, pointer, reduce_sum, splat
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import layer_table, run_table
 
 integers, floats = pointer("i64"), pointer("f64")
+
+
+@inline
+def losses_of(t):
+    """Where the losses of the present batch's samples stand."""
+    return floats(t.loss) + t.turn * t.tiles * S
 
 
 def make_loss(kind, row, loss, lanes="outputs"):
@@ -25,10 +32,36 @@ def make_loss(kind, row, loss, lanes="outputs"):
             outputs, stride = (layer.units, S // row) if lanes_are_samples else (layer.panels, T * S)
             head(
                 k0, k0 + count, layer.units, outputs, stride, rows(layer.A) + i * S, rows(layer.D) + i * S, target,
-                share, rows(t.target_units), rows(t.G), floats(t.loss) + (t.turn * T + i) * S,
+                share, rows(t.target_units), rows(t.G), losses_of(t) + i * S,
             )  # fmt: skip
 
     return loss_of_batch
+
+
+def make_smooth(kind, row):
+    """Return the stage that makes of the loss and the deltas of classes those of smoothed labels.
+
+    With z̄ the mean of the logits, the loss gains s (z_class - z̄), and its derivative s (y - 1/K).
+    """
+    rows, only = pointer(kind, row), make_output_axis(kind, row).only
+
+    def smooth(run, address):
+        t, layer = run_table(run), layer_table(address)
+        T, P, K, s = t.tiles, layer.panels, layer.units, rate_of(t).smoothing
+        target, share, loss = integers(t.target) + t.turn * T * S, floats(t.share) + t.at, losses_of(t)
+        begin, end = whole_samples(layer, t)
+        for k in range(begin, end):
+            A, D, z_sum = rows(layer.A) + k, rows(layer.D) + k, splat(rows(layer.A), 0)
+            part = number(A, s * share[k])
+            for p in range(P):
+                z_sum += only(A, p, K, A[p * T * S], 0)
+                D[p * T * S] = only(A, p, K, D[p * T * S] - part / number(A, K), 0)
+            label = integers(target[k])[0]
+            p, lane = label // row * T * S, label % row
+            D[p, lane] = D[p, lane] + part
+            loss[k] += s * (A[p, lane] - reduce_sum(z_sum) / number(A, K))
+
+    return smooth
 
 
 def make_total():
@@ -37,7 +70,7 @@ def make_total():
     def total(run, layer):
         t = run_table(run)
         if t.thread == 0:
-            share, loss, value = floats(t.share) + t.at, floats(t.loss) + t.turn * t.tiles * S, 0.0
+            share, loss, value = floats(t.share) + t.at, losses_of(t), 0.0
             for k in range(t.size):
                 value += share[k] * loss[k]
             floats(t.batch_loss)[t.at // t.batch] = value

@@ -256,11 +256,11 @@ def make_add_shards(kind, row, optimizer):
     return add_shards
 
 
-def make_step(kind, below_row, row, optimizer):
+def make_shard_step(kind, below_row, row, optimizer):
     """Return the stage that takes this thread's copy of a layer a step, with all shards' gradients; WT follows."""
     rows, inputs, add_shards = pointer(kind, row), pointer(kind, below_row), make_add_shards(kind, row, optimizer)
 
-    def step_layer(run, address):
+    def shard_step(run, address):
         t, layer = run_table(run), layer_table(address)
         P, Q, height, rate = layer.panels, layer.in_panels, layer.in_rows, rate_of(t)
         for p in range(P):
@@ -275,15 +275,15 @@ def make_step(kind, below_row, row, optimizer):
                     W, WT = rows(layer.W) + (p * height + q * below_row), inputs(layer.WT) + (q * P + p) * row
                     transpose(W, below_row, WT, row)
 
-    return step_layer
+    return shard_step
 
 
-def make_transposed_step(kind, below_row, row, optimizer):
+def make_transposed_shard_step(kind, below_row, row, optimizer):
     """Return the stage that does so for a layer that is kept by unit, where W follows, or by output, where none is."""
     inputs, rows = pointer(kind, below_row), pointer(kind, row)
     add_shards, add_biases = make_add_shards(kind, below_row, optimizer), make_add_shards(kind, row, optimizer)
 
-    def step_transposed(run, address):
+    def transposed_shard_step(run, address):
         t, layer = run_table(run), layer_table(address)
         P, Q, rate = layer.panels, layer.in_panels, rate_of(t)
         state = layer.state * row // below_row
@@ -297,4 +297,4 @@ def make_transposed_step(kind, below_row, row, optimizer):
                     W, WT = rows(layer.W) + (p * layer.in_rows + q * below_row), inputs(layer.WT) + (q * P + p) * row
                     transpose(WT, row, W, below_row)
 
-    return step_transposed
+    return transposed_shard_step

@@ -223,20 +223,16 @@ def make_chain(kind, row, activation):
     return chain
 
 
-def make_penalty(kind, row):
-    """Return the stage that sums the squares of the weights that this thread owns, panel by panel of its part."""
-    rows = pointer(kind, row)
+def make_sum_parts(sum_rows):
+    """Return the kernel sum_parts(t, layer, W, sums): sum_rows(W, count) of each part of a layer that a thread owns."""
 
-    def penalty(run, address):
-        t, layer = run_table(run), layer_table(address)
-        W, P, height = rows(layer.W if layer.W else layer.WT), layer.panels, layer.in_rows
-        if t.sample_shards and t.thread > 0:
-            return
-        squares = floats(t.squares) + (t.at // t.batch * t.square_parts + layer.first_square)
+    @kernel
+    def sum_parts(t, layer, W, sums):
+        P, height = layer.panels, layer.in_rows
         if layer.by_unit:
             begin, end = owned(P, t)
             for p in range(begin, end):
-                squares[p] = sum_squares(W + p * height, height)
+                sums[p] = sum_rows(W + p * height, height)
             return
         begin, end = own_features(t)
         part = t.portion
@@ -247,9 +243,22 @@ def make_penalty(kind, row):
             if below.replicated and t.thread > 0:
                 return
         for q in range(begin, end):
-            squares[q] = 0.0
+            sums[q] = 0.0
             for p in range(P):
-                squares[q] = squares[q] + sum_squares(W + (p * height + q * part), least(part, height - q * part))
+                sums[q] = sums[q] + sum_rows(W + (p * height + q * part), least(part, height - q * part))
+
+    return sum_parts
+
+
+def make_penalty(kind, row):
+    """Return the stage that sums the squares of the weights that this thread owns, panel by panel of its part."""
+    rows, sum_parts = pointer(kind, row), make_sum_parts(sum_squares)
+
+    def penalty(run, address):
+        t, layer = run_table(run), layer_table(address)
+        squares = floats(t.squares) + (t.at // t.batch * t.square_parts + layer.first_square)
+        if not (t.sample_shards and t.thread > 0):
+            sum_parts(t, layer, rows(layer.W if layer.W else layer.WT), squares)
 
     return penalty
 
