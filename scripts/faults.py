@@ -22,6 +22,7 @@ FLOW, NETWORK, TARGETS = "fastmlp/flow.py", "fastmlp/network.py", "fastmlp/targe
 TRAIN, OPTIONS = "fastmlp/cli/train.py", "fastmlp/cli/options.py"
 TABLES, ENCODER = "fastmlp/tables.py", "fastmlp/table_encoder.py"
 VALIDATION, CHECKS, DATASETS = "fastmlp/validation.py", "fastmlp/checks.py", "fastmlp/datasets.py"
+UNPACKED, TEST_UNPACKED = "fastmlp/unpacked.py", "tests/test_unpacked.py"
 EPOCHS, CHECKPOINTS, RESUME = "fastmlp/epochs.py", "fastmlp/checkpoints.py", "tests/test_resume.py"
 HIDDEN, FIRST, HEAD = "fastmlp/engine/hidden.py", "fastmlp/engine/first_layer.py", "fastmlp/engine/losses.py"
 EPOCH, SCHEDULE, TRAINER = "fastmlp/engine/epoch.py", "fastmlp/engine/schedule.py", "fastmlp/engine/trainer.py"
@@ -265,6 +266,12 @@ FAULTS = (
           "history.seconds[-1]", "history.seconds[0]", "tests/test_progress.py tests/test_training.py"),
 
     # ---- data sets
+    Fault("unpacked: what a caller changes is changed on disk", UNPACKED, 'np.uint8, "c")', 'np.uint8, "r+")',
+          TEST_UNPACKED),
+    Fault("unpacked: a damaged copy", UNPACKED,
+          "np.add.reduce(items.view(np.uint64))", "np.uint64(0)", TEST_UNPACKED),
+    Fault("unpacked: sources that were replaced", UNPACKED,
+          "st_mtime_ns, file.read()", "st_mtime_ns, b''", TEST_UNPACKED),
     Fault("datasets: IDX files longer than they say", DATASETS,
           "_expect(found == expected, path", "_expect(found >= expected, path", "tests/test_datasets.py"),
     Fault("datasets: test rows come first", DATASETS,
