@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-from bench_epoch import Data, Entry, Workload
+from bench_epoch import Data, Entry, Workload, make_speckled, to_unit
 from bench_roofline import training_flops
 from peers import Setup
 from race import Case, Entrant
@@ -67,18 +66,16 @@ def make_cell(axis: str, value: float) -> Cell:
     }[axis]()
 
 
-def make_speckled(n: int, density: float) -> Data:
-    """Float32 features like the pixels of an image over 255, this share of them not zero, and random labels."""
-    rng = np.random.default_rng(2)
-    ink = rng.random((n, 784), np.float32) < density
-    X = np.where(ink, rng.integers(1, 256, (n, 784)), 0).astype(np.float32) / np.float32(255)
-    return X, np.random.default_rng(1).integers(0, 10, n)
+def load_unit(n: int, density: float) -> Data:
+    """Float32 features, this share of them not zero."""
+    X, y = make_speckled(n, density)
+    return to_unit(X), y
 
 
 def workload_of(cell: Cell) -> Workload:
     """The training of a cell."""
     entry = Entry("fastmlp", options={"num_threads": cell.threads})
-    load = partial(make_speckled, density=cell.density)
+    load = partial(load_unit, density=cell.density)
     name = f"{cell.axis} {cell.value:g}"
     return Workload(name, name, load, cell.rows, Setup(cell.hidden, cell.batch, lr=0.01), (entry,), 1)
 
@@ -104,7 +101,7 @@ def make_cases(quick: bool, full: bool) -> list[Case]:
 
 @functools.lru_cache(maxsize=1)
 def _sweep_data(density: float) -> Data:
-    return make_speckled(SWEEP_ROWS, density)
+    return load_unit(SWEEP_ROWS, density)
 
 
 def _load_sweep(n: int, density: float) -> Data:

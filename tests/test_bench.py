@@ -117,10 +117,9 @@ class Modified(peers.Fastmlp):
         super().__init__(X, y, setup, start, **options)
         self.fault = fault
 
-    def order(self):
-        order = super().order()
+    def arrange(self, order):
         if self.fault == "twice":
-            order[order == 1] = 0
+            order = np.where(order == 1, 0, order)
         return order[:-1] if self.fault == "rows" else order
 
     def params(self):
@@ -159,8 +158,8 @@ def test_a_peer_with_a_wrong_rate_is_seen():
     workload.check(entry)
 
     class Wrong(peers.ScikitLearn):
-        def __init__(self, X, y, setup, start):
-            super().__init__(X, y, setup._replace(lr=1.1 * setup.lr), start)
+        def __init__(self, X, y, setup, start, threads):
+            super().__init__(X, y, setup._replace(lr=1.1 * setup.lr), start, threads)
 
     with pytest.raises(AssertionError, match=r"scikit-learn is 0\.1"):
         workload.check(replace(entry, competitor=Wrong))
