@@ -34,7 +34,7 @@ def make_cases(quick: bool) -> dict[str, list[Case]]:
     """What --only chooses from."""
     return {
         **{case.key: [case] for case in bench_epoch.make_cases(quick, False)},
-        "sweep": [bench_shapes.make_sweep(quick)],
+        "sweep": bench_shapes.make_sweep(quick),
         "predict": bench_predict.make_cases(False, False),
         "startup": [bench_startup.make_import(), *bench_startup.make_cases(False, False)],
         "result": bench_result.make_cases(quick, False),

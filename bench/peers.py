@@ -275,6 +275,7 @@ class PyTorch:
         self._loss = loss
         self.threads = self._try(thread_counts(threads))
         if compiled:
+            torch._dynamo.reset()  # which gives up compiling a function after some networks
             self._loss = torch.compile(loss, dynamic=False)
 
     def _try(self, counts: list[int]) -> int:

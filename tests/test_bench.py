@@ -255,7 +255,7 @@ def test_floors_are_reported_of_who_has_operations():
 
 
 EVERY = [
-    *bench_epoch.make_cases(True, False), *bench_shapes.make_cases(True, False), bench_shapes.make_sweep(True),
+    *bench_epoch.make_cases(True, False), *bench_shapes.make_cases(True, False), *bench_shapes.make_sweep(True),
     *bench_tracking.make_cases(True, False),
 ]  # fmt: skip
 TINY = next(workload for workload in WORKLOADS if workload.name == "tiny")
