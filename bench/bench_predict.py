@@ -10,6 +10,7 @@ from peers import ScikitLearn, Setup
 from race import Case, Entrant
 
 import fastmlp
+from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.tables import S
 
 MANY, QUICK_MANY = 10_000, 100
@@ -23,7 +24,7 @@ def _models() -> tuple[Any, Any, Any]:
     ours = fastmlp.train(X, y, num_epochs=1, seed=0, verbose=False)
     other = fastmlp.train(X[:64], y[:64], num_epochs=1, seed=0, lr=1e-9, params=ours.layers, backend="reference",
                           verbose=False)  # fmt: skip
-    peer = ScikitLearn(X[:64].astype(np.float32) / 255, y[:64], Setup(), ours.params).model
+    peer = ScikitLearn(X[:64].astype(np.float32) / 255, y[:64], Setup(), ours.params, threads=usable_cores()).model
     return ours, other, peer
 
 

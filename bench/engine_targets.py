@@ -18,6 +18,7 @@ import os
 
 import bench_epoch
 import bench_predict
+import bench_result
 import bench_shapes
 import bench_startup
 from bench_roofline import Sgemm
@@ -33,9 +34,10 @@ def make_cases(quick: bool) -> dict[str, list[Case]]:
     """What --only chooses from."""
     return {
         **{case.key: [case] for case in bench_epoch.make_cases(quick, False)},
-        "sweep": [bench_shapes.make_sweep(quick)],
+        "sweep": bench_shapes.make_sweep(quick),
         "predict": bench_predict.make_cases(False, False),
         "startup": [bench_startup.make_import(), *bench_startup.make_cases(False, False)],
+        "result": bench_result.make_cases(quick, False),
         "memory": [bench_startup.make_memory(quick)],
     }
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmlp.unpacked import UnpackedCopy
+
 __all__ = ["load_mnist", "read_idx"]
 
 _FOLDER_VARIABLE = "FASTMLP_MNIST_DIR"
@@ -36,7 +38,8 @@ def load_mnist(n_samples: int = _EMBEDDED_ROWS) -> _Rows:
 
     Up to 5,000 rows come from the package itself. More are read from the four IDX files, gzipped or not, in the folder
     that the environment variable ``FASTMLP_MNIST_DIR`` names. Where that isn't set, scikit-learn fetches them from
-    OpenML and keeps them in its cache.
+    OpenML and keeps them in its cache. Pixels of gzipped files are kept unpacked, 47 MB or 55 MB, in the folder of
+    compiled stages if it can be written, and mapped from there the next time, as long as the files are the same.
 
     Parameters
     ----------
@@ -48,7 +51,8 @@ def load_mnist(n_samples: int = _EMBEDDED_ROWS) -> _Rows:
     X : ndarray of uint8, shape (n_samples, 784)
         One image a row, its 28 × 28 pixels line by line: 0 is background, 255 is full ink. C-contiguous.
     y : ndarray of int64, shape (n_samples,)
-        The digits, 0 to 9. Both arrays are made anew at each call, so they may be changed.
+        The digits, 0 to 9. Both arrays are the caller's own and may be changed: what changes in a mapped one changes in
+        memory only.
 
     Raises
     ------
@@ -127,18 +131,35 @@ def _load_idx(folder: Path, n: int) -> _Rows:
     """Read the first n rows from a folder of IDX files; the test files are opened only if the rows reach them."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{_FOLDER_VARIABLE}: expected a folder with MNIST's IDX files, found none at {folder}")
-    pixels, labels = bytearray(), bytearray()
-    for part, rows in _ROWS.items():
-        if len(labels) < n:
-            labels_path = _find_idx(folder, f"{part}-labels", "idx1-ubyte")
-            images_path = _find_idx(folder, f"{part}-images", "idx3-ubyte")
-            _append_idx(labels_path, labels, (rows,))
-            _expect(max(labels) <= 9, labels_path, "labels from 0 to 9", max(labels))
-            _append_idx(images_path, pixels, (rows, _SIDE, _SIDE))
-    del pixels[n * _PIXELS :]
-    X = np.frombuffer(pixels, np.uint8).reshape(n, _PIXELS)
+    parts = {part: rows for part, rows in _ROWS.items() if part == "train" or n > _ROWS["train"]}
+    labels = bytearray()
+    for part, rows in parts.items():
+        path = _find_idx(folder, f"{part}-labels", "idx1-ubyte")
+        _append_idx(path, labels, (rows,))
+        _expect(max(labels) <= 9, path, "labels from 0 to 9", max(labels))
+    images = {_find_idx(folder, f"{part}-images", "idx3-ubyte"): rows for part, rows in parts.items()}
+    X = _read_images(images, n)
     y = np.frombuffer(labels, np.uint8)[:n].astype(np.int64)
     return X, y
+
+
+def _read_images(images: dict[Path, int], n: int) -> NDArray[np.uint8]:
+    """Return the first n images (n, d) of some files, of which the numbers of images are known.
+
+    What was gzipped is kept unpacked for the next time.
+    """
+    rows = sum(images.values())
+    copy = UnpackedCopy(f"mnist-{rows}.pixels", list(images)) if any(map(_is_gzipped, images)) else None
+    items = copy.read(rows * _PIXELS) if copy else None
+    if items is None:
+        pixels = bytearray()
+        for path, count in images.items():
+            _append_idx(path, pixels, (count, _SIDE, _SIDE))
+        if copy:
+            copy.write(np.frombuffer(pixels, np.uint8))
+        del pixels[n * _PIXELS :]
+        items = np.frombuffer(pixels, np.uint8)
+    return items[: n * _PIXELS].reshape(n, _PIXELS)
 
 
 def _find_idx(folder: Path, name: str, kind: str) -> Path:
@@ -148,6 +169,11 @@ def _find_idx(folder: Path, name: str, kind: str) -> Path:
             if path.is_file():
                 return path
     raise FileNotFoundError(f"{folder}: expected a file {name}-{kind} or {name}.{kind}, plain or .gz, found none")
+
+
+def _is_gzipped(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP_MAGIC
 
 
 def _append_idx(

@@ -1,25 +1,33 @@
-"""Write the README's tables and the figures from what pytest-benchmark measured.
+"""Measure everything, and write the README's table, bench/RESULTS.md and the figures.
 
-    pytest bench --benchmark-enable --benchmark-json=epochs.json
+    python scripts/bench_report.py --minutes 40
     python scripts/bench_report.py epochs.json [MORE.json ...]
 
-The tables go between the README's marks, the figures to bench/. Several files are taken as one; of what they measured
-more than once the best counts: passes some minutes apart give every competitor a moment when the machine was quiet.
+Reports are those of `pytest bench --benchmark-enable --benchmark-json=epochs.json`. All are taken as one; of what was
+measured more than once the best counts: passes some minutes apart give every competitor a moment when the machine was
+quiet. --minutes makes such passes with this Python, one after the other; one that wouldn't end in time, as the last
+one took, isn't begun, but the first always is.
 
-What was measured takes the place of the same rows, and the other rows stay. So a group of competitors must be measured
-whole, and on the machine and with the versions of the rows that stay; --replace starts from empty tables. A figure is
-drawn only where all that it shows was measured.
+A dozen rows go between the README's marks, all of them to bench/RESULTS.md, the figures to bench/. What was measured
+takes the place of the same rows, and the other rows stay. So a group of competitors must be measured whole, and on the
+machine and with the versions of the rows that stay; --replace starts from empty tables. A figure is drawn only where
+all that it shows was measured.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -35,11 +43,37 @@ AXES = {
     "threads": "threads",
 }
 """What changes in the figure of shapes, and the words below its panels."""
-IMAGE = f"![What an epoch costs over {', '.join(AXES)}](bench/scaling.png)"
+IMAGE = f"![What an epoch costs over {', '.join(AXES)}](scaling.png)"
 CASES_HEADER = ("case", "best", "median", "dense floors", "others' best ÷ ours")
 KERNELS_HEADER = ("kernel", "best", "median", "rate", "others' best ÷ ours")
 PEAK = ", peak of memory "
-SCALES = {"depth": "linear", "threads": "linear"}
+SELECTED = {
+    "MNIST, batch 64": "uint8",
+    "MNIST, Adam, batch 128": "uint8",
+    "MNIST, batch 8": "uint8",
+    "MNIST, batch 1": "uint8",
+    "pixels half of them 0, batch 64": "uint8",
+    "random dense 784, batch 64": "float32",
+    "random dense 784, tanh, batch 64": "float32",
+    "random dense 784-1024-1024-10, batch 256": "float32",
+    "random dense 256-256-10000, batch 128": "float32",
+    "30-128-128-1 regression, batch 256, Adam": "float32",
+    "50-100-2, batch 200, Adam": "float32",
+    "4-32-16-4, batch 32": "float32",
+    "predict: one row": "",
+    "result: MNIST": "compiled before",
+    "result: ten folds of a table": "compiled before",
+}
+"""The cases of the README, and whose times they are."""
+PEERS = ("reference", "scikit-learn", "PyTorch", "JAX")
+SELECTED_HEADER = ("case", "fastmlp", "dense floors", *(f"{peer} ÷ ours" for peer in PEERS))
+PAGE = """# Results
+
+`python scripts/bench_report.py` writes this page. "Measured" in README.md says what dense floors are and how everybody
+is timed, and shows the rows that matter most. The last column is everybody else's best time over fastmlp's: above 1,
+fastmlp is faster.
+
+"""
 
 Group = list[dict[str, Any]]
 Cells = tuple[str, ...]
@@ -128,7 +162,7 @@ def merge(old: list[Cells], new: list[Cells], groups: Iterable[str]) -> list[Cel
             lacking = {"this case"}
         if lacking:
             raise ValueError(
-                f"the README's row {name!r} must be measured whole, but {', '.join(sorted(lacking))} is missing: "
+                f"the row {name!r} must be measured whole, but {', '.join(sorted(lacking))} is missing: "
                 "measure the whole group, or start anew with --replace"
             )
     kept = {name_of(row) for row in old}
@@ -164,8 +198,27 @@ def rows_of(groups: dict[str, Group]) -> tuple[list[Cells], list[Cells]]:
     return cases, kernels
 
 
-def tables(groups: dict[str, Group], machine: dict[str, Any], old: str = "") -> str:
-    """What goes between the README's marks, where `old` stood so far.
+def select(cases: list[Cells]) -> list[Cells]:
+    """The README's rows, of all: each peer has one column, for the best of its ways."""
+    rows = []
+    for case, who in SELECTED.items():
+        for row in cases:
+            name = name_of(row)
+            if name == case or (name.startswith(case) and name.endswith(f": {who}")):
+                ratios = dict(part.rpartition(" ")[::2] for part in row[-1].split(", ") if part)
+                rows.append((row[0], row[1], row[3], *(best_ratio(ratios, peer) for peer in PEERS)))
+                break
+    return rows
+
+
+def best_ratio(ratios: dict[str, str], peer: str) -> str:
+    """The least of the ratios of a peer, by the ways to use it; nothing if it wasn't there."""
+    own = [ratio for name, ratio in ratios.items() if name == peer or name in (f"{peer} fused", f"{peer} compiled")]
+    return min(own, key=float, default="")
+
+
+def tables(groups: dict[str, Group], machine: dict[str, Any], old: str = "") -> tuple[str, str]:
+    """What goes between the README's marks, and the page of all results, which was `old` so far.
 
     Raises
     ------
@@ -184,13 +237,14 @@ def tables(groups: dict[str, Group], machine: dict[str, Any], old: str = "") -> 
         stay.append("scaling.png")
     if stay and measured_on not in old:
         raise ValueError(
-            f"{len(stay)} results of the README, such as {stay[0]!r}, were not measured and come from another machine "
-            "or other versions: measure everything, or start anew with --replace"
+            f"{len(stay)} results of bench/RESULTS.md, such as {stay[0]!r}, were not measured and come from another "
+            "machine or other versions: measure everything, or start anew with --replace"
         )
     lines = markdown(CASES_HEADER, merged[0]) + markdown(KERNELS_HEADER, merged[1])
     if IMAGE in old or drawn:
         lines += [IMAGE, ""]
-    return "\n".join([*lines, measured_on])
+    short = [*markdown(SELECTED_HEADER, select(merged[0])), measured_on]
+    return "\n".join(short), PAGE + "\n".join([*lines, measured_on]) + "\n"
 
 
 def shows_all_axes(groups: dict[str, Group]) -> bool:
@@ -198,8 +252,8 @@ def shows_all_axes(groups: dict[str, Group]) -> bool:
     return {SHAPES + axis for axis in AXES} <= set(groups)
 
 
-def split_readme(readme: Path) -> tuple[str, str, str]:
-    """Return a text before, between and after the marks.
+def split_readme(readme: Path) -> tuple[str, str]:
+    """Return a text before and after the marks, with the marks.
 
     Raises
     ------
@@ -207,10 +261,10 @@ def split_readme(readme: Path) -> tuple[str, str, str]:
         If the file lacks them.
     """
     before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    between, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{readme} must have the lines {BEGIN} and {END}")
-    return before, between.strip("\n"), after
+    return before + begin, end + after
 
 
 def draw_epoch(axes: Axes, name: str, group: Group) -> None:
@@ -229,26 +283,19 @@ def draw_epoch(axes: Axes, name: str, group: Group) -> None:
 
 
 def draw_scaling(groups: dict[str, Group], columns: int = 3) -> Figure:
-    """Over each of what changes two panels, one above the other: dense floors, and the time of a sample."""
-    drawing = Figure(figsize=(4.6 * columns, 2.7 * 2 * len(AXES) / columns), layout="constrained")
+    """Over each of what changes a panel: the time of a row, and beside it that of its dense arithmetic."""
+    drawing = Figure(figsize=(4.6 * columns, 3.2 * len(AXES) / columns), layout="constrained")
     drawing.suptitle(NETWORK)
-    panels = drawing.subplots(2 * len(AXES) // columns, columns)
-    for i, (axis, words) in enumerate(AXES.items()):
+    for axes, (axis, words) in zip(drawing.subplots(len(AXES) // columns, columns).flat, AXES.items(), strict=True):
         rows = sorted(groups[SHAPES + axis], key=lambda row: row["value"])
         values = [row["value"] for row in rows]
-        pair = panels[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
-        floors = [row["floors"] for row in rows]
-        times = [1e6 * row["min"] / row["rows"] for row in rows]
-        for axes, numbers, what, style in ((pair[0], floors, "dense floors", "o-"), (pair[1], times, "µs a row", "s-")):
-            axes.plot(values, numbers, style, color="C1")
-            axes.set(ylabel=what, ylim=(0, 1.15 * max(numbers)), xscale=SCALES.get(axis, "log"))
-            axes.set_xticks(values, [row["name"] for row in rows])
-            axes.minorticks_off()
-            axes.grid(alpha=0.3)
-        pair[0].set_ylim(0, 1.15 * max(1.0, *floors))
-        pair[0].axhline(1, color="black", linestyle="--", linewidth=1)
-        pair[0].set_title(axis)
-        pair[1].set_xlabel(words)
+        for key, label, style in (("min", "fastmlp", "o-C1"), ("floor", "dense floor", "--k")):
+            axes.plot(values, [1e6 * row[key] / row["rows"] for row in rows], style, label=label)
+        axes.set(title=axis, xlabel=words, ylabel="µs a row", xscale="log", yscale="log")
+        axes.set_xticks(values, [row["name"] for row in rows])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(alpha=0.3)
+    drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return drawing
 
 
@@ -266,19 +313,54 @@ def draw(groups: dict[str, Group], folder: Path) -> list[Path]:
     return [folder / file for file in figures]
 
 
+def measure(minutes: float, rounds: int, chosen: str, folder: Path) -> list[Path]:
+    """Return the reports of as many passes over the benchmarks as fit in the time, at least one.
+
+    Raises
+    ------
+    ChildProcessError
+        If a benchmark fails.
+    """
+    begun, reports, took = time.monotonic(), [], 0.0
+    while not reports or time.monotonic() - begun + took <= 60 * minutes:
+        report, started = folder / f"pass{len(reports)}.json", time.monotonic()
+        command = [sys.executable, "-m", "pytest", str(ROOT / "bench"), "-q", "-n", "0", "--benchmark-enable"]
+        command += [f"--rounds={rounds}", f"--benchmark-json={report}", "-k", chosen]
+        print(f"pass {len(reports) + 1} ...", flush=True)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise ChildProcessError(f"a benchmark failed:\n{done.stdout}")
+        took = time.monotonic() - started
+        reports.append(report)
+        print(f"took {took / 60:.1f} minutes", flush=True)
+    return reports
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Read the reports, write tables and figures."""
+    """Measure or read reports, and write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reports", type=Path, nargs="+", metavar="JSON")
+    parser.add_argument("reports", type=Path, nargs="*", metavar="JSON")
+    parser.add_argument("--minutes", type=float, help="measure anew, in as many passes as end in this time")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of everybody in each case of a pass")
+    parser.add_argument("--only", default="", metavar="WORDS", help="what to measure, as pytest's -k has it")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
-    parser.add_argument("--figures", type=Path, default=ROOT / "bench", metavar="FOLDER")
+    parser.add_argument("--figures", type=Path, default=ROOT / "bench", metavar="FOLDER", help="also of RESULTS.md")
     parser.add_argument("--replace", action="store_true", help="keep nothing of the tables that are there")
     arguments = parser.parse_args(argv)
-    groups, machine = read(arguments.reports)
-    before, old, after = split_readme(arguments.readme)
-    text = tables(groups, machine, "" if arguments.replace else old)
-    arguments.readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    print("wrote", arguments.readme, *draw(groups, arguments.figures))
+    if (arguments.minutes is None) == (not arguments.reports):
+        parser.error("name reports, or --minutes to measure, not both")
+    before, after = split_readme(arguments.readme)
+    with tempfile.TemporaryDirectory() as folder:
+        reports = arguments.reports
+        if arguments.minutes is not None:
+            reports = measure(arguments.minutes, arguments.rounds, arguments.only, Path(folder))
+        groups, machine = read(reports)
+    page = arguments.figures / "RESULTS.md"
+    old = page.read_text(encoding="utf-8") if page.exists() and not arguments.replace else ""
+    short, whole = tables(groups, machine, old)
+    arguments.readme.write_text(f"{before}\n{short}\n\n[All results](bench/RESULTS.md)\n{after}", encoding="utf-8")
+    page.write_text(whole, encoding="utf-8")
+    print("wrote", arguments.readme, page, *draw(groups, arguments.figures))
     if not shows_all_axes(groups) and any(name.startswith(SHAPES) for name in groups):
         print(f"scaling.png stays as it is: it takes all of {', '.join(AXES)}")
 

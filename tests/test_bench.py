@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import bench_epoch
 import bench_predict
+import bench_result
 import bench_roofline
 import bench_shapes
 import bench_startup
@@ -117,10 +119,9 @@ class Modified(peers.Fastmlp):
         super().__init__(X, y, setup, start, **options)
         self.fault = fault
 
-    def order(self):
-        order = super().order()
+    def arrange(self, order):
         if self.fault == "twice":
-            order[order == 1] = 0
+            order = np.where(order == 1, 0, order)
         return order[:-1] if self.fault == "rows" else order
 
     def params(self):
@@ -159,8 +160,8 @@ def test_a_peer_with_a_wrong_rate_is_seen():
     workload.check(entry)
 
     class Wrong(peers.ScikitLearn):
-        def __init__(self, X, y, setup, start):
-            super().__init__(X, y, setup._replace(lr=1.1 * setup.lr), start)
+        def __init__(self, X, y, setup, start, threads):
+            super().__init__(X, y, setup._replace(lr=1.1 * setup.lr), start, threads)
 
     with pytest.raises(AssertionError, match=r"scikit-learn is 0\.1"):
         workload.check(replace(entry, competitor=Wrong))
@@ -256,7 +257,7 @@ def test_floors_are_reported_of_who_has_operations():
 
 
 EVERY = [
-    *bench_epoch.make_cases(True, False), *bench_shapes.make_cases(True, False), bench_shapes.make_sweep(True),
+    *bench_epoch.make_cases(True, False), *bench_shapes.make_cases(True, False), *bench_shapes.make_sweep(True),
     *bench_tracking.make_cases(True, False),
 ]  # fmt: skip
 TINY = next(workload for workload in WORKLOADS if workload.name == "tiny")
@@ -397,3 +398,77 @@ def test_a_grid_is_searched_in_processes(monkeypatch, capsys):
     monkeypatch.setattr(estimators, "run_process", lambda code, cache=None: "[0.5]" if ", 1, 120" in code else "[0.4]")
     with pytest.raises(AssertionError, match="a search on two jobs is not that on one"):
         estimators.measure_grid(1, 120, 1)
+
+
+def test_everybody_takes_the_same_rows_in_the_same_order():
+    workload = replace(TINY, rows=96)
+    ours, theirs = (workload.enter(Entry(kind.__name__, kind)) for kind in (peers.Fastmlp, peers.ScikitLearn))
+    X, y = workload.load(96)
+    orders = []
+    for _ in range(2):
+        (order,), ((features, labels),) = ours.prepare(), theirs.prepare()
+        np.testing.assert_array_equal(np.sort(order), np.arange(96))
+        np.testing.assert_array_equal(features, X[order])
+        np.testing.assert_array_equal(labels, y[order])
+        orders.append(order.tolist())
+    assert orders[0] != orders[1]
+
+
+def test_the_number_of_threads_is_the_fastest_after_a_warm_up(monkeypatch):
+    seconds = {1: iter([9.0, 2.0, 1.0]), 2: iter([0.1, 3.0, 1.5])}
+    clock = [0.0]
+
+    def run(threads):
+        clock[0] += next(seconds[threads])
+
+    monkeypatch.setattr(peers.time, "perf_counter", lambda: clock[0])
+    assert peers.fewest_seconds([1, 2], run) == 1
+    assert peers.fewest_seconds([2], run) == 2
+    assert [next(left, None) for left in seconds.values()] == [None, None]
+    assert peers.thread_counts(3) == [3]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_peer_that_tried_threads_is_at_the_start(optimizer):
+    setup = TINY.setup._replace(optimizer=optimizer)
+    X, y = TINY.load(200)
+    start = setup.start(X.shape[1])
+    tried, given = (peers.ScikitLearn(X, y, setup, start, threads) for threads in (None, 1))
+    assert tried.threads in peers.thread_counts(None)
+    np.testing.assert_array_equal(tried.params(), start.astype(np.float32))
+    for peer in (tried, given):
+        peer.train(peer.arrange(np.arange(200)))
+    np.testing.assert_allclose(tried.params(), given.params(), rtol=1e-5, atol=1e-6)
+    assert np.abs(tried.params() - start).max() > 1e-4
+
+
+def make_result(code, score=0.5):
+    return bench_result.Wanted("a result", {bench_result.WARM: code, "scikit-learn": code}, 0, 0, score)
+
+
+@pytest.mark.parametrize("code", ["score = 0.4", "score = float('nan')"])
+def test_a_score_too_low_is_no_result(code):
+    with pytest.raises(RuntimeError, match=r"scikit-learn: a result must score 0.5 at least, got (0.4000|nan)"):
+        bench_result.reach(make_result(code), "scikit-learn", 0)
+
+
+def test_a_result_is_timed_until_it_is_printed():
+    code = "import sys, atexit, time; atexit.register(time.sleep, 0.3)\n"
+    code += "score = 0.6 + 0.1 * int(sys.argv[4])\n"
+    entrants = {name: bench_result.enter(make_result(code), name) for name in (bench_result.WARM, "scikit-learn")}
+    assert [entrant.ours for entrant in entrants.values()] == [True, False]
+    entrant = entrants["scikit-learn"]
+    started = time.perf_counter()
+    seconds = entrant.run()
+    assert 0 < seconds < time.perf_counter() - started - 0.3
+    assert entrant.facts == {"score": 0.6}
+    entrant.run()
+    assert entrant.facts == {"score": 0.6}
+
+
+def test_a_cold_start_has_an_empty_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", str(tmp_path))
+    code = "import os; folder = os.environ['FASTMLP_CACHE_DIR']\n"
+    code += f"score = 0.6 if folder == {str(tmp_path)!r} else 0.7 + len(os.listdir(folder))\n"
+    assert bench_result.reach(make_result(code), bench_result.WARM, 0)[1] == 0.6
+    assert bench_result.reach(make_result(code), bench_result.COLD, 0)[1] == 0.7

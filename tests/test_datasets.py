@@ -81,6 +81,14 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fail_if_fetched)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of unpacked copies, which is empty."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_folder(tmp_path / "mnist")
@@ -200,8 +208,31 @@ def test_script_makes_the_embedded_file(real_folder: Path, tmp_path: Path) -> No
 # IDX folders
 
 
-def test_folder_of_plain_files(folder: Path) -> None:
+def test_folder_of_plain_files(folder: Path, cache: Path) -> None:
     check_marks(*load_mnist(70_000))
+    assert not cache.exists()
+
+
+def test_gzipped_images_are_unpacked_once(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gzip_file(folder / NAMES[0])
+    gzip_file(folder / NAMES[2])
+    X, y = load_mnist(70_000)
+    check_marks(X, y)
+    assert [path.name for path in cache.iterdir()] == ["mnist-70000.pixels"]
+    monkeypatch.setattr(gzip, "GzipFile", None)
+    for _ in range(2):
+        X, y = load_mnist(70_000)
+        check_marks(X, y)
+        X += 1
+    assert load_mnist(60_001)[0][-1, 0] == 3
+    with pytest.raises(TypeError):
+        load_mnist(6_000)  # which has a copy of its own
+    monkeypatch.undo()
+    monkeypatch.setenv("FASTMLP_MNIST_DIR", str(folder))
+    monkeypatch.setenv("FASTMLP_CACHE_DIR", str(cache))
+    write_sparse(folder / NAMES[2], (10_000, 28, 28), {0: 7})
+    gzip_file(folder / NAMES[2])
+    assert load_mnist(70_000)[0][60_000:].sum() == 7
 
 
 def test_folder_of_gzipped_and_dotted_files(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 from support.networks import CODES, X
+from support.traces import interrupted_by
 
 import fastmlp
 from fastmlp.callbacks import CosineDecay, CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, StepDecay
@@ -179,14 +179,8 @@ def interrupt_at_line(number, path):
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    with interrupted_by(trace):
         fit(X, CODES, ModelCheckpoint(path), backend="reference", num_epochs=3, momentum=0.9)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.settrace(before)
     return count
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import linecache
 import re
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from support.networks import as_they_are
+from support.traces import interrupted_by
 
 import fastmlp
 from fastmlp.backends import BACKENDS
@@ -929,14 +929,9 @@ def interrupted_at(number, blobs, epochs, **options):
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    model = None
+    with interrupted_by(trace):
         model = fit(*blobs, num_epochs=epochs, batch_size=30, hidden=(2,), backend="reference", **options)
-    except KeyboardInterrupt:
-        model = None
-    finally:
-        sys.settrace(before)
     return model, count, begun
 
 

@@ -14,6 +14,8 @@ from fastmlp.tables import ENDINGS, Table, is_table, read_npz, read_table
 from fastmlp.targets import learn_coding
 from fastmlp.validation import check_features, check_targets
 
+Rows = NDArray[Any] | slice
+"""The numbers of some rows."""
 SEED = 42
 """Of the choice of test rows."""
 
@@ -30,11 +32,11 @@ class Data(NamedTuple):
     """The names of the table's columns that are features."""
     label: str | None = None
 
-    def encode(self, rows: NDArray[Any] | None = None) -> tuple[Any, TableEncoder | None, list[str]]:
+    def encode(self, rows: Rows | None = None) -> tuple[Any, TableEncoder | None, list[str]]:
         """Return X (n, d), what made it of a table, learned from some rows or all of them, and notes about that."""
         if self.table is None:
             return self.X, None, []
-        rows = np.arange(self.table.num_rows) if rows is None else rows
+        rows = np.arange(self.table.num_rows)[slice(None) if rows is None else rows]
         encoder = learn_encoder(self.table, self.columns, rows, self.label)
         X, notes = encoder.encode(self.table)
         return X, encoder, [*self.table.notes, *encoder.describe(), *notes]

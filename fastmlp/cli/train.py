@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import fastmlp
 from fastmlp.callbacks import ModelCheckpoint
 from fastmlp.checks import check_number
-from fastmlp.cli.data import Data, load, split, split_plainly
+from fastmlp.cli.data import Data, Rows, load, split, split_plainly
 from fastmlp.cli.options import training_options
 from fastmlp.cli.process import complain, ignore_interrupts, report
 from fastmlp.inference import Inference
@@ -107,11 +107,11 @@ class _Watch:
         self.model = model
 
 
-def _split(data: Data, arguments: argparse.Namespace) -> tuple[NDArray[Any], NDArray[Any]]:
+def _split(data: Data, arguments: argparse.Namespace) -> tuple[Rows, Rows]:
     """Return the training rows and the test rows; those of MNIST and of the recipe don't depend on the labels."""
     n = len(data.y)
     if arguments.data is None and arguments.n_samples == 70000:
-        return np.arange(60000), np.arange(60000, 70000)
+        return slice(60000), slice(60000, 70000)  # which copy nothing
     check_number("--test-size", arguments.test_size, 0.0, 1.0, low_open=True)
     if arguments.data is None or arguments.recipe:
         return split_plainly(n, arguments.test_size)

@@ -1,8 +1,8 @@
 """scikit-learn's estimators as this package has them: odd data, odd weights, interrupts, threads."""
 
 import pickle
-import threading
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn import neural_network
@@ -11,7 +11,7 @@ import fastmlp
 from attacks import DefectError, attack
 from attacks.inputs import EITHER, FEATURES, INVALID, content, csr_damaged, huge, masked, no_numbers, numbers
 from attacks.signals import under_fire
-from attacks.training import make_data, need_near, need_same
+from attacks.training import all_at_once, make_data, need_near, need_same
 
 SMALL = {"hidden_layer_sizes": (7,), "activation": "tanh", "max_iter": 3, "random_state": 0}
 SOLVERS = ("adam", "sgd", "lbfgs")
@@ -149,19 +149,10 @@ def estimators_at_once(rng):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        alone, wrong = [fitted(i) for i in range(6)], []
+        alone = [fitted(i) for i in range(6)]
 
         def work(i):
-            try:
-                need_same(f"estimator {i}", fitted(i), alone[i])
-            except DefectError as defect:
-                wrong.append(str(defect))
+            need_same(f"estimator {i}", fitted(i), alone[i])
 
-        workers = [threading.Thread(target=work, args=(i % 6,)) for i in range(12)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    if wrong:
-        raise DefectError("difference", "; ".join(wrong[:4]))
+        all_at_once([partial(work, i % 6) for i in range(12)])
     return "ok"

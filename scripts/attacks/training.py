@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 
@@ -43,6 +44,25 @@ def need_same(what, mine, other):
     if (mine.dtype, mine.shape, mine.tobytes()) != (other.dtype, other.shape, other.tobytes()):
         wrong = np.count_nonzero(mine != other) if mine.shape == other.shape else "all"
         raise DefectError("difference", f"{what}: {wrong} of {mine.size} differ")
+
+
+def all_at_once(works):
+    """Call functions, each in a thread of its own; the defects of all are told as one."""
+    wrong = []
+
+    def call(i, work):
+        try:
+            work()
+        except DefectError as defect:
+            wrong.append(f"thread {i}: {defect}")
+
+    threads = [threading.Thread(target=call, args=given) for given in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise DefectError("difference", "; ".join(wrong[:4]))
 
 
 def environment(**changes):
