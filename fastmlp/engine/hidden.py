@@ -54,6 +54,15 @@ def dense_product(count, units, mask, A, W, start, out, is_first):
 
 
 @kernel
+def whole_product(count, units, mask, A, W, start, out, is_first):
+    """The same of activations that are all active: a few samples by twos."""
+    if count > 2:
+        dense_product(count, units, mask, A, W, start, out, is_first)
+    else:
+        masked_product(count, units, mask, A, W, start, out, is_first)
+
+
+@kernel
 def sum_squares(W, count):
     """Σ W[i]² over i < count, a multiple of four, and all lanes."""
     s0 = splat(W, 0)

@@ -172,8 +172,10 @@ class Plan(NamedTuple):
         return bool(self.keep) and self.keep[layer] < WHOLE
 
     def skips(self, layer: int) -> bool:
-        """Whether kernels skip the inactive units of a hidden layer; where all are active, that only costs time."""
-        return is_wide(self.row, self.kind) and (self.activations[layer] == "relu" or self.drops(layer))
+        """Whether kernels skip the inactive units of a layer; where all are active, that only costs time."""
+        if layer == self.depth or not is_wide(self.row, self.kind):
+            return False
+        return self.activations[layer] == "relu" or self.drops(layer)
 
     @property
     def has_few_outputs(self) -> bool:

@@ -116,7 +116,7 @@ def _enter(plan: Plan) -> list[Step]:
     options = (plan.kind, plan.raw, plan.first_row) if plan.form == "csr" else (plan.kind, plan.first_row)
     steps, summed = [Step(Stage(f"{plan.form}_product", options), 0)], layer_of_sums(plan)
     if summed == 1:
-        steps += [*_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1))), 1)]
+        steps += [*_activate(plan, 0), Step(Stage("spread", (plan.kind, plan.row, _row(plan, 1), plan.skips(0))), 1)]
     if summed is not None:
         steps.append(Step(Stage("sum_shards", (plan.kind, _row(plan, summed))), summed))
     if plan.form == "sparse" and plan.optimizer:
@@ -130,7 +130,7 @@ def _forward(plan: Plan) -> list[Step]:
     steps = [] if summed is None else [Step(Stage("gather", (plan.kind, _row(plan, summed))), summed)]
     for layer in range(summed or 0, plan.depth + 1):
         if layer > (summed or 0):
-            steps.append(Step(Stage("product", (plan.kind, plan.row, _row(plan, layer))), layer))
+            steps.append(Step(Stage("product", (plan.kind, plan.row, _row(plan, layer), plan.skips(layer - 1))), layer))
         if layer < plan.depth:
             steps += _activate(plan, layer)
     return steps
@@ -151,7 +151,7 @@ def _delta(plan: Plan, layer: int) -> list[Step]:
     """The deltas of the layer below."""
     name = "chain_kept" if plan.drops(layer - 1) else "chain"
     return [
-        Step(Stage("backward", (plan.kind, plan.row, _row(plan, layer))), layer),
+        Step(Stage("backward", (plan.kind, plan.row, _row(plan, layer), plan.skips(layer))), layer),
         Step(Stage(name, (plan.kind, plan.row, plan.activations[layer - 1])), layer - 1),
     ]
 
@@ -166,7 +166,9 @@ def _update(plan: Plan) -> list[Step]:
         steps += _delta(plan, 1)
     for layer in range(plan.depth, 0, -1):
         row = _row(plan, layer)
-        steps.append(Step(Stage("update", (plan.kind, plan.row, row, plan.gradient_step)), layer))
+        steps.append(
+            Step(Stage("update", (plan.kind, plan.row, row, plan.skips(layer - 1), plan.gradient_step)), layer)
+        )
         steps.append(_biases(plan, layer))
     steps.append(_biases(plan, 0))
     name = "transposed" if plan.transposed else plan.form

@@ -16,8 +16,7 @@ from fastmlp.engine.division import (
     two,
     within,
 )
-from fastmlp.engine.hidden import dense_gradient, masked_gradient, masked_product
-from fastmlp.engine.hidden import dense_product as whole_product
+from fastmlp.engine.hidden import dense_gradient, masked_gradient, whole_product
 from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import panels_at_once, wider
 from fastmlp.engine.simd import inline, kernel, least, pointer, transpose
@@ -93,10 +92,7 @@ def make_dense_product(kind, row):
                 k += i * S
                 for q in range(begin, end):
                     units, mask, X = least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k)
-                    if count > 2:
-                        whole_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
-                    else:  # two samples at once
-                        masked_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
+                    whole_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
 
     def dense_product(run, address):
         t, layer = run_table(run), layer_table(address)

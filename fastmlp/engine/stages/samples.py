@@ -25,6 +25,7 @@ from fastmlp.engine.last_layer import output_sum
 from fastmlp.engine.optimizers import STEPS, rate_of, store
 from fastmlp.engine.plan import panels_at_once
 from fastmlp.engine.simd import kernel, least, low_bits, pointer, splat, transpose, transpose_bits
+from fastmlp.engine.stages.upper import gradient_of
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import layer_table, run_table
 
@@ -122,8 +123,8 @@ def make_transposed_gradient(kind, row):
 def make_gradient(kind, below_row, row, skips):
     """Return the stage that leaves the gradients of a layer above the first."""
     rows, inputs, bias_gradient = pointer(kind, row), pointer(kind, below_row), make_bias_gradient(kind, row)
-    at_once, multiply = panels_at_once(row, kind, skips), masked_gradient if skips else dense_gradient
-    some = PANELS[at_once]
+    multiply, at_once, some = gradient_of(row, kind, skips)
+    by_mask = multiply is masked_gradient
 
     @kernel
     def gradient(t, layer, r, begin, end):
@@ -133,7 +134,7 @@ def make_gradient(kind, below_row, row, skips):
         i0, i1 = tiles_of(begin, end)
         for q in range(layer.in_panels):
             units, samples = least(below_row, layer.in_units - q * below_row), integers(below.C) + q * T * S
-            if skips:
+            if by_mask:
                 for i in range(i0, i1):
                     k0, count = within(i, begin, end)
                     masks_between(integers(below.M) + (q * T + i) * S, samples + i * S, k0, count)
@@ -141,7 +142,7 @@ def make_gradient(kind, below_row, row, skips):
                 g = some(G + q * below_row, p, P, layer.in_rows)
                 for i in range(i0, i1):
                     k0, count = within(i, begin, end)
-                    k = i * S if skips else i * S + k0  # masks tell which samples of the tile count
+                    k = i * S if by_mask else i * S + k0  # masks tell which samples of the tile count
                     multiply(
                         count, units, samples + i * S, inputs(below.A) + (q * T * S + k),
                         some(D + k, p, P, T * S), g, g, i == i0, i == i1 - 1, store, 0, 0, 0.0,

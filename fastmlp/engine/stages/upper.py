@@ -5,6 +5,7 @@ p counts the panels of a layer, q those of the layer below.
 
 from fastmlp.engine.activations import ACTIVATIONS
 from fastmlp.engine.division import (
+    PANELS,
     half_of_shards,
     has_halves,
     layer_panels,
@@ -17,7 +18,6 @@ from fastmlp.engine.division import (
     tile_size,
     tiles_in,
     tiles_of,
-    two,
     updated_panels,
     whole_samples,
     within,
@@ -28,17 +28,17 @@ from fastmlp.engine.hidden import (
     add_panels,
     add_rows,
     dense_gradient,
-    dense_product,
     masked_gradient,
     masked_product,
     single_gradient,
     single_product,
     sum_squares,
+    whole_product,
 )
 from fastmlp.engine.hidden import chain as chain_tile
 from fastmlp.engine.optimizers import STEPS, rate_of
-from fastmlp.engine.plan import is_narrow, is_wide
-from fastmlp.engine.simd import kernel, least, low_bits, pair, pointer, splat, transpose, transpose_bits
+from fastmlp.engine.plan import is_narrow, is_wide, panels_at_once
+from fastmlp.engine.simd import kernel, least, low_bits, pointer, splat, transpose, transpose_bits
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
 from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
@@ -46,10 +46,22 @@ from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
 floats, integers, words = pointer("f64"), pointer("i64"), pointer("i64", 64)
 
 
-def make_product(kind, below_row, row):
-    """Return the stage A = b + A_below W for this thread's samples."""
+def product_of(row, kind, skips):
+    """(the kernel of a product, how many panels of `row` units it takes at once, and how)."""
+    at_once = panels_at_once(row, kind, skips)
+    return masked_product if skips and is_wide(row, kind) else whole_product, at_once, PANELS[at_once]
+
+
+def gradient_of(row, kind, skips):
+    """The same of a gradient."""
+    at_once = panels_at_once(row, kind, skips)
+    return masked_gradient if skips and is_wide(row, kind) else dense_gradient, at_once, PANELS[at_once]
+
+
+def make_product(kind, below_row, row, skips):
+    """Return the stage A = b + A_below W for this thread's samples, which may skip inactive units below."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
-    multiply, narrow = masked_product if is_wide(row, kind) else dense_product, is_narrow(row, kind)
+    (multiply, at_once, some), narrow = product_of(row, kind, skips), is_narrow(row, kind)
 
     def product(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -60,15 +72,15 @@ def make_product(kind, below_row, row):
         for i in range(i0, i1):
             k0, count = within(i, begin, end)
             k = i * S + k0
-            for p in range(0, P, 2):
-                out, b = two(rows(layer.A) + k, p, P, T * S), two(rows(layer.b), p, P, 1)
+            for p in range(0, P, at_once):
+                out, b = some(rows(layer.A) + k, p, P, T * S), some(rows(layer.b), p, P, 1)
                 for q in range(layer.in_panels):
                     a, units = q * T * S + k, least(below_row, layer.in_units - q * below_row)
                     M, A, W = integers(below.M) + a, inputs(below.A) + a, rows(layer.W) + q * below_row
                     if narrow and P == 1:
                         single_product(count, units, A, W, rows(layer.b), rows(layer.A) + k, q == 0)
                     else:
-                        multiply(count, units, M, A, two(W, p, P, layer.in_rows), b, out, q == 0)
+                        multiply(count, units, M, A, some(W, p, P, layer.in_rows), b, out, q == 0)
 
     return product
 
@@ -109,24 +121,24 @@ def make_activate(kind, row, activation):
     return activate
 
 
-def make_spread(kind, below_row, row):
+def make_spread(kind, below_row, row, skips):
     """Return the stage that adds this thread's shards of the first layer's units to the layer above, all samples."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
-    multiply = masked_product if is_wide(row, kind) else dense_product
+    multiply, at_once, some = product_of(row, kind, skips)
 
     def spread(run, address):
         t, layer = run_table(run), layer_table(address)
-        below, zero = layer_table(layer.below), pair(rows(t.zero), 0)
+        below, zero = layer_table(layer.below), some(rows(t.zero), 0, 1, 0)
         T, P, size = t.tiles, layer.panels, t.size
         begin, end = own_shards(t)
         for r in range(begin, end):
             q0, q1 = share_of(layer.in_panels, r, t.shards), share_of(layer.in_panels, r + 1, t.shards)
-            for p in range(0, P, 2):
+            for p in range(0, P, at_once):
                 for i in range(tiles_in(size)):
-                    out = two(shard_sums(t, layer, rows(layer.Z), r) + i * S, p, P, T * S)
+                    out = some(shard_sums(t, layer, rows(layer.Z), r) + i * S, p, P, T * S)
                     for q in range(q0, q1):
                         a, units = (q * T + i) * S, least(below_row, layer.in_units - q * below_row)
-                        W = two(rows(layer.W) + q * below_row, p, P, layer.in_rows)
+                        W = some(rows(layer.W) + q * below_row, p, P, layer.in_rows)
                         multiply(
                             tile_size(size, i), units, integers(below.M) + a, inputs(below.A) + a, W, zero, out, q == q0
                         )
@@ -178,14 +190,14 @@ def make_gather(kind, row):
     return gather
 
 
-def make_backward(kind, below_row, row):
-    """Return the stage that takes the deltas of a layer to the activations of the one below it."""
+def make_backward(kind, below_row, row, skips):
+    """Return the stage that takes the deltas of a layer, of which some may be skipped, to the activations below."""
     rows, outputs = pointer(kind, row), pointer(kind, below_row)
-    multiply = masked_product if is_wide(below_row, kind) else dense_product
+    multiply, at_once, some = product_of(below_row, kind, skips)
 
     def backward(run, address):
         t, layer = run_table(run), layer_table(address)
-        below, zero = layer_table(layer.below), pair(outputs(t.zero), 0)
+        below, zero = layer_table(layer.below), some(outputs(t.zero), 0, 1, 0)
         T = t.tiles
         begin, end = layer_samples(below, t)
         q0, q1 = layer_panels(below, t)
@@ -193,11 +205,11 @@ def make_backward(kind, below_row, row):
         for i in range(i0, i1):
             k0, count = within(i, begin, end)
             k = i * S + k0
-            for q in range(q0, q1, 2):
-                out = two(outputs(below.D) + k, q, q1, T * S)
+            for q in range(q0, q1, at_once):
+                out = some(outputs(below.D) + k, q, q1, T * S)
                 for p in range(layer.panels):
                     a = p * T * S + k
-                    WT = two(outputs(layer.WT) + p * row, q, q1, layer.panels * row)
+                    WT = some(outputs(layer.WT) + p * row, q, q1, layer.panels * row)
                     units = least(row, layer.units - p * row)
                     multiply(count, units, integers(layer.M) + a, rows(layer.D) + a, WT, zero, out, p == 0)
 
@@ -270,22 +282,23 @@ def sample_masks(size, tiles, M, C):
         words(C)[i] = transpose_bits(words(M)[i]) & low_bits(tile_size(size, i))
 
 
-def make_update(kind, below_row, row, optimizer):
+def make_update(kind, below_row, row, skips, optimizer):
     """Return the stage that updates the weights from the units below that this thread owns; WT follows."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
     step = STEPS[optimizer]
-    gradient = masked_gradient if is_wide(row, kind) else dense_gradient
+    gradient, at_once, some = gradient_of(row, kind, skips)
     narrow = is_narrow(row, kind) and below_row >= 8  # eight units of one panel
 
     def update(run, address):
         t, layer = run_table(run), layer_table(address)
         below = layer_table(layer.below)
         T, size, P, rate = t.tiles, t.size, layer.panels, rate_of(t)
-        tiles, G = tiles_in(size), two(rows(t.G), 0, 2, CHUNK)
+        tiles, G = tiles_in(size), some(rows(t.G), 0, 2, CHUNK)
         begin, end = updated_panels(below, t)
         for q in range(begin, end):
             samples = integers(below.C) + q * T * S
-            sample_masks(size, tiles, integers(below.M) + q * T * S, samples)
+            if skips:
+                sample_masks(size, tiles, integers(below.M) + q * T * S, samples)
             units, A = least(below_row, layer.in_units - q * below_row), inputs(below.A) + q * T * S
             W, D = rows(layer.W) + q * below_row, rows(layer.D)
             if narrow and P == 1:
@@ -295,11 +308,11 @@ def make_update(kind, below_row, row, optimizer):
                         layer.state, rate, rate.decay,
                     )  # fmt: skip
             else:
-                for p in range(0, P, 2):
+                for p in range(0, P, at_once):
                     for i in range(tiles):
                         gradient(
-                            tile_size(size, i), units, samples + i * S, A + i * S, two(D + i * S, p, P, T * S),
-                            two(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, rate.decay,
+                            tile_size(size, i), units, samples + i * S, A + i * S, some(D + i * S, p, P, T * S),
+                            some(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, rate.decay,
                         )  # fmt: skip
             for p in range(P):
                 W, WT = rows(layer.W) + (p * layer.in_rows + q * below_row), inputs(layer.WT) + (q * P + p) * row
