@@ -312,7 +312,8 @@ def make_update(kind, below_row, row, skips, optimizer):
                     for i in range(tiles):
                         gradient(
                             tile_size(size, i), units, samples + i * S, A + i * S, some(D + i * S, p, P, T * S),
-                            some(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate, rate.decay,
+                            some(W, p, P, layer.in_rows), G, i == 0, i == tiles - 1, step, layer.state, rate,
+                            rate.decay,
                         )  # fmt: skip
             for p in range(P):
                 W, WT = rows(layer.W) + (p * layer.in_rows + q * below_row), inputs(layer.WT) + (q * P + p) * row
