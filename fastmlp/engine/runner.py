@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, make_plan
+from fastmlp.engine.plan import Plan, make_plan, shards_of_features
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
-from fastmlp.engine.tables import FEATURE_SHARDS, Rate
+from fastmlp.engine.tables import Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
 from fastmlp.validation import Features
@@ -65,7 +65,8 @@ class Runner:
             is_penalized=problem.is_penalized and optimizer.weight_decay > 0,
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
-        most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // (2 * plan.row))
+        pairs = -(-architecture.widths[1] // (2 * plan.row))
+        most = shards_of_features(d, d) if plan.by_feature else pairs
         threads = problem.num_threads or default_threads(architecture.widths, self._most, n, used, read, most)
         started = time.perf_counter()
         self._workspace = Workspace(plan, architecture.widths, split, self._most, threads, before_compiling)
@@ -102,6 +103,11 @@ class Runner:
         self._codes = np.ascontiguousarray(problem.codes, np.int64 if problem.codes.ndim == 1 else problem.dtype)
         codes = self._codes
         self._workspace.set_data(data, batch=self._batch, targets=codes, targets_stride=codes.strides[0])
+
+    @property
+    def mean_threads(self) -> float | None:
+        """How many threads ran at a time in the last run, on average."""
+        return self._workspace.mean_threads
 
     @property
     def params(self) -> Array:

@@ -12,6 +12,7 @@ O  outputs, padded            W  units in the widest panel
 L  most listed features of a batch, plus one word
 K  most blocks of features, plus one
 Y  most batches of a call, where rows take steps ahead
+J  threads, the most that run
 B  batches whose sums of shards are stored at a time: 2 if a thread may be one phase ahead of another
 """
 
@@ -19,8 +20,6 @@ from typing import NamedTuple
 
 S = 64
 """Samples in a tile, the bits of a mask."""
-FEATURE_SHARDS = 4
-"""The most shards of features, where threads divide the first layer by feature."""
 CHUNK = 128
 """Features whose gradients are summed over tiles together, when a batch has several tiles."""
 
@@ -103,7 +102,9 @@ SHARED = {
     **_numbers("batch", "tiles", "d", "words", "block", "cuts", "shards", "by_feature"),
     **_numbers("portions", "portion"),  # of features: words of 64 (sparse), else panels; features in one
     **_numbers("threads", "all_read"),  # all_read: whether every thread reads all samples into its own arrays
-    "arrived": Field("i64", "8"),
+    **_numbers("allowed"),  # ticks after which a call ends with the batch that runs
+    **_numbers("crowded"),  # whether more threads run than there are cores: those that wait then yield at once
+    "arrived": Field("i64", "J 16"),  # what each thread says at a barrier; 128 bytes, as some cores fetch lines in twos
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
     **_numbers("X", "order", later=True),
     **_numbers("stride", "raw_bytes", "safe", "tail", only="rows", later=True),
@@ -139,6 +140,7 @@ OWN = {
     # the batch: `size` samples from place `at` of the order on, and the next batch; `turn` alternates between 0 and 1
     **_numbers("at", "size", "next_at", "next_size", "turn"),
     **_numbers("rate"),  # the address of the numbers of this batch's step
+    **_numbers("stalled", "elapsed"),  # ticks for which it waited so long that it yielded, of all ticks of a call
     "valid": Field("i64", "T 64", "dense"),
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches
