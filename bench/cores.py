@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from fastmlp.engine.simd import atomic_add, atomic_load, pointer, spin
+from fastmlp.engine.simd import atomic_load, atomic_store, pointer, spin
 
 LINES, STEP = 2048, 17
 """Lines that cross, and the distance from one that is read to the next, so that no prefetcher guesses it."""
@@ -49,10 +49,8 @@ def _now(time):
 
 @njit
 def _wait(flag, value):
-    spins = 0
     while atomic_load(flag) < value:
-        spins += 1
-        spin(spins)
+        spin(False)
 
 
 @njit(nogil=True)
@@ -61,11 +59,11 @@ def _reader(flags, lines, trips, rounds, time):
     mine, other = counter(flags), counter(flags) + 16
     started = _now(time)
     for i in range(1, trips + 1):
-        atomic_add(mine, 1)
+        atomic_store(mine, i)
         _wait(other, i)
     in_trips, reading, total = _now(time) - started, 0.0, 0
     for i in range(1, rounds + 1):
-        atomic_add(mine, 1)
+        atomic_store(mine, trips + i)
         _wait(other, trips + i)
         started = _now(time)
         for k in range(LINES):
@@ -80,14 +78,14 @@ def _writer(flags, lines, trips, rounds, time):
     other, mine = counter(flags), counter(flags) + 16
     for i in range(1, trips + 1):
         _wait(other, i)
-        atomic_add(mine, 1)
+        atomic_store(mine, i)
     writing = 0.0
     for i in range(1, rounds + 1):
         _wait(other, trips + i)
         started = _now(time)
         for k in range(LINES):
             counter(lines)[8 * k] = i
-        atomic_add(mine, 1)  # a full barrier: what was written is the other's to read
+        atomic_store(mine, trips + i)  # a full barrier: what was written is the other's to read
         writing += _now(time) - started
     return writing
 

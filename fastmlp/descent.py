@@ -73,6 +73,7 @@ class Descent:
 
     compile_seconds = 0.0
     num_threads: int | None = None
+    mean_threads: float | None = None
     schedule = ""
     predictor = None
 

@@ -180,7 +180,7 @@ class Trainer(Protocol):
     description: str
     """A few words that tell the user which path runs, and why."""
     num_threads: int | None
-    """How many threads run an epoch, where the trainer decides that; else None."""
+    """The most threads that run an epoch, where the trainer decides that; else None."""
     schedule: str
     """The operations of each thread in a batch, line by line; empty if they are not known."""
     predictor: Any
@@ -191,6 +191,10 @@ class Trainer(Protocol):
     @property
     def steps(self) -> int:
         """The number of batches so far."""
+
+    @property
+    def mean_threads(self) -> float | None:
+        """How many threads ran at a time in the last epoch, on average, where the trainer decides that; else None."""
 
     @property
     def params(self) -> NDArray[Any]:

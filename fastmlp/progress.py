@@ -10,6 +10,9 @@ from fastmlp.history import History
 from fastmlp.output import Output
 from fastmlp.problem import Architecture, Trainer
 
+FEWER = 0.95
+"""An epoch's line tells how many threads ran, where they were at most this share of all."""
+
 
 class Progress:
     """The path taken, then the epochs: a bar on a terminal and in a notebook, elsewhere a line each.
@@ -24,6 +27,7 @@ class Progress:
         self._verbose = verbose
         self._output = Output(sys.stdout)
         self._num_samples = 0
+        self._trainer: Trainer | None = None
         self._compiling = False
         self._bar: Any = None
 
@@ -61,6 +65,7 @@ class Progress:
         if self._done:
             self._print(f"resumed after epoch {self._done}")
         self._num_samples = n
+        self._trainer = trainer
         if self._verbose and (_in_notebook() or self._output.isatty()):
             self._bar = _make_bar(self._num_epochs, self._done, self._output)
 
@@ -72,10 +77,13 @@ class Progress:
             results += f"  val loss {history.val_loss[-1]:.4f}"
         if history.val_accuracy:
             results += f"  val accuracy {history.val_accuracy[-1]:.4f}"
+        threads = _fewer_threads(self._trainer)
         if self._bar is None:
-            self._print(f"epoch {done:{len(str(self._num_epochs))}d}/{self._num_epochs}  {results}  {seconds:.3f} s")
+            epochs = f"epoch {done:{len(str(self._num_epochs))}d}/{self._num_epochs}"
+            self._print(f"{epochs}  {results}  {seconds:.3f} s{threads}")
             return
-        self._bar.set_postfix_str(f"{results}  {self._num_samples / seconds:,.0f} samples/s", refresh=False)
+        rate = f"{self._num_samples / seconds:,.0f} samples/s"
+        self._bar.set_postfix_str(f"{results}  {rate}{threads}", refresh=False)
         self._bar.update()
 
     def stopped(self, epochs: int, kept: int) -> None:
@@ -88,6 +96,14 @@ class Progress:
         self._close()
         outcome = f": the network after {kept} whole epochs is kept" if kept else " in the first epoch"
         self._print("interrupted" + outcome)
+
+
+def _fewer_threads(trainer: Trainer | None) -> str:
+    """Say how many threads ran in the last epoch, if they were clearly fewer than there might have been."""
+    most, mean = (None, None) if trainer is None else (trainer.num_threads, trainer.mean_threads)
+    if most is None or mean is None or mean > FEWER * most:
+        return ""
+    return f"  {mean:.1f} of {most} threads"
 
 
 def _in_notebook() -> bool:

@@ -150,7 +150,9 @@ def train(
     dtype : {"float32", "float64"} or dtype
         Of parameters and arithmetic.
     num_threads : int, optional
-        At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS.
+        At most this many threads; by default as many as pay, and no more than the environment's OMP_NUM_THREADS. While
+        other processes use the cores, fewer run, which the line of an epoch then tells. With FASTMLP_PIN=1 in the
+        environment, each thread stays on a core of its own (Linux).
     seed : int, optional
         Fixes initial parameters, every permutation and dropped units, the same for both backends and any number of
         threads.

@@ -32,7 +32,6 @@ from fastmlp.engine import runner, workspace
 from fastmlp.engine.features import MOST_SPARSE_FEATURES
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.stages.reading import CACHED
-from fastmlp.engine.tables import FEATURE_SHARDS
 from fastmlp.engine.trainer import Engine
 from fastmlp.problem import activation_text
 from fastmlp.reference.activations import ACTIVATIONS
@@ -253,7 +252,7 @@ def test_threads_are_chosen_where_nobody_asks_for_some():
 def test_threads_divide_many_features_where_units_are_few(monkeypatch):
     monkeypatch.setattr(runner, "usable_cores", lambda: 8)
     case = SPARSE_FLOATS._replace(threads=None, hidden=(8, 3), k=8, n=1000, batch=500, epochs=1)
-    for d, threads in ((1000, FEATURE_SHARDS), (MANY_FEATURES - 1, 1)):
+    for d, threads in ((1000, 4), (1600, 6), (MANY_FEATURES - 1, 1)):
         assert Engine(*make_problem(case._replace(d=d))[:2]).description.endswith(
             f" {threads} thread{'s' * (threads > 1)}"
         )

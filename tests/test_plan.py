@@ -17,6 +17,7 @@ from fastmlp.engine.plan import (
     panel_widths,
     plan_layers,
     registers,
+    shards_of_features,
     shards_of_units,
 )
 from fastmlp.engine.processor import usable_cores
@@ -118,10 +119,20 @@ print(usable_cores())
 
 
 @pytest.mark.parametrize(
-    ("panels", "shards"), [(1, 1), (3, 3), (4, 4), (19, 4), (20, 5), (64, 16), (256, 64), (1000, 64)]
+    ("units", "panels", "shards"),
+    [(30, 1, 1), (130, 3, 3), (256, 4, 4), (256, 16, 4), (511, 8, 7), (512, 8, 8), (1024, 16, 8), (2048, 32, 16),
+     (2048, 128, 16), (8192, 128, 64), (60_000, 1000, 64)],
+)  # fmt: skip
+def test_shards_depend_on_the_units_alone(units, panels, shards):
+    assert shards_of_units(units, panels) == shards
+
+
+@pytest.mark.parametrize(
+    ("features", "portions", "shards"),
+    [(384, 6, 4), (400, 3, 3), (784, 13, 4), (1600, 25, 6), (16_384, 256, 64), (60_000, 4000, 64)],
 )
-def test_shards_depend_on_the_panels_alone(panels, shards):
-    assert shards_of_units(panels) == shards
+def test_shards_depend_on_the_features_alone(features, portions, shards):
+    assert shards_of_features(features, portions) == shards
 
 
 def test_threads_grow_with_the_batch_the_density_and_the_features_read(monkeypatch):

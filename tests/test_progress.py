@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import pytest
 from numpy.testing import assert_array_equal
@@ -146,3 +147,23 @@ def test_a_line_tells_the_seconds_of_its_own_epoch(capsys):
         "epoch 1/2  loss 0.5000  1.250 s",
         "epoch 2/2  loss 0.2500  2.500 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("most", "mean", "told"),
+    [(2, 1.41, "  1.4 of 2 threads"), (64, 7.6, "  7.6 of 64 threads"), (2, 2.0, ""), (2, 1.96, ""), (1, 1.0, ""),
+     (None, None, "")],
+)  # fmt: skip
+def test_a_line_tells_when_fewer_threads_ran(most, mean, told, capsys):
+    trainer = SimpleNamespace(description="some path", schedule="", num_threads=most, mean_threads=mean)
+    history = History()
+    history.loss.append(0.5)
+    history.seconds.append(1.25)
+    progress = Progress(1, True)
+    progress.begin("4-6-3", 60, trainer)
+    progress.epoch(history)
+    assert capsys.readouterr().out.splitlines()[-1] == f"epoch 1/1  loss 0.5000  1.250 s{told}"
+    with redirect_stdout(Terminal()) as terminal, Progress(1, True) as progress:
+        progress.begin("4-6-3", 60, trainer)
+        progress.epoch(history)
+    assert terminal.getvalue().rstrip().endswith(f"48 samples/s{told}")

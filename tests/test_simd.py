@@ -20,8 +20,8 @@ from fastmlp.engine.simd import (
     TARGET,
     absolute,
     add_across,
-    atomic_add,
     atomic_load,
+    atomic_store,
     by_kind,
     convert,
     copysign,
@@ -622,34 +622,38 @@ def test_structs_of_the_same_name_differ():
     assert struct("layer", ["address", "width", "visits"]).t == layer.t
 
 
-def count_up(counter, turns, seen):
-    for _ in range(turns):
-        seen[0] += atomic_add(counter, 1)
-    while atomic_load(counter) < 2 * turns:
-        spin(5000)
-    spin(3)
+def exchange(flags, numbers, thread, turns, seen):
+    """Tell the other thread a number in each turn, and add up what it tells."""
+    for i in range(1, turns + 1):
+        numbers[2 * thread + i % 2] = i
+        atomic_store(flags + thread, i)
+        while atomic_load(flags + (1 - thread)) < i:
+            spin(i % 2)
+        seen[thread] += numbers[2 * (1 - thread) + i % 2]
 
 
-def test_atomic_counter():
-    turns, counter, seen = 20_000, np.zeros(1, np.int64), np.zeros((2, 8), np.int64)
-    body = kernel(count_up)
+def test_what_was_written_before_a_flag_is_read_after_it():
+    turns, flags, numbers, seen = 20_000, np.zeros((2, 8), np.int64), np.zeros(4, np.int64), np.zeros(2, np.int64)
+    body, lines = kernel(exchange), pointer("i64", 8)
 
     @njit(nogil=True)
-    def run(counter, turns, seen):
-        body(ints(counter), turns, ints(seen))
+    def run(flags, numbers, thread, turns, seen):
+        body(lines(flags), ints(numbers), thread, turns, ints(seen))
 
-    run.compile("void(int64, int64, int64)")
-    others = [threading.Thread(target=run, args=(counter.ctypes.data, turns, s.ctypes.data)) for s in seen]
+    run.compile("void(int64, int64, int64, int64, int64)")
+    addresses = [array.ctypes.data for array in (flags, numbers, seen)]
+    others = [threading.Thread(target=run, args=(*addresses[:2], i, turns, addresses[2])) for i in range(2)]
     for other in others:
         other.start()
     for other in others:
         other.join()
-    assert counter[0] == 2 * turns
-    assert seen.sum() == 2 * turns * (2 * turns - 1) // 2  # each value was returned once
-    seen[:] = 0
-    counter[:] = 5
-    call_twin(count_up, (ints, counter), 5, (ints, seen))
-    assert (counter[0], seen.sum()) == (10, 5 + 6 + 7 + 8 + 9)
+    np.testing.assert_array_equal(seen, turns * (turns + 1) // 2)
+    np.testing.assert_array_equal(flags[:, 0], turns)
+    assert not np.any(flags[:, 1:])
+    flags[1, 0] = 5  # what the other thread would have said
+    numbers[2:], seen[:] = (4, 5), 0
+    call_twin(exchange, (lines, flags), (ints, numbers), 0, 5, (ints, seen))
+    assert (flags[0, 0], seen[0]) == (5, 5 + 4 + 5 + 4 + 5)
 
 
 # ---- what is refused

@@ -1,9 +1,11 @@
 """How a batch is divided: among threads, into tiles of samples and pairs of panels; and where the threads meet."""
 
-from fastmlp.engine.simd import atomic_add, atomic_load, inline, kernel, least, pair, pointer, spin
+from fastmlp.engine.simd import atomic_load, atomic_store, inline, kernel, least, pair, pointer, spin, ticks
 from fastmlp.engine.tables import S
 
-counter = pointer("i64")
+PATIENCE = 4000
+"""Turns of a wait, pauses of the core, before a thread yields: then more threads than cores make progress, too."""
+counter = pointer("i64", 16)
 
 
 @inline
@@ -185,11 +187,46 @@ PANELS = {1: one, 2: two}
 
 
 @kernel
-def meet(t, goal):
-    """Wait until all threads have come here `goal` times in sum."""
-    arrived = counter(t.arrived)
-    atomic_add(arrived, 1)
-    spins = 0
-    while atomic_load(arrived) < goal:
-        spins += 1
-        spin(spins)
+def end_in_time(t):
+    """Let all threads end the call with this batch, if its time is up; called before they meet in it."""
+    if t.thread == 0 and t.elapsed + ticks() > t.allowed:
+        counter(t.arrived)[0, 1] = t.at
+
+
+@inline
+def is_over(t):
+    """Whether the call ends with this batch; asked after the threads have met in it."""
+    # The first thread may have written another number by now, of the next batch, but never after this one.
+    return counter(t.arrived)[0, 1] == t.at
+
+
+@kernel
+def yield_until(t, flag, count):
+    """Let other threads run until a flag has reached a count, and note the time."""
+    started = ticks()
+    while atomic_load(flag) < count:
+        spin(True)
+    t.stalled = t.stalled + (ticks() - started)
+
+
+@kernel
+def meet(t, count):
+    """Wait until all threads are here. Takes and returns the number of rounds that a thread has been through.
+
+    In each round a thread says that it is there, and waits for another: the next one, the second next, the fourth next
+    and so on. So it hears of twice as many each time, and each line has one writer. Two threads need one round.
+    """
+    arrived, distance = counter(t.arrived), 1
+    while distance < t.threads:
+        count += 1
+        atomic_store(arrived + t.thread, count)
+        other = t.thread + distance
+        other -= t.threads if other >= t.threads else 0
+        spins = PATIENCE if t.crowded else 0
+        while spins < PATIENCE and atomic_load(arrived + other) < count:
+            spin(False)
+            spins += 1
+        if spins == PATIENCE:
+            yield_until(t, arrived + other, count)
+        distance *= 2
+    return count

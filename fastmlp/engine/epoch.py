@@ -3,8 +3,8 @@
 Whatever the network, the data and the optimizer are, this is the loop; all the rest is in the schedule.
 """
 
-from fastmlp.engine.division import meet
-from fastmlp.engine.simd import call, kernel, least, pointer
+from fastmlp.engine.division import end_in_time, is_over, meet
+from fastmlp.engine.simd import call, kernel, least, pointer, ticks
 from fastmlp.engine.views import run_table, schedule_table, step_table
 
 integers = pointer("i64")
@@ -23,20 +23,23 @@ def make_epoch():
 
     def epoch(run, address):
         t, schedule = run_table(run), schedule_table(address)
-        goal = t.threads
+        t.stalled, t.elapsed = 0, -ticks()
         t.turn = 1
         t.next_at, t.next_size = t.begin, least(t.batch, t.n - t.begin)
         play(run, schedule, 0)
-        meet(t, goal)
+        count = meet(t, 0)
         while t.next_size > 0:
             t.at, t.size, t.turn = t.next_at, t.next_size, 1 - t.turn
             t.next_at = t.at + t.size
             t.next_size = least(t.batch, t.n - t.next_at)
             t.rate = t.rates + t.at // t.batch * t.rate_bytes
+            end_in_time(t)
             for phase in range(1, schedule.phases):
                 play(run, schedule, phase)
                 if phase + 1 < schedule.phases:
-                    goal += t.threads
-                    meet(t, goal)
+                    count = meet(t, count)
+            if is_over(t):
+                break
+        t.elapsed = t.elapsed + ticks()
 
     return epoch

@@ -58,6 +58,19 @@ class Packing:
                     state[i][0][...] = transpose_panels(packed, plan) if is_transposed(self._plan, i) else packed
                     state[i][1][...] = pack_biases(b, plan)
 
+    def align(self) -> None:
+        """Bring all copies to what the first one has learned."""
+        for copy, states in zip(self._copies[1:], self._states[1:], strict=True):
+            for i, (layer, first) in enumerate(zip(copy, self._copies[0], strict=True)):
+                own = [name for name in ("W", "WT", "b") if layer[name] is not first[name]]
+                for name in own:
+                    layer[name][...] = first[name]
+                trained = "WT" if is_transposed(self._plan, i) else "W"
+                for state, learned in zip(states, self._states[0], strict=True):
+                    for name, values, wanted in zip((trained, "b"), state[i], learned[i], strict=True):
+                        if name in own:
+                            values[...] = wanted
+
     @property
     def params(self) -> Array:
         """The flat parameter vector, a copy."""

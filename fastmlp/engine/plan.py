@@ -286,14 +286,22 @@ class LayerPlan(NamedTuple):
         return self.in_panels * self.in_row
 
 
-def shards_of_units(panels: int) -> int:
+def shards_of_units(units: int, panels: int) -> int:
     """Return the number of shards into which the units of a first layer of `panels` panels are divided.
 
     The order of every sum depends on it, so it must not depend on the machine: the same network has the same bits on
-    any number of cores. Four shards if there are as many panels. Wider layers have four panels a shard, and at most 64
-    shards.
+    any number of cores. Four shards if there are as many panels; eight from 512 units on; in wider layers a shard has
+    128 units, as each one's partial sums cost time, and there are at most 64.
     """
-    return min(panels, max(4, min(64, panels // 4)))
+    return min(panels, max(4, min(8, units // 64), min(64, units // 128)))
+
+
+def shards_of_features(features: int, portions: int) -> int:
+    """Return the number of shards of the features, which come in portions, where a first layer is divided by them.
+
+    Four, or in wider rows one for 256 features, at most 64.
+    """
+    return min(portions, max(4, min(64, features // 256)))
 
 
 def plan_layers(widths: Sequence[int], row: int, out: int) -> list[LayerPlan]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, averaged, make_plan, panels_at_once, shards_of_samples
+from fastmlp.engine.plan import Plan, averaged, make_plan, panels_at_once, shards_of_features, shards_of_samples
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
-from fastmlp.engine.tables import FEATURE_SHARDS, Rate
+from fastmlp.engine.tables import Rate
 from fastmlp.engine.workspace import Workspace
 from fastmlp.problem import Problem, Reading
 from fastmlp.reference.dropout import LOW
@@ -69,7 +69,7 @@ class Runner:
         )
         used, read = (1, d) if form == "dense" else (density, density * d if form == "csr" else d)
         at_once = plan.row * panels_at_once(plan.row, plan.kind, skips=form != "dense")
-        most = FEATURE_SHARDS if plan.by_feature else -(-architecture.widths[1] // at_once)
+        most = shards_of_features(d, d) if plan.by_feature else -(-architecture.widths[1] // at_once)
         most = shards_of_samples(self._most) if plan.by_sample else most
         threads = problem.num_threads or default_threads(architecture.widths, self._most, n, used, read, most)
         started = time.perf_counter()
@@ -111,6 +111,11 @@ class Runner:
         if problem.label_smoothing and codes.ndim == 2:
             codes = self._codes = smooth_labels(codes, problem.label_smoothing, problem.architecture.loss)
         self._workspace.set_data(data, batch=self._batch, targets=codes, targets_stride=codes.strides[0])
+
+    @property
+    def mean_threads(self) -> float | None:
+        """How many threads ran at a time in the last run, on average."""
+        return self._workspace.mean_threads
 
     @property
     def params(self) -> Array:

@@ -6,7 +6,7 @@ for each thread, with the run, the batch, and the thread's own arrays. An array'
 S  samples in a tile, 64      T  tiles in a full batch        R  units in a panel of the layer
 P  panels of the layer        Q  panels of the layer below    V  units in a panel of the layer below
 I  rows of a panel of W, QV   N  shards that add to this layer, 0 for none
-J  shards of samples, where threads divide batches by sample
+U  shards of samples, where threads divide batches by sample
 G  words of 64 features       H  shards of the features, or 1
 D  features, padded to whole words and one more
 O  outputs, padded            W  units in the widest panel
@@ -14,6 +14,7 @@ L  most listed features of a batch, plus one word
 K  most blocks of features, plus one
 E  parts of the sum of a gradient's squares: those of the layers' weights, and a panel of biases each
 Y  most batches of a call, where rows take steps ahead
+J  threads, the most that run
 B  batches whose sums of shards are stored at a time: 2 if a thread may be one phase ahead of another
 """
 
@@ -21,8 +22,6 @@ from typing import NamedTuple
 
 S = 64
 """Samples in a tile, the bits of a mask."""
-FEATURE_SHARDS = 4
-"""The most shards of features, where threads divide the first layer by feature."""
 CHUNK = 128
 """Features whose gradients are summed over tiles together, when a batch has several tiles."""
 
@@ -96,8 +95,8 @@ LAYER = {
     "D": Field("number", "P T S R", "learn"),  # deltas
     "M": Field("i64", "P T S"),  # the active units of each sample
     "C": Field("i64", "P T S", "learn"),  # the samples in which each unit is active
-    "gradient": Field("number", "B J P I R", "samples"),  # of each shard of samples, as W or WT lies
-    "bias_gradient": Field("number", "B J P R", "samples"),
+    "gradient": Field("number", "B U P I R", "samples"),  # of each shard of samples, as W or WT lies
+    "bias_gradient": Field("number", "B U P R", "samples"),
 }
 READER = {
     # a batch as its reader leaves it; (2, ...): the present batch and the next, where both are in use at a time
@@ -115,10 +114,12 @@ SHARED = {
     # the work and its division
     **_numbers("begin", "n", later=True),  # samples begin ≤ s < n of the order, in batches
     **_numbers("batch", "tiles", "d", "words", "block", "cuts", "shards", "by_feature"),
-    **_numbers("sample_shards"),  # J, or 0
+    **_numbers("sample_shards"),  # U, or 0
     **_numbers("portions", "portion"),  # of features: words of 64 (sparse), else panels; features in one
     **_numbers("threads", "all_read"),  # all_read: whether every thread reads all samples into its own arrays
-    "arrived": Field("i64", "8"),
+    **_numbers("allowed"),  # ticks after which a call ends with the batch that runs
+    **_numbers("crowded"),  # whether more threads run than there are cores: those that wait then yield at once
+    "arrived": Field("i64", "J 16"),  # what each thread says at a barrier; 128 bytes, as some cores fetch lines in twos
     # the data: sample o lies at X + o·stride, or from `safe` on at tail + (o - safe)·stride
     **_numbers("X", "order", later=True),
     **_numbers("stride", "raw_bytes", "safe", "tail", only="rows", later=True),
@@ -157,6 +158,7 @@ OWN = {
     # the batch: `size` samples from place `at` of the order on, and the next batch; `turn` alternates between 0 and 1
     **_numbers("at", "size", "next_at", "next_size", "turn"),
     **_numbers("rate"),  # the address of the numbers of this batch's step
+    **_numbers("stalled", "elapsed"),  # ticks for which it waited so long that it yielded, of all ticks of a call
     "factor": Field("f64", "8", "clip"),  # what the batch's gradient is multiplied by
     "G": Field("number", "256 W", "learn"),  # the gradients of a CHUNK of rows, summed over the tiles of a batch
     "whole": Field("number", "2 I R", "csr learn"),  # the gradient of two panels of the first layer; 0 between batches

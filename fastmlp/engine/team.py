@@ -1,5 +1,7 @@
 """The worker threads of this process: one team, which runs one call at a time on as many threads as the call wants.
 
+With the environment variable FASTMLP_PIN=1 each thread stays on a core of its own, where the system can do that.
+
 An interrupt can stop a Python thread that waits for a call, but not a worker. So the caller hands a call to the team's
 leader in one step, and the leader passes it on to the workers. The call keeps its arrays alive: even if the caller was
 interrupted, no memory is freed before every worker has left it.
@@ -60,6 +62,7 @@ class Team:
         self._calls: SimpleQueue[Call] = SimpleQueue()
         self._workers: list[SimpleQueue[Part]] = []
         self._left: SimpleQueue[None] = SimpleQueue()
+        self._cores = _cores_to_pin()
         _start(self._lead)
 
     def complete(self, call: Call) -> None:
@@ -67,7 +70,13 @@ class Team:
         self._calls.put(call)  # the leader runs a call once, even if it is here twice
         call.wait()
 
+    def _pin(self, thread: int) -> None:
+        """Keep the calling thread on the core of a thread of calls."""
+        if self._cores:
+            os.sched_setaffinity(threading.get_native_id(), {self._cores[thread % len(self._cores)]})
+
     def _lead(self) -> None:
+        self._pin(0)
         while True:
             self._make(self._calls.get())
 
@@ -88,13 +97,14 @@ class Team:
         try:
             while len(self._workers) < wanted:
                 calls: SimpleQueue[Part] = SimpleQueue()
-                _start(self._work, calls)
+                _start(self._work, calls, len(self._workers) + 1)
                 self._workers.append(calls)
         except RuntimeError:  # no more threads
             return len(self._workers)
         return wanted
 
-    def _work(self, calls: SimpleQueue[Part]) -> None:
+    def _work(self, calls: SimpleQueue[Part], thread: int) -> None:
+        self._pin(thread)
         while True:
             self._take_part(*calls.get())
             self._left.put(None)
@@ -102,6 +112,14 @@ class Team:
     @staticmethod
     def _take_part(call: Call, thread: int) -> None:
         call.run(thread)
+
+
+def _cores_to_pin() -> list[int]:
+    """The cores that this process may use, if threads are to stay on them; else none."""
+    chosen = os.environ.get("FASTMLP_PIN", "0")
+    if chosen not in ("0", "1"):
+        raise ValueError(f"FASTMLP_PIN must be 0 or 1, got {chosen!r}")
+    return sorted(os.sched_getaffinity(0)) if chosen == "1" and hasattr(os, "sched_setaffinity") else []
 
 
 def _start(target: Callable[..., object], *args: object) -> None:

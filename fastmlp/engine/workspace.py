@@ -12,13 +12,20 @@ from fastmlp.engine.arena import DTYPES, Arena, Array, address_of
 from fastmlp.engine.features import Entries, Rows, Split
 from fastmlp.engine.library import find_stages, make_callable
 from fastmlp.engine.packing import Packing, allocate_vectors, vector_size
-from fastmlp.engine.plan import LayerPlan, Plan, is_transposed, plan_layers, shards_of_samples, shards_of_units
+from fastmlp.engine.plan import (
+    LayerPlan,
+    Plan,
+    is_transposed,
+    plan_layers,
+    shards_of_features,
+    shards_of_samples,
+    shards_of_units,
+)
 from fastmlp.engine.player import Player
 from fastmlp.engine.schedule import EPOCH, layer_of_sums, make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.engine.tables import (
     AHEAD,
-    FEATURE_SHARDS,
     HEAD,
     LAYER,
     OWN,
@@ -91,12 +98,13 @@ class Workspace:
         self._words = -(-widths[0] // 64)
         first = self._plans[0]
         self._portions, self._portion = (self._words, 64) if plan.form == "sparse" else (first.in_panels, first.in_row)
-        self._shards = min(FEATURE_SHARDS, self._portions) if plan.by_feature else shards_of_units(first.panels)
+        by_unit, by_feature = shards_of_units(widths[1], first.panels), shards_of_features(widths[0], self._portions)
+        self._shards = by_feature if plan.by_feature else by_unit
         self._parts = self._shards if plan.by_feature else 1
         parts = [first.panels if plan.by_unit else self._portions, *(p.in_panels for p in self._plans[1:])]
         parts += [p.panels for p in self._plans]
         self._first_squares: list[int] = np.cumsum([0, *parts]).tolist()  # of the layers' weights, then of their biases
-        self._sizes = self._count_sizes(batch)
+        self._sizes = self._count_sizes(batch, threads)
         is_large = plan.form == "dense" and self._size_of(READER["copied"]) > COPIED_BYTES
         self._all_read = threads <= READERS and not is_large and not plan.by_sample
         self._replicated = self._is_worth_replicating(threads)
@@ -115,16 +123,17 @@ class Workspace:
         self._start = make_callable(addresses[shifting[0]]) if shifting else None
         self._schedule_tables = [self._make_schedule_table(addresses, table) for table in self._layer_tables]
         schedules = [table for _, _, table in self._schedule_tables]
-        self._player = Player(make_callable(addresses[EPOCH]), self._tables, schedules, self.shared["arrived"])
+        epoch, arrived = make_callable(addresses[EPOCH]), self.shared["arrived"]
+        self._player = Player(epoch, self._tables, schedules, arrived, self._packing.align)
 
-    def _count_sizes(self, batch: int) -> dict[str, int]:
+    def _count_sizes(self, batch: int, threads: int) -> dict[str, int]:
         """The sizes that letters in tables stand for; letters of a layer are the first layer's, which readers use."""
         first, T, words = self._plans[0], -(-batch // S), self._words
         longest = -(-words // self._parts)
         block = max(1, BLOCK_BYTES // (64 * self.plan.first_row * self._dtype.itemsize))
         return {
             "T": T,
-            "J": self._sample_shards,
+            "U": self._sample_shards,
             "S": S,
             "G": words,
             "H": self._parts,
@@ -133,6 +142,7 @@ class Workspace:
             "K": -(-longest // block) + 1,
             "E": self._first_squares[-1],
             "Y": AHEAD,
+            "J": threads,
             "O": self._plans[-1].panels * self._plans[-1].row,
             "W": max(self.plan.row, self.plan.out),
             "block": block,
@@ -228,6 +238,8 @@ class Workspace:
                 "square_parts": self.square_parts,
                 "gradient_parts": sizes["E"],
                 "threads": threads,
+                "crowded": 0,
+                "allowed": 0,
                 "all_read": int(self._all_read),
             },
         )
@@ -241,7 +253,8 @@ class Workspace:
         heads = [self._allocate(HEAD, {}) for _ in self._layers[: 1 if plan.by_sample else None]]
         own = []
         for thread in range(threads):
-            numbers: Values = dict.fromkeys(("at", "size", "next_at", "next_size", "turn", "rate"), 0)
+            later = ("at", "size", "next_at", "next_size", "turn", "rate", "stalled", "elapsed")
+            numbers: Values = dict.fromkeys(later, 0)
             numbers["thread"] = thread
             own.append(self._allocate(OWN, numbers) | readers[thread % len(readers)] | heads[thread % len(heads)])
         # Threads write to their tables, so each table has its own cache lines.
@@ -301,9 +314,9 @@ class Workspace:
         self._packing.load(params, arrays)
         self.shared["h"][...] = 0 if self.plan.by_feature else self._layers[0][0]["b"]
         if self._start is not None:
-            for thread, table in enumerate(self._tables):
-                first_layer = self._layer_tables[thread % len(self._layer_tables)][0]
-                self._start(address_of(table), address_of(first_layer))
+            table = self._tables[0]
+            table[SLOTS["threads"]] = 1  # it does the parts of all
+            self._start(address_of(table), address_of(self._layer_tables[0][0]))
 
     @property
     def params(self) -> Array:
@@ -349,6 +362,11 @@ class Workspace:
     def _batch(self) -> int:
         """The samples of a batch: as many as memory was made for, or fewer that were set."""
         return self._set["batch"] if "batch" in self._set else self.shared["batch"]
+
+    @property
+    def mean_threads(self) -> float:
+        """How many threads ran at a time in the last run, on average."""
+        return self._player.mean_threads
 
     def forget(self) -> None:
         """Let go of the arrays that were set; they have to be set again before the next run."""

@@ -31,18 +31,18 @@ from fastmlp.engine.simd.types import (
 )
 
 __all__ = [
-    "atomic_add",
     "atomic_load",
+    "atomic_store",
     "call",
     "pair",
     "pointer",
     "prefetch",
     "spin",
     "struct",
+    "ticks",
 ]
 
 LINE = 64  # bytes of a cache line
-SPINS_BEFORE_YIELD = 4000  # then more threads than cores make progress, too
 
 
 # ---- addresses and what stands there
@@ -274,18 +274,8 @@ def _counter(p):
 
 
 @intrinsic
-def atomic_add(typing_context, p, n):
-    """p[0] += n in one step, after all earlier writes; returns what stood there before (p: pointer("i64"))."""
-
-    def generate(context, b, sig, args):
-        return b.atomic_rmw("add", b.bitcast(args[0], I64.as_pointer()), args[1], "seq_cst")
-
-    return (types.int64(p, types.int64), generate) if _counter(p) else None
-
-
-@intrinsic
 def atomic_load(typing_context, p):
-    """p[0], read before all later reads (p: pointer("i64"))."""
+    """The first number of row p[0], read before all later reads (p: pointer("i64", n))."""
 
     def generate(context, b, sig, args):
         return b.load_atomic(b.bitcast(args[0], I64.as_pointer()), "acquire", 8)
@@ -294,20 +284,46 @@ def atomic_load(typing_context, p):
 
 
 @intrinsic
-def spin(typing_context, n):
-    """Wait a moment in a loop's turn n: a pause of the core; beyond some thousand turns, a turn for other threads."""
+def atomic_store(typing_context, p, n):
+    """Make n the first number of row p[0], after all earlier writes and before all later reads."""
+
+    def generate(context, b, sig, args):
+        b.store_atomic(args[1], b.bitcast(args[0], I64.as_pointer()), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return (types.none(p, types.int64), generate) if _counter(p) else None
+
+
+@intrinsic
+def spin(typing_context, yields):
+    """Wait a moment: a pause of the core, or a turn for other threads."""
 
     def generate(context, b, sig, args):
         machine = TARGET.triple
-        with b.if_else(b.icmp_signed("<", args[0], I64(SPINS_BEFORE_YIELD))) as (early, late):
-            with early:
+        with b.if_else(b.icmp_signed("==", args[0], I64(0))) as (pause, give_way):
+            with pause:
                 if machine.startswith(("x86", "i686", "amd64")):
                     call_function(b, "llvm.x86.sse2.pause", ir.VoidType())
                 elif machine.startswith(("aarch64", "arm64")):
                     call_function(b, "llvm.aarch64.hint", ir.VoidType(), I32(1))
-            with late:
+            with give_way:
                 if "windows" not in machine:
                     call_function(b, "sched_yield", I32)
         return context.get_dummy_value()
 
     return types.none(types.int64), generate
+
+
+@intrinsic
+def ticks(typing_context):
+    """A counter that goes on at a steady pace, of no known unit; 0 where there is none."""
+
+    def generate(context, b, sig, args):
+        machine = TARGET.triple
+        if machine.startswith(("x86", "i686", "amd64")):
+            return call_function(b, "llvm.readcyclecounter", I64)
+        if machine.startswith(("aarch64", "arm64")):
+            return b.asm(ir.FunctionType(I64, []), "mrs $0, cntvct_el0", "=r", [], True)
+        return I64(0)
+
+    return types.int64(), generate

@@ -7,14 +7,24 @@ finds index errors that compiled code hides.
 import numpy as np
 
 from fastmlp.engine.processor import lanes
-from fastmlp.engine.simd.python_memory import atomic_add, atomic_load, call, pair, pointer, prefetch, spin, struct
+from fastmlp.engine.simd.python_memory import (
+    atomic_load,
+    atomic_store,
+    call,
+    pair,
+    pointer,
+    prefetch,
+    spin,
+    struct,
+    ticks,
+)
 from fastmlp.engine.simd.python_vectors import DTYPES, WORD, Vec, meet, shape, signed, silent, spread, value
 
 __all__ = [
     "absolute",
     "add_across",
-    "atomic_add",
     "atomic_load",
+    "atomic_store",
     "by_kind",
     "call",
     "convert",
@@ -44,6 +54,7 @@ __all__ = [
     "splat",
     "sqrt",
     "struct",
+    "ticks",
     "to_bits",
     "transpose_bits",
     "transpose_block",

@@ -9,15 +9,26 @@ Once a block of memory has been registered in `memory`, an access outside all re
 import bisect
 import ctypes
 import math
-import threading
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastmlp.engine.simd.python_vectors import DTYPES, Vec, shape, signed, spread, value
+from fastmlp.engine.simd.python_vectors import DTYPES, Vec, shape, spread, value
 
-__all__ = ["atomic_add", "atomic_load", "call", "entry", "memory", "pair", "pointer", "prefetch", "spin", "struct"]
+__all__ = [
+    "atomic_load",
+    "atomic_store",
+    "call",
+    "entry",
+    "memory",
+    "pair",
+    "pointer",
+    "prefetch",
+    "spin",
+    "struct",
+    "ticks",
+]
 
 
 class Memory:
@@ -215,23 +226,22 @@ def call(function, first, second):
 
 # ---- caches and threads
 
-_lock = threading.Lock()
-
 
 def prefetch(p):
     pass
 
 
-def atomic_add(p, n):
-    with _lock:
-        before = p[0]
-        p[0] = signed(before + n)
-    return before
-
-
 def atomic_load(p):
-    return p[0]
+    return p[0, 0]
 
 
-def spin(n):
+def atomic_store(p, n):
+    p[0, 0] = n
+
+
+def spin(yields):
     time.sleep(0)
+
+
+def ticks():
+    return time.perf_counter_ns()
