@@ -73,24 +73,31 @@ def make_dense_product(kind, row):
     some = one if at_once == 1 else two
 
     @kernel
+    def multiply_tile(t, i, size, begin, end, multiply, X, W, h, Z):
+        for q in range(begin, end):
+            multiply(
+                tile_size(size, i), least(row, t.d - q * row), integers(t.features) + q * S,
+                X + (q * t.tiles + i) * S, W + q * row, h, Z + i * S, q == begin,
+            )  # fmt: skip
+
+    @kernel
     def product(t, layer, size, r):
         """Shard r of the features, or all."""
         T, P = t.tiles, layer.panels
         begin, end = shard_of_features(t, r)
         start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
         out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
-        panels = rows(t.copied) + t.turn * layer.in_panels * T * S
+        X = rows(t.copied) + t.turn * layer.in_panels * T * S
         p0, p1 = first_units(t, P)
+        fours = tiles_in(size - 2)
         for p in range(p0, p1, at_once):
-            W, h, sums = some(rows(layer.W), p, p1, layer.in_rows), some(start, p, p1, 1), some(out, p, p1, T * S)
-            for i in range(tiles_in(size)):
-                count = tile_size(size, i)
-                for q in range(begin, end):
-                    units, mask, X = least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T + i) * S
-                    if count > 2:
-                        whole_product(count, units, mask, X, W + q * row, h, sums + i * S, q == begin)
-                    else:  # two samples at once
-                        masked_product(count, units, mask, X, W + q * row, h, sums + i * S, q == begin)
+            W, h, Z = some(rows(layer.W), p, p1, layer.in_rows), some(start, p, p1, 1), some(out, p, p1, T * S)
+            for i in range(fours):
+                multiply_tile(t, i, size, begin, end, whole_product, X, W, h, Z)
+        if fours < tiles_in(size):  # one or two samples by two panels
+            for p in range(p0, p1, 2):
+                W, h, Z = two(rows(layer.W), p, p1, layer.in_rows), two(start, p, p1, 1), two(out, p, p1, T * S)
+                multiply_tile(t, fours, size, begin, end, masked_product, X, W, h, Z)
 
     def dense_product(run, address):
         t, layer = run_table(run), layer_table(address)
