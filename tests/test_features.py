@@ -14,13 +14,12 @@ from fastmlp.engine.features import (
     read_entries,
     read_rows,
     readable,
-    sparse_below,
     split_features,
 )
 from fastmlp.normalization import IDENTITY, Normalization, learn_normalization
 
 FLOAT = np.dtype(np.float32)
-WIDTH = 256
+BELOW = 0.4
 MATRIX = np.arange(1.0, 61).reshape(12, 5)
 PACKED = np.zeros(12, [("flag", "u1"), ("x", "f8", (5,))])
 PACKED["x"] = MATRIX
@@ -213,7 +212,7 @@ def sparse_matrix(n=300, d=40, density=0.2, dtype=np.float64, seed=0):
 
 
 def test_the_base_of_sparse_data_is_zero():
-    base, density = find_base(sparse_matrix(), FLOAT, WIDTH)
+    base, density = find_base(sparse_matrix(), FLOAT, BELOW)
     assert base.dtype == np.float64  # of the wider type, in which features are normalised
     assert not np.any(base)
     assert 0.15 < density < 0.25
@@ -222,49 +221,44 @@ def test_the_base_of_sparse_data_is_zero():
 def test_the_base_of_standardised_sparse_data_is_what_zero_became():
     X = sparse_matrix()
     mean, std = X.mean(0), X.std(0)
-    base, density = find_base((X - mean) / std, np.dtype(np.float64), WIDTH)
+    base, density = find_base((X - mean) / std, np.dtype(np.float64), BELOW)
     np.testing.assert_array_equal(base, (0 - mean) / std)
     assert 0.15 < density < 0.25
 
 
 def test_the_base_of_bright_images_is_their_white():
-    base, density = find_base(255 - sparse_matrix(dtype=np.uint8), FLOAT, WIDTH)
+    base, density = find_base(255 - sparse_matrix(dtype=np.uint8), FLOAT, BELOW)
     np.testing.assert_array_equal(base, 255)
     assert density < 0.25
 
 
 def test_the_base_of_constant_columns_is_their_value():
-    base, density = find_base(np.tile(np.arange(8.0), (20, 1)), FLOAT, WIDTH)
+    base, density = find_base(np.tile(np.arange(8.0), (20, 1)), FLOAT, BELOW)
     np.testing.assert_array_equal(base, np.arange(8))
     assert density == 0
 
 
 def test_dense_data_have_no_base():
-    base, density = find_base(np.random.default_rng(0).random((300, 40)), FLOAT, WIDTH)
+    base, density = find_base(np.random.default_rng(0).random((300, 40)), FLOAT, BELOW)
     assert base is None
     assert density > 0.9
 
 
-def test_the_wider_a_layer_the_denser_the_features_that_it_lists():
+def test_only_features_below_a_density_have_a_base():
     X = sparse_matrix(density=0.47)
-    assert find_base(X, FLOAT, 32)[0] is None
-    assert find_base(X, FLOAT, 256)[0] is not None
-    assert find_base(sparse_matrix(density=0.6), FLOAT, 256)[0] is None
-    limits = [sparse_below(width, FLOAT) for width in (1, 32, 48, 64, 128, 4096)]
-    assert limits == sorted(limits)
-    assert limits[1] < limits[2] < limits[3]
-    assert sparse_below(24, np.dtype(np.float64)) == limits[2]
+    assert find_base(X, FLOAT, 0.4)[0] is None
+    assert find_base(X, FLOAT, 0.55)[0] is not None
 
 
 def test_too_many_features_have_no_base():
-    assert find_base(np.zeros((2, MOST_SPARSE_FEATURES + 1), np.uint8), FLOAT, WIDTH)[0] is None
-    assert find_base(np.zeros((2, MOST_SPARSE_FEATURES), np.uint8), FLOAT, WIDTH)[0] is not None
+    assert find_base(np.zeros((2, MOST_SPARSE_FEATURES + 1), np.uint8), FLOAT, BELOW)[0] is None
+    assert find_base(np.zeros((2, MOST_SPARSE_FEATURES), np.uint8), FLOAT, BELOW)[0] is not None
 
 
 def test_the_base_is_judged_from_rows_all_over_the_matrix():
     X = np.random.default_rng(0).random((4 * SAMPLED_ROWS, 3))
     X[SAMPLED_ROWS:] = 0
-    base, density = find_base(X, FLOAT, WIDTH)
+    base, density = find_base(X, FLOAT, BELOW)
     np.testing.assert_array_equal(base, 0)
     assert density == pytest.approx(0.25, abs=0.01)
 
@@ -277,7 +271,7 @@ def test_the_base_is_judged_from_rows_all_over_the_matrix():
 def test_split_features_add_up_to_the_normalised_ones(kind, with_base):
     X = 255 - sparse_matrix(dtype=np.uint8)
     normalization = learn_normalization(kind, X)
-    base = find_base(X, np.dtype(np.float64), WIDTH)[0] if with_base else None
+    base = find_base(X, np.dtype(np.float64), BELOW)[0] if with_base else None
     split = split_features(base, normalization, X.shape[1])
     assert all(part.shape == (X.shape[1],) for part in split)
     x = (X - split.base) * split.scale

@@ -19,8 +19,9 @@ from fastmlp.engine.plan import (
     registers,
     shards_of_features,
     shards_of_units,
+    sparse_below,
 )
-from fastmlp.engine.processor import usable_cores
+from fastmlp.engine.processor import TARGET, usable_cores
 from fastmlp.engine.runner import default_threads
 from fastmlp.problem import Architecture
 
@@ -88,6 +89,16 @@ def test_each_layer_is_planned_by_its_own_activation(first, second):
     assert [plan.keeps_inputs(layer) for layer in range(3)] == [first != "relu", second != "relu", False]
     predicting = plan._replace(optimizer="")
     assert not any(predicting.keeps_inputs(layer) for layer in range(3))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_the_wider_a_layer_the_denser_the_features_that_it_lists(compress, monkeypatch):
+    monkeypatch.setattr("fastmlp.engine.plan.TARGET", TARGET._replace(compress=compress))
+    limits = [sparse_below(width, "f32") for width in (1, 32, 48, 64, 128, 4096)]
+    assert limits == sorted(limits)
+    assert limits[0] == limits[1] < limits[2]
+    assert limits[-1] == (0.55 if compress else 0.4)
+    assert sparse_below(20, "f64") == sparse_below(40, "f32")
 
 
 def test_a_tiny_network_runs_on_one_thread():

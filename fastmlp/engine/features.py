@@ -13,11 +13,6 @@ from fastmlp.validation import Features
 
 WORD = 64
 SAMPLED_ROWS = 256
-SPARSE_BELOW = {32: 0.3, 64: 0.5, 128: 0.55}
-"""For widths of a float32 first layer, the density below which lists of non-zeros cost less than all products.
-
-Measured on batches of 16 to 512: the narrower a layer, the more of its time goes to making and walking lists.
-"""
 MOST_SPARSE_FEATURES = 1 << 16
 FLOAT32_INTEGERS = 1 << 24
 """Float32 holds all integers up to this one."""
@@ -113,26 +108,18 @@ def most_frequent(rows: Array) -> tuple[Array, NDArray[np.int64]]:
     return value, longest
 
 
-def sparse_below(width: int, dtype: np.dtype[Any]) -> float:
-    """Return the density below which a first layer of so many units is faster on lists of non-zeros.
-
-    In float64 half as many units fill a register.
-    """
-    return float(np.interp(width * dtype.itemsize / 4, list(SPARSE_BELOW), list(SPARSE_BELOW.values())))
-
-
-def find_base(X: Array, dtype: np.dtype[Any], width: int) -> tuple[Array | None, float]:
+def find_base(X: Array, dtype: np.dtype[Any], below: float) -> tuple[Array | None, float]:
     """Return (base, density): the most frequent value of each column (d,), and the share of X that differs from it.
 
-    Both are estimated from at most SAMPLED_ROWS rows. The base is None if the dense form of a first layer of `width`
-    units is faster.
+    Both are estimated from at most SAMPLED_ROWS rows. The base is None if the density is not `below`, from where on the
+    dense form of the first layer is faster.
     """
     n, d = X.shape
     rows = X[np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64)]
     rows = rows.astype(np.result_type(rows, dtype))
     base, often = most_frequent(rows)
     density = 1 - float(np.mean(often)) / len(rows)
-    return (base if density < sparse_below(width, dtype) and d <= MOST_SPARSE_FEATURES else None), density
+    return (base if density < below and d <= MOST_SPARSE_FEATURES else None), density
 
 
 def split_features(base: Array | None, normalization: Normalization, d: int) -> Split:

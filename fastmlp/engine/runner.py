@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from fastmlp.engine.arena import Array
 from fastmlp.engine.features import Entries, Rows, Split, find_base, read_entries, read_rows, readable, split_features
-from fastmlp.engine.plan import Plan, averaged, make_plan, panels_at_once, shards_of_features, shards_of_samples
+from fastmlp.engine.plan import (
+    KINDS,
+    Plan,
+    averaged,
+    make_plan,
+    panels_at_once,
+    shards_of_features,
+    shards_of_samples,
+    sparse_below,
+)
 from fastmlp.engine.predictor import Predictor
 from fastmlp.engine.processor import usable_cores
 from fastmlp.engine.schedule import describe
@@ -48,7 +57,7 @@ class Runner:
         base, form, density = None, "csr", 1.0
         if isinstance(X, np.ndarray):
             X = readable(X, dtype)
-            base, density = find_base(X, dtype, architecture.widths[1])
+            base, density = find_base(X, dtype, sparse_below(architecture.widths[1], KINDS[dtype.name]))
             form = "dense" if base is None else "sparse"
         else:
             density = X.nnz / (n * d)

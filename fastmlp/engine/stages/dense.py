@@ -16,11 +16,11 @@ from fastmlp.engine.division import (
     two,
     within,
 )
-from fastmlp.engine.hidden import dense_gradient, masked_gradient, whole_product
+from fastmlp.engine.hidden import dense_gradient, masked_gradient, masked_product, whole_product
 from fastmlp.engine.optimizers import STEPS, rate_of
 from fastmlp.engine.plan import panels_at_once, wider
 from fastmlp.engine.simd import inline, kernel, least, pointer, transpose
-from fastmlp.engine.stages.reading import NEAR, fetch_samples, is_cached, place_of
+from fastmlp.engine.stages.reading import NEAR, fetch_part, fetch_samples, is_cached, place_of
 from fastmlp.engine.tables import CHUNK, S
 from fastmlp.engine.views import layer_table, run_table
 
@@ -46,10 +46,11 @@ def make_copy_features(kind, raw_kind, row):
         j0, j1 = begin * row, least(end * row, t.d)
         base, scale = wide_panel(t.base) + begin, wide_panel(t.scale) + begin
         panels = rows(t.copied) + ((1 - t.turn) * in_panels + begin) * T * S
-        ahead, last = at + (size if is_cached(t, size) else NEAR), at + k1 - 1
+        last = at + k1 - 1
         for k in range(k0, k1, 4):
-            fetch_samples(t, ahead + k, ahead + least(k + 4, k1), j0, j1)
             p = at + k
+            if not is_cached(t, size):  # or else the product has asked for them
+                fetch_samples(t, p + NEAR, p + NEAR + 4, j0, j1)
             first_layer.copy_dense(
                 k % S, j1 - j0, row, T * S, sample(t, p, j0), sample(t, least(p + 1, last), j0),
                 sample(t, least(p + 2, last), j0), sample(t, least(p + 3, last), j0),
@@ -68,37 +69,52 @@ def make_copy_features(kind, raw_kind, row):
 def make_dense_product(kind, row):
     """Return the stage A = b + X W from panels of features.
 
-    Four samples by a wide panel, or by two narrow ones, fit into the registers.
+    Four samples by a wide panel, or by two narrow ones, fit into the registers; one or two samples take two panels.
+    The next batch is asked for meanwhile, a little at a time.
     """
     rows = pointer(kind, row)
     at_once = panels_at_once(row, kind, skips=False)
-    some = PANELS[at_once]
 
-    @kernel
-    def product(t, layer, r):
-        """Shard r of the features, or all."""
-        T, P = t.tiles, layer.panels
-        begin, end = shard_of_features(t, r)
-        k0, k1 = first_samples(t)
-        i0, i1 = tiles_of(k0, k1)
-        start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
-        out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
-        panels = rows(t.copied) + t.turn * layer.in_panels * T * S
-        p0, p1 = first_units(t, P)
-        for p in range(p0, p1, at_once):
-            W, h, sums = some(rows(layer.W), p, p1, layer.in_rows), some(start, p, p1, 1), some(out, p, p1, T * S)
-            for i in range(i0, i1):
-                k, count = within(i, k0, k1)
-                k += i * S
-                for q in range(begin, end):
-                    units, mask, X = least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k)
-                    whole_product(count, units, mask, X, W + q * row, h, sums + k, q == begin)
+    def make_multiply(at_once, multiply):
+        some = PANELS[at_once]
+
+        @kernel
+        def multiply_panels(t, layer, r, k0, k1):
+            """Shard r of the features, or all, of samples k0 ≤ k < k1."""
+            T, P = t.tiles, layer.panels
+            begin, end = shard_of_features(t, r)
+            start = rows(t.h) + r * P if t.by_feature else rows(layer.b)
+            out = shard_sums(t, layer, rows(layer.Z), r) if t.by_feature else rows(layer.A)
+            panels = rows(t.copied) + t.turn * layer.in_panels * T * S
+            p0, p1 = first_units(t, P)
+            i0, i1 = tiles_of(k0, k1)
+            part, parts = 0, (p1 - p0 + at_once - 1) // at_once * (i1 - i0) * (end - begin)
+            for p in range(p0, p1, at_once):
+                W, h, sums = some(rows(layer.W), p, p1, layer.in_rows), some(start, p, p1, 1), some(out, p, p1, T * S)
+                for i in range(i0, i1):
+                    k, count = within(i, k0, k1)
+                    k += i * S
+                    for q in range(begin, end):
+                        fetch_part(t, part, parts, begin * row, least(end * row, t.d))
+                        part += 1
+                        multiply(
+                            count, least(row, t.d - q * row), integers(t.features) + q * S, panels + (q * T * S + k),
+                            W + q * row, h, sums + k, q == begin,
+                        )  # fmt: skip
+
+        return multiply_panels
+
+    multiply, multiply_two = make_multiply(at_once, whole_product), make_multiply(2, masked_product)
 
     def dense_product(run, address):
         t, layer = run_table(run), layer_table(address)
+        k0, k1 = first_samples(t)
         begin, end = feature_shards(t)
         for r in range(begin, end):
-            product(t, layer, r)
+            if k1 - k0 > 2:
+                multiply(t, layer, r, k0, k1)
+            else:
+                multiply_two(t, layer, r, k0, k1)
 
     return dense_product
 

@@ -1,8 +1,6 @@
 """Rows of a dense matrix: where the samples of the next batch lie, and how they are asked for before they are read."""
 
-from fastmlp.engine.division import (
-    read_samples,
-)
+from fastmlp.engine.division import read_samples, share_of
 from fastmlp.engine.simd import inline, kernel, least, pointer, prefetch
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import run_table
@@ -47,6 +45,15 @@ def fetch_samples(t, begin, end, j0, j1):
     order = integers(t.order)
     for p in range(begin, least(end, t.n)):
         fetch(t, place_of(t, order[p]), j0, j1)
+
+
+@kernel
+def fetch_part(t, part, parts, j0, j1):
+    """Ask for features j0 ≤ j < j1 of a part of the next batch, a little at a time, if its samples are cached."""
+    if is_cached(t, t.next_size):
+        k0, k1 = (0, t.next_size) if t.by_feature else read_samples(t.next_size, t)
+        begin, end = share_of(k1 - k0, part, parts), share_of(k1 - k0, part + 1, parts)
+        fetch_samples(t, t.next_at + k0 + begin, t.next_at + k0 + end, j0, j1)
 
 
 def make_locate_rows():
