@@ -174,7 +174,8 @@ def compare(
     - parameters are what each backend holds, their running average too if there is one;
     - gradients are each backend's own, at its own parameters, taken from what one plain SGD step changes;
     - activations are each backend's own, at its own parameters. The compiled path's are read off by its `Predictor`
-      from the network cut off behind the layer, with a last layer that hands them through unchanged.
+      from the network cut off behind the layer, with a last layer that hands them through unchanged. No unit is
+      dropped for them.
 
     So every number on the compiled side comes out of the stages that `fastmlp.train` runs. Afterwards both train
     whole epochs by turns, from the start, for the loss curves and the times.
