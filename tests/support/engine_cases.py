@@ -54,7 +54,7 @@ class Case(NamedTuple):
     penalized: bool = False
     smoothing: float = 0.0
     clip: float | None = None
-    schedule: Schedule = CONSTANT
+    schedule: tuple = CONSTANT[:]
     average: float | None = None
 
     def __str__(self):
@@ -68,7 +68,7 @@ class Case(NamedTuple):
             "smoothed" * bool(self.smoothing),
             "clipped" * bool(self.clip),
             "averaged" * bool(self.average),
-            self.schedule.name * (self.schedule != CONSTANT),
+            self.schedule[0] * (self.schedule != CONSTANT),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -125,7 +125,7 @@ def make_problem(case, X=None):
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule, ema_decay=case.average),
+        optimizer=optimizer._replace(clip_norm=case.clip, schedule=Schedule(*case.schedule), ema_decay=case.average),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
