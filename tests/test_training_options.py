@@ -180,10 +180,10 @@ def test_a_norm_to_clip_to_is_above_0(most):
 # ---- schedules of the learning rate
 
 SCHEDULED = [
-    Case(hidden=(130, 17), k=37, d=30, n=150, batch=70, schedule=Schedule("linear", 6, 2)),
-    Case("float32", "uint8", "csr", optimizer="adam", k=5, d=70, normalize="unit", schedule=Schedule("cosine", 16, 3)),
-    Case("float64", "float64", "csr", hidden=(20, 9), d=40, schedule=Schedule("one_cycle", 16, 4)),  # of lazy steps
-    Case("float32", "float32", optimizer="adamw", decay=0.1, schedule=Schedule("constant", 16, 5)),
+    Case(hidden=(130, 17), k=37, d=30, n=150, batch=70, schedule=("linear", 6, 2)),
+    Case("float32", "uint8", "csr", optimizer="adam", k=5, d=70, normalize="unit", schedule=("cosine", 16, 3)),
+    Case("float64", "float64", "csr", hidden=(20, 9), d=40, schedule=("one_cycle", 16, 4)),  # of lazy steps
+    Case("float32", "float32", optimizer="adamw", decay=0.1, schedule=("constant", 16, 5)),
 ]
 
 
@@ -280,7 +280,7 @@ AVERAGED = [
     Case("float32", "uint8", "csr", hidden=(), k=130, d=70, normalize="unit", average=0.7),  # of lazy steps
     Case("float64", "uint8", "sparse", optimizer="rmsprop", hidden=(8, 3), d=400, average=0.7),  # divided by feature
     Case("float64", "float32", "dense", hidden=(), k=5, d=400, optimizer="adamw", decay=0.1, average=0.7),
-    Case(optimizer="momentum", hidden=(9, 4), average=0.7, clip=0.3, smoothing=0.1, schedule=Schedule("cosine", 16, 3)),
+    Case(optimizer="momentum", hidden=(9, 4), average=0.7, clip=0.3, smoothing=0.1, schedule=("cosine", 16, 3)),
     Case("float64", "float64", "csr", optimizer="adam", hidden=(9, 4), average=0.7, clip=0.3),
 ]
 

@@ -55,7 +55,7 @@ class Case(NamedTuple):
     dropout: tuple = ()
     smoothing: float = 0.0
     clip: float | None = None
-    schedule: Schedule = CONSTANT
+    schedule: tuple = CONSTANT[:]
     average: float | None = None
 
     def __str__(self):
@@ -70,7 +70,7 @@ class Case(NamedTuple):
             "smoothed" * bool(self.smoothing),
             "clipped" * bool(self.clip),
             "averaged" * bool(self.average),
-            self.schedule.name * (self.schedule != CONSTANT),
+            self.schedule[0] * (self.schedule != CONSTANT),
         ]
         parts = (self.data, self.raw, widths, f"b{self.batch}", f"n{self.n}", f"t{self.threads}", *options)
         return " ".join(filter(None, parts))
@@ -127,7 +127,7 @@ def make_problem(case, X=None):
         sample_weight=weights,
         normalization=learn_normalization(case.normalize, X),
         architecture=Architecture(widths, case.activation, case.loss),
-        optimizer=optimizer._replace(clip_norm=case.clip, schedule=case.schedule, ema_decay=case.average),
+        optimizer=optimizer._replace(clip_norm=case.clip, schedule=Schedule(*case.schedule), ema_decay=case.average),
         batch_size=case.batch,
         dtype=np.dtype(case.dtype),
         num_threads=case.threads,
