@@ -52,7 +52,7 @@ def run_a_benchmark(folder, moment, *options):
         sys.executable, "-m", "pytest", "-q", "-p", "pytest_benchmark.plugin", "-p", "moments",
         "-p", "no:cacheprovider", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"),
         str(ROOT / "bench" / "bench_kernels.py"),
-        "-k", "ReLU-0-256-fastmlp", "--benchmark-enable", *options,
+        "-k", "ReLU-0-256-fastmlp", "--benchmark-enable", "--rounds=1", *options,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
     environment |= {"MOMENT": str(moment), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
