@@ -540,7 +540,7 @@ FAULTS = (
     Fault("engine: a feature that is 0 in the last tile is skipped", FIRST,
           "if lazy and is_first and is_last and not m0 | m1:", "if lazy and is_last and not m0 | m1:", TEST_ENGINE),
     Fault("engine: the number behind the last feature is read", FIRST,
-          "n = least(j + 1, j1 - 1)", "n = j + 1",
+          "m0, m1, j, least(j + 1, j1 - 1), address,", "m0, m1, j, j + 1, address,",
           "tests/test_engine.py::test_any_layout_of_the_features_gives_the_same_bits"),
     Fault("engine: gradients of CSR stay for the next batch", FIRST,
           "        G[j] = splat(G, 0)\n", "", "tests/test_kernels.py::test_csr"),
