@@ -27,7 +27,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogFormatter, NullLocator
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -294,6 +294,8 @@ def draw_scaling(groups: dict[str, Group], columns: int = 3) -> Figure:
         axes.set(title=axis, xlabel=words, ylabel="µs a row", xscale="log", yscale="log")
         axes.set_xticks(values, [row["name"] for row in rows])
         axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 × 10¹
+        axes.yaxis.set_minor_formatter(LogFormatter())
         axes.grid(alpha=0.3)
     drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return drawing
