@@ -27,7 +27,12 @@ from fastmlp.engine.simd import (
     copysign,
     exp,
     floor,
+    flush_subnormals,
     from_bits,
+    inline,
+    inverse,
+    inverse_of_root,
+    inverse_root,
     iota,
     keep,
     kernel,
@@ -45,6 +50,7 @@ from fastmlp.engine.simd import (
     reduce_max,
     reduce_product,
     reduce_sum,
+    restore_arithmetic,
     rint,
     setbits,
     sigmoid,
@@ -313,6 +319,46 @@ def test_accuracy_of_exp(dtype):
     assert np.isnan(apply(exp, np.array([np.nan], dtype))[0])
     small = apply(exp, np.linspace(-2 * limit, -0.97 * limit, 5000, dtype=dtype))
     assert np.all((small >= 0) & (small < 1e-36) & (np.diff(small, prepend=0) >= 0))
+
+
+@kernel
+def halve(x, out, i):
+    out[i] = x[0] * 0.5
+
+
+def halve_flushed(x, out):
+    before = flush_subnormals()
+    halve(x, out, 1)
+    restore_arithmetic(before)
+    halve(x, out, 2)
+
+
+@inline
+def inverse_of_shifted_root(x):
+    return inverse_of_root(x, 1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_accuracy_of_inverses(dtype):
+    x = np.abs(magnitudes(dtype, *{np.float32: (1e-36, 1e36), np.float64: (1e-300, 1e300)}[dtype]))
+    exact = x.astype(np.longdouble)
+    assert relative_error(apply(inverse, x), 1 / exact) < 2
+    assert relative_error(apply(inverse_root, x), 1 / np.sqrt(exact)) < 2
+    shift = np.longdouble(dtype(1e-8))
+    assert relative_error(apply(inverse_of_shifted_root, x), 1 / (np.sqrt(exact) + shift)) < 4
+    special = apply(inverse_of_shifted_root, np.array([0, np.inf, np.nan, np.finfo(dtype).tiny / 4], dtype))
+    assert special[1] == 0
+    assert np.isnan(special[2])
+    assert relative_error(special[[0, 3]], 1 / shift) < 4
+
+
+def test_subnormal_numbers_count_as_nothing_for_a_while():
+    tiny = aligned(16, np.float32, 1e-39)
+    out = aligned((3, 16), np.float32)
+    call(halve_flushed, (pointer("f32", 16), tiny), (pointer("f32", 16), out))
+    flushed = TARGET.family != ""
+    np.testing.assert_array_equal(out[1], np.zeros(16) if flushed else tiny / 2)
+    np.testing.assert_array_equal(out[2], tiny / 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,7 +5,7 @@ state are laid out as the weights are, `state` rows further on each; `rate` hold
 """
 
 from fastmlp.engine.plan import arrays_of, averaged
-from fastmlp.engine.simd import inline, pointer, sqrt
+from fastmlp.engine.simd import inline, inverse_of_root, pointer
 from fastmlp.engine.tables import Rate
 from fastmlp.reference.optimizers import OPTIMIZERS
 
@@ -67,7 +67,7 @@ def adam(W, i, g, state, rate, decay):
     v = rate.beta2 * V[i] + rate.rest2 * g * g
     M[i] = m
     V[i] = v
-    W[i] = w - rate.correct1 * m / (sqrt(v * rate.correct2) + rate.epsilon)
+    W[i] = w - rate.correct1 * m * inverse_of_root(v * rate.correct2, rate.epsilon)
 
 
 @inline
@@ -86,7 +86,7 @@ def rmsprop(W, i, g, state, rate, decay):
     g = g + decay * w
     v = RHO * V[i] + (1 - RHO) * g * g
     V[i] = v
-    W[i] = w - rate.lr * g / (sqrt(v) + rate.epsilon)
+    W[i] = w - rate.lr * g * inverse_of_root(v, rate.epsilon)
 
 
 @inline

@@ -19,6 +19,18 @@ class Target(NamedTuple):
     compress: bool
     """Whether `keep` of fastmlp.engine.simd is one instruction; if not, a loop over `setbits` is faster."""
 
+    @property
+    def has_approximations(self) -> bool:
+        """Whether it has instructions for inverses of square roots, and others, that are right to 14 bits: AVX-512."""
+        return self.lanes == 16 and self.family == "x86"
+
+    @property
+    def family(self) -> str:
+        """The family of processors: "x86", "arm" (of 64 bits), or "" for others."""
+        if self.triple.startswith(("x86", "i686", "amd64")):
+            return "x86"
+        return "arm" if self.triple.startswith(("aarch64", "arm64")) else ""
+
     def machine(self) -> binding.TargetMachine:
         """Return LLVM's target machine."""
         if self.triple == binding.get_process_triple():

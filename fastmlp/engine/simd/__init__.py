@@ -44,7 +44,7 @@ twins in python.py, which can check every address. FASTMLP_LANES=4, 8 or 16 over
 
 from fastmlp.engine.processor import LANES, TARGET, lanes
 from fastmlp.engine.simd.compiler import inline, kernel
-from fastmlp.engine.simd.math import exp, log, low_bits, sigmoid, tanh, transpose
+from fastmlp.engine.simd.math import exp, inverse_of_root, log, low_bits, sigmoid, tanh, transpose
 from fastmlp.engine.simd.primitives import (
     absolute,
     add_across,
@@ -55,7 +55,10 @@ from fastmlp.engine.simd.primitives import (
     convert,
     copysign,
     floor,
+    flush_subnormals,
     from_bits,
+    inverse,
+    inverse_root,
     iota,
     keep,
     lanes_of,
@@ -71,6 +74,7 @@ from fastmlp.engine.simd.primitives import (
     reduce_max,
     reduce_product,
     reduce_sum,
+    restore_arithmetic,
     rint,
     setbits,
     spin,
@@ -97,8 +101,12 @@ __all__ = [
     "copysign",
     "exp",
     "floor",
+    "flush_subnormals",
     "from_bits",
     "inline",
+    "inverse",
+    "inverse_of_root",
+    "inverse_root",
     "iota",
     "keep",
     "kernel",
@@ -118,6 +126,7 @@ __all__ = [
     "reduce_max",
     "reduce_product",
     "reduce_sum",
+    "restore_arithmetic",
     "rint",
     "setbits",
     "sigmoid",

@@ -1,15 +1,18 @@
 """Functions of compiled vectors: building and converting them, choosing, rounding, and all lanes to one number."""
 
+from llvmlite import ir
 from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from fastmlp.engine.processor import TARGET
 from fastmlp.engine.simd.operators import compare
 from fastmlp.engine.simd.types import (
     CONTRACT,
     I32,
     KINDS,
     as_argument,
+    call_function,
     call_on,
     constant,
     family,
@@ -30,6 +33,8 @@ __all__ = [
     "copysign",
     "exponent",
     "floor",
+    "inverse",
+    "inverse_root",
     "iota",
     "least",
     "mantissa",
@@ -244,6 +249,69 @@ def least(typing_context, x, y):
     return types.int64(types.int64, types.int64), lambda context, b, sig, args: b.select(
         b.icmp_signed("<", *args), *args
     )
+
+
+def _approximated(instruction, exact, improve):
+    """A function of normal positive x, by AVX-512's approximation of 14 bits and Newton's steps, which double the bits.
+
+    In a fifth of the time of a division or a square root. Elsewhere it is what `exact` gives.
+    """
+
+    @intrinsic
+    def function(typing_context, x):
+        kind, n = shape(x)
+        lanes, steps = {"f32": (16, 1), "f64": (8, 2)}.get(kind, (0, 0))
+        if not lanes:
+            return None
+        intrinsic_name = f"llvm.x86.avx512.{instruction}14.{'ps' if kind == 'f32' else 'pd'}.512"
+
+        def approximate(b, value):
+            register, every = llvm_type(kind, lanes), ir.IntType(lanes)(-1)
+            parts = []
+            for first in range(0, n, lanes):
+                part = shuffle(b, value, value, list(range(first, first + lanes)))
+                parts.append(call_function(b, intrinsic_name, register, part, constant(kind, lanes, 0), every))
+            while len(parts) > 1:
+                width = 2 * parts[0].type.count
+                parts = [shuffle(b, p, q, list(range(width))) for p, q in zip(parts[::2], parts[1::2], strict=True)]
+            return parts[0]
+
+        def generate(context, b, sig, args):
+            if not TARGET.has_approximations or n % lanes:
+                return exact(b, x, args[0])
+            r = approximate(b, args[0])
+            for _ in range(steps):
+                r = improve(b, x, args[0], r)
+            return r
+
+        return x(x), generate
+
+    return function
+
+
+def _multiply_add(b, x, p, q, c):
+    """p q + c, with a number c."""
+    return b.fadd(b.fmul(p, q, flags=CONTRACT), constant(*shape(x), c), flags=CONTRACT)
+
+
+def _divided(b, x, value):
+    return b.fdiv(constant(*shape(x), 1), value)
+
+
+def _improve_inverse(b, x, value, r):
+    return b.fmul(r, _multiply_add(b, x, b.fneg(value), r, 2))
+
+
+def _improve_inverse_root(b, x, value, r):
+    half = b.fmul(b.fmul(constant(*shape(x), -0.5), value), r)
+    return b.fmul(r, _multiply_add(b, x, half, r, 1.5))
+
+
+#: inverse(x): 1/x, and inverse_root(x): 1/sqrt(x), of normal positive x, to an ulp or two.
+inverse = _approximated("rcp", _divided, _improve_inverse)
+inverse_root = _approximated(
+    "rsqrt", lambda b, x, value: _divided(b, x, call_on(b, "sqrt", x, value)), _improve_inverse_root
+)
 
 
 # ---- all lanes to one number

@@ -8,6 +8,8 @@ from fastmlp.engine.simd.primitives import (
     by_kind,
     copysign,
     exponent,
+    inverse,
+    inverse_root,
     lanes_of,
     mantissa,
     maximum,
@@ -69,6 +71,16 @@ def log(x):
     s = (m - one) / (m + one)
     value = e * number(x, LN2_HIGH) + (e * number(x, LN2_LOW) + ATANH(s * s) * s)
     return where(x < number(x, math.inf), value, x)
+
+
+SMALLEST = by_kind(f32=2.0**-126, f64=2.0**-1022)
+
+
+@inline
+def inverse_of_root(x, shift):
+    """1/(sqrt(x) + shift) to a few ulp, of x ≥ 0 and a positive shift; 0 for x = inf, NaN for NaN."""
+    root = x * inverse_root(maximum(x, SMALLEST(x)))
+    return where(x == number(x, math.inf), number(x, 0), inverse(root + number(x, shift)))
 
 
 @inline

@@ -11,9 +11,11 @@ from fastmlp.engine.simd.python_memory import (
     atomic_load,
     atomic_store,
     call,
+    flush_subnormals,
     pair,
     pointer,
     prefetch,
+    restore_arithmetic,
     spin,
     struct,
     ticks,
@@ -31,7 +33,10 @@ __all__ = [
     "copysign",
     "exponent",
     "floor",
+    "flush_subnormals",
     "from_bits",
+    "inverse",
+    "inverse_root",
     "iota",
     "keep",
     "lanes_of",
@@ -48,6 +53,7 @@ __all__ = [
     "reduce_max",
     "reduce_product",
     "reduce_sum",
+    "restore_arithmetic",
     "rint",
     "setbits",
     "spin",
@@ -76,6 +82,8 @@ def _function(f):
 
 absolute, sqrt, floor, rint = _function(np.abs), _function(np.sqrt), _function(np.floor), _function(np.rint)
 copysign = _function(np.copysign)
+inverse = _function(lambda x: (1 / x).astype(x.dtype))
+inverse_root = _function(lambda x: (1 / np.sqrt(x)).astype(x.dtype))
 maximum = _function(lambda x, y: np.where(y > x, y, x))
 minimum = _function(lambda x, y: np.where(y < x, y, x))
 

@@ -21,10 +21,12 @@ __all__ = [
     "atomic_store",
     "call",
     "entry",
+    "flush_subnormals",
     "memory",
     "pair",
     "pointer",
     "prefetch",
+    "restore_arithmetic",
     "spin",
     "struct",
     "ticks",
@@ -245,3 +247,11 @@ def spin(yields):
 
 def ticks():
     return time.perf_counter_ns()
+
+
+def flush_subnormals():
+    return 0
+
+
+def restore_arithmetic(before):
+    pass
