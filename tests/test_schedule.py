@@ -44,7 +44,7 @@ def test_what_a_schedule_divided_by_sample_does(plan):
     assert steps(schedule, "product", 1) + steps(schedule, "output_product", 1) == layers[1:]
     assert steps(schedule, "output_product", 1) == steps(schedule, "output_gradient", 1) == few
     assert steps(schedule, "activate", 1) == steps(schedule, "chain", 1)[::-1] == layers[:-1]
-    assert steps(schedule, "loss", 1) == [last]
+    assert steps(schedule, "loss_of_samples" if few else "loss", 1) == [last]
     assert steps(schedule, "output_gradient", 1) + steps(schedule, "gradient", 1) == layers[:0:-1]
     first = "transposed_gradient" if plan.transposed else "first_gradient"
     assert steps(schedule, first, 1) == [0]

@@ -75,16 +75,15 @@ def llvm_ir(body, kind, n):
     return code
 
 
-def cross_compile(name, code, optimise=lambda module, machine: module):
-    """Assembly of LLVM code of this machine for another."""
+def cross_compile(name, code, optimise=lambda module, machine: module, bound=r"|.*@.?llvm\.(x86|aarch64)\..*"):
+    """Assembly of LLVM code of this machine for another, without its `bound` lines: how a waiting thread pauses."""
     triple, cpu, features, *_ = TARGETS[name]
     try:
         target = binding.Target.from_triple(triple)
     except RuntimeError as reason:
         pytest.skip(f"this llvmlite has no {name}: {reason}")
     machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
-    # What is bound to this machine: its description, and how a waiting thread pauses.
-    code = re.sub(r"^(target (triple|datalayout) = .*|.*@.?llvm\.(x86|aarch64)\..*)$", "", code, flags=re.MULTILINE)
+    code = re.sub(rf"^(target (triple|datalayout) = .*{bound})$", "", code, flags=re.MULTILINE)
     module = binding.parse_assembly(f'target triple = "{triple}"\ntarget datalayout = "{machine.target_data}"\n{code}')
     return machine.emit_assembly(optimise(module, machine))
 
@@ -160,7 +159,8 @@ def test_every_stage_for_another_processor(name):
     walks = 0
     for stage, (entry, code) in json.loads(printed).items():
         assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"))  # noqa: B023
-        assert not re.findall(scalar_fma, assembly), stage
+        is_loss = stage.startswith("loss-")  # which takes the logarithm of one number a sample
+        assert is_loss or not re.findall(scalar_fma, assembly), stage
         loops = [loop for loop in inner_loops(assembly, jump) if len(re.findall(vector_fma["f32"], loop)) >= 4]
         short = [loop for loop in loops if loop.count("\n") < 50]  # longer ones compute exponentials
         assert not [loop for loop in short if re.findall(stack, loop)], stage
@@ -169,9 +169,16 @@ def test_every_stage_for_another_processor(name):
 
 
 @pytest.mark.usefixtures("every_target")
-@pytest.mark.parametrize(("origin", "pause"), [("x86-64-v3", "llvm.x86.sse2.pause"), ("aarch64", "llvm.aarch64.hint")])
-@pytest.mark.parametrize("name", TARGETS)
-def test_code_of_either_processor_is_compiled_for_the_other(name, origin, pause):
-    entry, code = run_python(EPOCH, FASTMLP_TARGET=origin).split(" ", 1)
-    assert pause in code
-    assert "stage:" in cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"))
+@pytest.mark.parametrize(
+    ("target", "name", "own"),
+    [
+        ("x86-64-v3", "haswell", ("llvm.x86.sse2.pause", "llvm.readcyclecounter", "llvm.x86.sse.ldmxcsr")),
+        ("aarch64", "aarch64", ("llvm.aarch64.hint", "cntvct_el0", "llvm.aarch64.set.fpcr")),
+    ],
+)
+def test_the_loop_over_batches_is_compiled_for_either_processor(target, name, own):
+    """With its own ways to wait, to tell the time and to leave out subnormal numbers."""
+    entry, code = run_python(EPOCH, FASTMLP_TARGET=target).split(" ", 1)
+    assert all(instruction in code for instruction in own)
+    assembly = cross_compile(name, code, lambda module, machine: optimise(module, entry, machine, "stage"), "")
+    assert "stage:" in assembly

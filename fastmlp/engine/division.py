@@ -83,12 +83,12 @@ def shard_gradients(t, layer, r, size):
 
 @inline
 def own_samples(size, t):
-    """(begin, end) of the samples of a batch that this thread owns: its shards, or in eights, as kernels write them."""
+    """(begin, end) of the samples of a batch that this thread owns: its shards, or sixteens, as kernels write them."""
     if t.sample_shards:
         begin, end = own_sample_shards(size, t)
         return shard_of_samples(size, t, begin)[0], least(size, shard_of_samples(size, t, end)[0])
-    eights = (size + 7) // 8
-    return 8 * share_of(eights, t.thread, t.threads), least(size, 8 * share_of(eights, t.thread + 1, t.threads))
+    sixteens = (size + 15) // 16
+    return 16 * share_of(sixteens, t.thread, t.threads), least(size, 16 * share_of(sixteens, t.thread + 1, t.threads))
 
 
 @inline

@@ -207,7 +207,7 @@ def _by_sample(plan: Plan) -> list[Phase]:
     options = (plan.kind, plan.row, plan.out)
     if few:
         through[-1] = Step(Stage("output_product", options), last)
-    through.append(Step(Stage("loss", (plan.kind, plan.out, plan.loss, *(["samples"] if few else []))), last))
+    through.append(Step(Stage("loss_of_samples" if few else "loss", (plan.kind, plan.out, plan.loss)), last))
     for layer in range(last, 0, -1):
         backward, chain = _delta(plan, layer)
         gradient = Step(Stage("gradient", (plan.kind, plan.row, _row(plan, layer), plan.skips(layer - 1))), layer)

@@ -46,6 +46,7 @@ HOMES = {
     "shard_step": "samples",
     "transposed_shard_step": "samples",
     "loss": "output",
+    "loss_of_samples": "output",
     "gradient_squares": "clipping",
     "transposed_squares": "clipping",
     "clip": "clipping",

@@ -3,7 +3,8 @@
 from fastmlp.engine.division import own_samples, tiles_of, whole_samples, within
 from fastmlp.engine.losses import make_head, make_output_axis
 from fastmlp.engine.optimizers import rate_of
-from fastmlp.engine.simd import inline, number, pointer, reduce_sum, splat
+from fastmlp.engine.plan import registers
+from fastmlp.engine.simd import inline, least, number, pointer, reduce_sum, splat, transpose
 from fastmlp.engine.tables import S
 from fastmlp.engine.views import layer_table, run_table
 
@@ -16,10 +17,12 @@ def losses_of(t):
     return floats(t.loss) + t.turn * t.tiles * S
 
 
-def make_loss(kind, row, loss, lanes="outputs"):
-    """Return the stage that computes the loss and the deltas of this thread's samples, from rows of those lanes."""
-    rows, lanes_are_samples = pointer(kind, row), lanes == "samples"
-    head = make_head(loss, kind, row, lanes_are_samples)
+def make_loss(kind, row, loss):
+    """Return the stage that computes the loss and the deltas of this thread's samples, whose outputs are rows."""
+    rows = pointer(kind, row)
+    if row == registers(kind)[0]:
+        return make_turned_loss(kind, row, loss)
+    head = make_head(loss, kind, row)
 
     def loss_of_batch(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -29,13 +32,56 @@ def make_loss(kind, row, loss, lanes="outputs"):
         for i in range(i0, i1):
             k0, count = within(i, begin, end)
             target, share = integers(t.target) + (t.turn * T + i) * S, floats(t.share) + (t.at + i * S)
-            outputs, stride = (layer.units, S // row) if lanes_are_samples else (layer.panels, T * S)
             head(
-                k0, k0 + count, layer.units, outputs, stride, rows(layer.A) + i * S, rows(layer.D) + i * S, target,
+                k0, k0 + count, layer.units, layer.panels, T * S, rows(layer.A) + i * S, rows(layer.D) + i * S, target,
                 share, rows(t.target_units), rows(t.G), losses_of(t) + i * S,
             )  # fmt: skip
 
     return loss_of_batch
+
+
+def make_turned_loss(kind, row, loss):
+    """Return this stage for outputs of one register: they are turned, and registers of samples take no reductions."""
+    rows, samples = pointer(kind, row), pointer(kind, S)
+    head = make_head(loss, kind, row, lanes_are_samples=True)
+
+    def turned_loss(run, address):
+        t, layer = run_table(run), layer_table(address)
+        Z = rows(t.G)
+        D, spare = Z + S, Z + 2 * S
+        begin, end = whole_samples(layer, t)
+        for k in range(begin, end, S):
+            count = least(S, end - k)
+            rounded = (count + row - 1) // row * row
+            transpose(rows(layer.A) + k, rounded, samples(Z), row)
+            target, share = integers(t.target) + (t.turn * t.tiles * S + k), floats(t.share) + (t.at + k)
+            head(
+                0, count, layer.units, layer.units, S // row, Z, D, target, share, rows(t.target_units), spare,
+                losses_of(t) + k,
+            )  # fmt: skip
+            transpose(samples(D), row, rows(layer.D) + k, rounded)
+
+    return turned_loss
+
+
+def make_loss_of_samples(kind, row, loss):
+    """Return the stage that does so where lanes are samples."""
+    rows = pointer(kind, row)
+    head = make_head(loss, kind, row, lanes_are_samples=True)
+
+    def loss_of_samples(run, address):
+        t, layer = run_table(run), layer_table(address)
+        begin, end = whole_samples(layer, t)
+        i0, i1 = tiles_of(begin, end)
+        for i in range(i0, i1):
+            k0, count = within(i, begin, end)
+            target, share = integers(t.target) + (t.turn * t.tiles + i) * S, floats(t.share) + (t.at + i * S)
+            head(
+                k0, k0 + count, layer.units, layer.units, S // row, rows(layer.A) + i * S, rows(layer.D) + i * S,
+                target, share, rows(t.target_units), rows(t.G), losses_of(t) + i * S,
+            )  # fmt: skip
+
+    return loss_of_samples
 
 
 def make_smooth(kind, row):
