@@ -323,7 +323,8 @@ def ticks(typing_context):
         if TARGET.family == "x86":
             return call_function(b, "llvm.readcyclecounter", I64)
         if TARGET.family == "arm":
-            return b.asm(ir.FunctionType(I64, []), "mrs $0, cntvct_el0", "=r", [], True)
+            register = b.module.add_metadata([ir.MetaDataString(b.module, "cntvct_el0")])
+            return call_function(b, "llvm.read_volatile_register.i64", I64, register)
         return I64(0)
 
     return types.int64(), generate
