@@ -331,8 +331,8 @@ def test_the_loss_of_all_samples_drops_nothing():
 
 
 def plan_of(activation, rates, form="dense", hidden=(256, 128), optimizer="sgd"):
-    architecture = Architecture((50, *hidden, 10), activation, "cross_entropy")
-    return make_plan(architecture, form, "float32", np.dtype("f4"), optimizer, transposed=True, rates=rates)
+    architecture = Architecture((200, *hidden, 10), activation, "cross_entropy")
+    return make_plan(architecture, form, "float32", np.dtype("f4"), optimizer, batch=64, rates=rates)
 
 
 def test_weights_are_kept_by_unit_where_few_units_take_part():

@@ -30,6 +30,7 @@ from fastmlp import reference
 from fastmlp.descent import Descent
 from fastmlp.engine import runner, workspace
 from fastmlp.engine.features import MOST_SPARSE_FEATURES
+from fastmlp.engine.packing import restore_panels
 from fastmlp.engine.plan import MANY_FEATURES, plan_layers
 from fastmlp.engine.stages.reading import CACHED
 from fastmlp.engine.trainer import Engine
@@ -192,7 +193,7 @@ def test_the_engine_is_the_reference(case):
 
 def test_the_cases_cover_every_plan(monkeypatch):
     monkeypatch.setattr(workspace, "find_stages", lambda stages, before_compiling: dict.fromkeys(stages, 0))
-    monkeypatch.setattr(workspace.Workspace, "load", lambda self, params: None)  # it calls a stage
+    monkeypatch.setattr(workspace.Workspace, "load", lambda self, *learned: None)  # it calls a stage
     plans = {Engine(*make_problem(case)[:2])._workspace.plan for case in CASES}
     assert {plan.form for plan in plans} == {"dense", "sparse", "csr"}
     by_feature = {(plan.form, min(3, plan.depth)) for plan in plans if plan.by_feature}
@@ -331,7 +332,7 @@ def test_padding_stays_zero(case):
     padded = 0
     layers = [layer for layers in own._layers for layer in layers]
     for layer, plan in zip(layers, plans * len(own._layers), strict=True):
-        W, b = layer["W"], layer["b"]
+        W, b = layer["W"] if isinstance(layer["W"], np.ndarray) else restore_panels(layer["WT"], plan), layer["b"]
         panels, rows, lanes = W.shape
         wide = W.transpose(1, 0, 2).reshape(rows, panels * lanes)
         assert np.all(wide[: plan.in_units, : plan.units] != 0)
@@ -340,6 +341,16 @@ def test_padding_stays_zero(case):
         assert not np.any(b.ravel()[plan.units :])
         padded += wide.size - plan.in_units * plan.units
     assert padded > 0
+
+
+def test_the_caller_computes_as_before():
+    """Within a call subnormal numbers count as 0; the thread of the caller runs one, too."""
+    tiny = np.full(4, 1e-39, np.float32)
+    problem, start, orders = make_problem(TILES[0]._replace(threads=1))
+    engine = Engine(problem, start)
+    train(engine, orders)
+    engine.predictor.logits(start, problem.X)
+    assert np.all(tiny * np.float32(0.5) > 0)
 
 
 @pytest.mark.parametrize("case", [c for c in TILES if c.optimizer != "sgd"][:4], ids=names)

@@ -57,8 +57,8 @@ def first_units(t, panels):
 
 @inline
 def shards_in(size, t):
-    """The number of shards into which the samples of a batch are divided, or 0: none of them is empty."""
-    return least(t.sample_shards, (size + 15) // 16)
+    """The number of shards into which the samples of a batch are divided: at least one, and none of them empty."""
+    return least(t.sample_shards, (size + 15) // 16) if size > 0 else 1
 
 
 @inline

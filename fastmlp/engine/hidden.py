@@ -55,7 +55,7 @@ def dense_product(count, units, mask, A, W, start, out, is_first):
 
 @kernel
 def whole_product(count, units, mask, A, W, start, out, is_first):
-    """The same of activations that are all active: a few samples by twos."""
+    """The same of samples whose masks have all units: one or two of them without two others, in the same order."""
     if count > 2:
         dense_product(count, units, mask, A, W, start, out, is_first)
     else:

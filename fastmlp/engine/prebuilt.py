@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastmlp.engine.archive import grouped
 from fastmlp.engine.library import name_of
-from fastmlp.engine.plan import Plan, averaged, is_wide, rows_of_panels
+from fastmlp.engine.plan import Plan, is_wide, rows_of_panels
 from fastmlp.engine.schedule import make_schedule, stages_of, start_of
 from fastmlp.engine.stages import Stage
 from fastmlp.reference.activations import ACTIVATIONS
@@ -45,17 +45,24 @@ def _plans() -> Iterator[Plan]:
             yield from (first._replace(loss=loss) for loss in LOSSES)
             if form == "dense" and depth:
                 yield from (first._replace(loss=loss, by_sample=True) for loss in LOSSES)
-                yield first._replace(activations=("tanh",) * depth, by_sample=True)
-            steps = (*OPTIMIZERS, *map(averaged, OPTIMIZERS))
-            choices = [(step, clipped) for step in steps for clipped in (False, True)]
+            # Averages of weights are rare, and twice as many steps: they are compiled when they are asked for.
+            choices = [(step, clipped) for step in OPTIMIZERS for clipped in (False, True)]
             for optimizer, clipped in (*choices, ("add_gradient", False)):
                 plan = first._replace(optimizer=optimizer, is_clipped=clipped)
-                layouts = [(False, False)]
+                yield plan
+                if is_wide(row, kind):  # of whose units relu's are skipped
+                    yield plan._replace(activations=("tanh",) * depth)
                 if form == "dense" and depth:
-                    layouts += [(False, True), (True, False), (True, True)][: 3 if is_wide(row, kind) else 1]
-                for transposed, by_sample in layouts:
-                    if not (clipped and by_sample):
-                        yield plan._replace(transposed=transposed, by_sample=by_sample)
+                    yield from _dense_plans(plan)
+
+
+def _dense_plans(plan: Plan) -> Iterator[Plan]:
+    """Other plans of dense features: weights kept by unit, batches divided by sample."""
+    by_sample = [] if plan.is_clipped else [plan._replace(by_sample=True)]
+    yield from by_sample
+    if is_wide(plan.row, plan.kind):
+        yield from (divided._replace(activations=("tanh",) * plan.depth) for divided in by_sample)
+        yield from (each._replace(transposed=True) for each in (plan, *by_sample))
 
 
 def fill(path: Path, stages: Sequence[Stage]) -> None:

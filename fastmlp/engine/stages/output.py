@@ -59,6 +59,8 @@ def make_turned_loss(kind, row, loss):
                 0, count, layer.units, layer.units, S // row, Z, D, target, share, rows(t.target_units), spare,
                 losses_of(t) + k,
             )  # fmt: skip
+            for i in range(layer.units * (S // row), S):  # padding has no deltas
+                D[i] = splat(D, 0)
             transpose(samples(D), row, rows(layer.D) + k, rounded)
 
     return turned_loss

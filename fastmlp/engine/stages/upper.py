@@ -28,6 +28,7 @@ from fastmlp.engine.hidden import (
     add_panels,
     add_rows,
     dense_gradient,
+    dense_product,
     masked_gradient,
     masked_product,
     single_gradient,
@@ -46,10 +47,14 @@ from fastmlp.reference.activations import ACTIVATIONS as FORMULAS
 floats, integers, words = pointer("f64"), pointer("i64"), pointer("i64", 64)
 
 
-def product_of(row, kind, skips):
-    """(the kernel of a product, how many panels of `row` units it takes at once, and how)."""
+def product_of(row, kind, skips, is_whole):
+    """(the kernel of a product, how many panels of `row` units it takes at once, and how).
+
+    `is_whole` says whether all that is multiplied is active where nothing is skipped.
+    """
     at_once = panels_at_once(row, kind, skips)
-    return masked_product if skips and is_wide(row, kind) else whole_product, at_once, PANELS[at_once]
+    other = whole_product if is_whole else dense_product
+    return masked_product if skips and is_wide(row, kind) else other, at_once, PANELS[at_once]
 
 
 def gradient_of(row, kind, skips):
@@ -61,7 +66,8 @@ def gradient_of(row, kind, skips):
 def make_product(kind, below_row, row, skips):
     """Return the stage A = b + A_below W for this thread's samples, which may skip inactive units below."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
-    (multiply, at_once, some), narrow = product_of(row, kind, skips), is_narrow(row, kind)
+    multiply, at_once, some = product_of(row, kind, skips, is_wide(below_row, kind))
+    narrow = is_narrow(row, kind)
 
     def product(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -124,7 +130,7 @@ def make_activate(kind, row, activation):
 def make_spread(kind, below_row, row, skips):
     """Return the stage that adds this thread's shards of the first layer's units to the layer above, all samples."""
     rows, inputs = pointer(kind, row), pointer(kind, below_row)
-    multiply, at_once, some = product_of(row, kind, skips)
+    multiply, at_once, some = product_of(row, kind, skips, is_wide(below_row, kind))
 
     def spread(run, address):
         t, layer = run_table(run), layer_table(address)
@@ -193,7 +199,7 @@ def make_gather(kind, row):
 def make_backward(kind, below_row, row, skips):
     """Return the stage that takes the deltas of a layer, of which some may be skipped, to the activations below."""
     rows, outputs = pointer(kind, row), pointer(kind, below_row)
-    multiply, at_once, some = product_of(below_row, kind, skips)
+    multiply, at_once, some = product_of(below_row, kind, skips, is_wide(below_row, kind))
 
     def backward(run, address):
         t, layer = run_table(run), layer_table(address)
