@@ -23,7 +23,7 @@ from fastmlp.reference.optimizers import OPTIMIZERS
 
 
 def every_stage() -> list[Stage]:
-    """Return the stages of all trainings and predictions that can be asked for, each once."""
+    """Return the stages of all trainings and predictions that can be asked for, each once, but those of averages."""
     return list(
         dict.fromkeys(stage for plan in _plans() for stage in (*stages_of(make_schedule(plan)), start_of(plan)))
     )

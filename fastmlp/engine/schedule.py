@@ -15,6 +15,9 @@ If little work follows the sums, these layers are replicated on two threads: eac
 and updates it, to the same bits. Phases 2 and 3 then are one, a batch has one barrier, and neither deltas nor
 activations cross.
 
+Small networks are divided by sample instead: each thread takes shards of the batch through its own copy of the network,
+leaves their gradients where all threads read them, and after the one barrier takes the step with all of them.
+
 Every sum has one fixed order: the result is the same to the bit for any number of threads.
 """
 
