@@ -39,6 +39,10 @@ Measured on batches of 16 to 512: the narrower a layer, the more of its time goe
 """
 SPARSE_BELOW_AT_MOST = 0.4
 """The same of processors that have no instruction for making lists."""
+NARROW_COST = 1.2
+"""Time of a multiply-add in narrow panels, in those of wide ones."""
+PADDED_COST = 0.7
+"""Time of a step of each unit's own samples, about half of them, in steps of all samples with as many features."""
 MANY_FEATURES = 384
 """Below this many features, adding up the shards' partial sums costs more than dividing saves."""
 
@@ -91,6 +95,11 @@ def is_divided_by_feature(widths: Sequence[int], kind: str, form: str) -> bool:
     return widths[0] >= MANY_FEATURES and widths[1] <= panels * most * register
 
 
+def pays_by_unit(d: int, row: int) -> bool:
+    """Whether steps of each unit's own samples save more than padding d features to pairs of panels costs."""
+    return PADDED_COST * -(-d // (2 * row)) * 2 * row < d
+
+
 def is_divided_by_sample(widths: Sequence[int], form: str, batch: int) -> bool:
     """Whether threads divide batches by sample: few weights, of which each thread has a copy, and large batches."""
     parameters = sum((m + 1) * p for m, p in pairwise(widths))
@@ -109,10 +118,11 @@ def rows_of_panels(kind: str) -> list[int]:
     return [n * register for n in (4, 2, 1) if n <= most]
 
 
-def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]:
+def panel_widths(widths: Sequence[int], kind: str, form: str, by_sample: bool = False) -> tuple[int, int]:
     """Return (units in a panel of a hidden layer, outputs in a panel of the last) for widths (d, h1, ..., k).
 
-    Wide panels are the fastest; narrower ones are chosen where padding would cost more.
+    Wide panels are the fastest; narrower ones are chosen where padding would cost more. `by_sample` says that every
+    thread takes whole layers.
     """
     register, choices = registers(kind)[0], rows_of_panels(kind)
     hidden, outputs = widths[1:-1], widths[-1]
@@ -131,7 +141,13 @@ def panel_widths(widths: Sequence[int], kind: str, form: str) -> tuple[int, int]
         first = widths[0] * (dense if form == "dense" else TYPICAL_DENSITY * (max(4, each) + each / 4))
         return first * pairs[0] + sum(m * p * dense for m, p in zip(hidden, pairs[1:], strict=False))
 
-    return min(choices, key=cost), out
+    def cost_of_whole(row: int) -> float:
+        # The same of networks divided by sample, whose first layer is dense: narrow panels go in pairs, wide ones alone.
+        at_once = panels_at_once(row, kind, skips=False)
+        padded = [-(-h // (at_once * row)) * at_once * row for h in hidden]
+        return sum(m * p for m, p in zip(widths, padded, strict=False)) * (1 if is_wide(row, kind) else NARROW_COST)
+
+    return min(choices, key=cost_of_whole if by_sample else cost), out
 
 
 class Plan(NamedTuple):
@@ -249,11 +265,11 @@ def make_plan(
     is_plain = bool(optimizer) and not (is_clipped or is_smoothed)
     by_sample = is_plain and is_divided_by_sample(widths, form, batch)
     by_feature = not by_sample and is_divided_by_feature(widths, kind, form)
-    row, out = panel_widths(widths, kind, form)
+    row, out = panel_widths(widths, kind, form, by_sample)
     activations = architecture.activations
     keep = tuple(map(keep_parts, rates))
     share = (ACTIVE if activations[:1] == ("relu",) else 1) * (keep[0] / WHOLE if keep else 1)
-    skips = form == "dense" and share <= FEW_ACTIVE and is_wide(row, kind)
+    skips = form == "dense" and share <= FEW_ACTIVE and is_wide(row, kind) and pays_by_unit(widths[0], row)
     return Plan(
         kind=kind,
         raw=KINDS[raw],
