@@ -13,6 +13,7 @@ from numba import njit
 from numba.core.errors import TypingError
 from support.aligned_arrays import aligned
 from support.kernel_calls import call, pointer
+from support.processes import run_python
 from support.simd_twins import in_python, twin_of, twins
 
 from fastmlp.engine.simd import (
@@ -350,6 +351,33 @@ def test_accuracy_of_inverses(dtype):
     assert special[1] == 0
     assert np.isnan(special[2])
     assert relative_error(special[[0, 3]], 1 / shift) < 4
+
+
+WITHOUT_APPROXIMATIONS = """
+import numpy as np
+from numba import njit
+from support.aligned_arrays import aligned
+from fastmlp.engine.simd import TARGET, inverse_of_root, kernel, pointer
+
+rows = pointer("f32", 16)
+
+@kernel
+def invert(x, out):
+    out[0] = inverse_of_root(x[0], 1e-8)
+
+@njit
+def run(x, out):
+    invert(rows(x), rows(out))
+
+x, out = aligned(16, np.float32, np.linspace(0, 3, 16)), aligned(16, np.float32)
+run(x.ctypes.data, out.ctypes.data)
+assert not TARGET.has_approximations
+np.testing.assert_allclose(out, 1 / (np.sqrt(x.astype(float)) + 1e-8), rtol=1e-6)
+"""
+
+
+def test_inverses_of_other_processors():
+    run_python(WITHOUT_APPROXIMATIONS, FASTMLP_LANES="8")
 
 
 def test_subnormal_numbers_count_as_nothing_for_a_while():

@@ -22,7 +22,7 @@ class Target(NamedTuple):
     @property
     def has_approximations(self) -> bool:
         """Whether it has instructions for inverses of square roots, and others, that are right to 14 bits: AVX-512."""
-        return self.lanes == 16 and self.family == "x86"
+        return self.lanes == 16 and (self.cpu == "x86-64-v4" or "+avx512f" in self.features.split(","))
 
     @property
     def family(self) -> str:
