@@ -121,7 +121,7 @@ BATCHES = {1: (45, 2), 7: (204, 3), 64: (200, 8), 200: (401, 6), 500: (130, 12)}
 CASES_PER_PLAN = 10
 STACKS = [
     # Each layer has an activation of its own; the derivatives of gelu and silu are functions of inputs, which are kept.
-    Case("float32", "float32", "dense", ("relu", "gelu"), hidden=(130, 64), k=10, d=65),  # kept by unit
+    Case("float32", "float32", "dense", ("relu", "gelu"), hidden=(130, 64), k=10, d=100),  # kept by unit
     Case("float32", "uint8", "dense", ("gelu", "relu"), hidden=(130, 64), k=10, d=65, normalize="unit"),
     Case("float64", "uint8", "sparse", ("silu", "relu", "elu"), hidden=(130, 33, 64), k=10, normalize="zscore", d=70),
     Case("float64", "float64", "csr", ("elu", "silu", "tanh"), hidden=(120, 64, 17), k=10, d=63),

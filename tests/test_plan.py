@@ -17,6 +17,7 @@ from fastmlp.engine.plan import (
     panel_widths,
     plan_layers,
     registers,
+    rows_of_panels,
     shards_of_features,
     shards_of_units,
     sparse_below,
@@ -27,6 +28,7 @@ from fastmlp.problem import Architecture
 
 NETWORKS = [(784, 256, 128, 10), (1, 1), (5, 3), (70, 130), (17, 3, 1, 130, 2), (64, 64, 64), (2, 1000, 2), (3, 33, 5)]
 FORMS = ("dense", "sparse", "csr")
+F4 = np.dtype("f4")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -83,7 +85,7 @@ def test_the_rows_of_a_layer_fill_the_panels_below(widths):
 
 @pytest.mark.parametrize(("first", "second"), [("relu", "gelu"), ("gelu", "relu"), ("relu", "relu"), ("silu", "gelu")])
 def test_each_layer_is_planned_by_its_own_activation(first, second):
-    architecture = Architecture((70, 256, 128, 10), (first, second), "cross_entropy")
+    architecture = Architecture((200, 256, 128, 10), (first, second), "cross_entropy")
     plan = make_plan(architecture, "dense", "float32", np.dtype("f4"), "sgd", batch=64)
     assert plan.transposed == (first == "relu")
     assert [plan.keeps_inputs(layer) for layer in range(3)] == [first != "relu", second != "relu", False]
@@ -178,3 +180,38 @@ def test_narrow_layers_on_many_features_are_divided_by_feature(kind):
     assert not is_divided_by_feature((5000, 1, 10), kind, "csr")
     # Every thread works on all units, so that one pair of panels is enough for both.
     assert panel_widths((5000, 2 * register, 10), kind, "sparse")[0] == register
+
+
+def test_weights_of_few_features_are_not_kept_by_unit():
+    few, many = (
+        make_plan(Architecture((d, 512, 512, 10), "relu", "cross_entropy"), "dense", "float32", F4, "sgd", batch=64)
+        for d in (1, 500)
+    )
+    assert (few.transposed, many.transposed) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("widths", "form", "batch", "expected"),
+    [
+        ((30, 128, 128, 1), "dense", 256, True),
+        ((30, 128, 128, 1), "dense", 64, False),  # its gradients would cross for few samples
+        ((30, 128, 128, 1), "sparse", 256, False),
+        ((4, 16, 3), "dense", 47, False),
+        ((4, 3), "dense", 256, False),
+        ((784, 256, 128, 10), "dense", 4096, False),  # its weights don't fit beside their gradients
+    ],
+)
+def test_small_networks_are_divided_by_sample(widths, form, batch, expected):
+    architecture = Architecture(widths, "relu", "cross_entropy")
+    plan = make_plan(architecture, form, "float32", F4, "adam", batch)
+    assert plan.by_sample == expected
+    assert not plan.by_sample or not (plan.by_feature or plan.by_unit)
+    for changed in ({"is_clipped": True}, {"is_smoothed": True}):
+        assert not make_plan(architecture, form, "float32", F4, "adam", batch, **changed).by_sample
+    assert not make_plan(architecture, form, "float32", F4, batch=batch).by_sample
+
+
+def test_whole_layers_have_wide_panels_where_they_pad_little():
+    row = rows_of_panels("f32")[0]
+    assert panel_widths((50, row, 3), "f32", "dense", by_sample=True)[0] == row
+    assert panel_widths((50, row // 2, 3), "f32", "dense", by_sample=True)[0] < row

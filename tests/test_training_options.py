@@ -91,7 +91,7 @@ def test_smoothing_needs_labels():
 CLIPPED = [
     Case(optimizer="adam", hidden=(130, 17), k=37, d=30, n=150, batch=70),
     Case(
-        "float32", "float32", optimizer="momentum", hidden=(250, 100), k=37, d=70, n=210, batch=100, lr=1.0
+        "float32", "float32", optimizer="momentum", hidden=(250, 100), k=37, d=100, n=210, batch=100, lr=1.0
     ),  # kept by unit
     Case(
         "float32",
@@ -273,7 +273,7 @@ def test_a_cycle_goes_up_in_three_tenths_of_the_training(backend):
 
 AVERAGED = [
     Case(hidden=(130, 17), k=37, d=30, n=150, batch=70, average=0.7),
-    Case("float32", "float32", optimizer="adam", hidden=(250, 100), k=37, d=70, n=210, batch=100, average=0.7),
+    Case("float32", "float32", optimizer="adam", hidden=(250, 100), k=37, d=100, n=210, batch=100, average=0.7),
     Case("float32", "uint8", "sparse", hidden=(130, 64), k=10, d=70, n=210, batch=100, normalize="zscore", average=0.7),
     Case("float64", "uint8", "sparse", hidden=(9, 3), d=9, normalize="unit", average=0.7),  # of lazy steps
     Case("float64", "float64", "csr", "tanh", "mean_squared_error", "nesterov", hidden=(20, 9), d=40, average=0.7),

@@ -142,7 +142,7 @@ def panel_widths(widths: Sequence[int], kind: str, form: str, by_sample: bool = 
         return first * pairs[0] + sum(m * p * dense for m, p in zip(hidden, pairs[1:], strict=False))
 
     def cost_of_whole(row: int) -> float:
-        # The same of networks divided by sample, whose first layer is dense: narrow panels go in pairs, wide ones alone.
+        # The same of networks divided by sample: narrow panels go in pairs, wide ones alone.
         at_once = panels_at_once(row, kind, skips=False)
         padded = [-(-h // (at_once * row)) * at_once * row for h in hidden]
         return sum(m * p for m, p in zip(widths, padded, strict=False)) * (1 if is_wide(row, kind) else NARROW_COST)

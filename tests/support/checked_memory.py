@@ -24,7 +24,13 @@ CASES = {
         raw="float64", data="dense", activation="tanh", loss="mean_squared_error", k=9
     ),
     "dense, kept by unit": BASE._replace(
-        raw="float32", data="dense", n=53, batch=52, hidden=(5,), optimizer="momentum"
+        raw="float32", data="dense", n=50, batch=49, d=30, hidden=(224,), optimizer="momentum", epochs=1
+    ),
+    "divided by sample, kept by unit, two threads": BASE._replace(
+        raw="float32", data="dense", n=70, batch=64, d=30, hidden=(16, 9), optimizer="momentum", threads=2
+    ),
+    "divided by sample, three threads": BASE._replace(
+        raw="float64", data="dense", n=67, batch=50, hidden=(5,), activation="gelu", loss="huber", k=9, threads=3
     ),
     "bytes, divided by feature": BASE._replace(normalize="zscore", d=395, threads=3, optimizer="momentum"),
     "dense, divided by feature": BASE._replace(raw="float32", data="dense", d=390, hidden=(2, 5), threads=2, epochs=1),
@@ -38,7 +44,7 @@ CASES = {
     ),
     "one sample": BASE._replace(n=2, batch=1, epochs=1, raw="float64", d=64, normalize="zscore"),
     "sparse, three tiles, two threads": BASE._replace(n=131, batch=129, epochs=1, raw="float32", threads=2, d=129),
-    "dense, three tiles, kept by unit": BASE._replace(
+    "divided by sample, three tiles": BASE._replace(
         n=131, batch=129, epochs=1, raw="float32", data="dense", threads=2, hidden=(20, 1)
     ),
     "penalized, two threads": BASE._replace(
