@@ -155,7 +155,9 @@ CASES = {
     "sparse": SPARSE,
     "rank one": SPARSE._replace(raw="uint8", normalize="zscore"),
     "dense": SPARSE._replace(data="dense"),
-    "transposed": SPARSE._replace(dtype="float32", data="dense", activation="relu", hidden=(256, 128), k=101, batch=50),
+    "transposed": SPARSE._replace(
+        dtype="float32", data="dense", activation="relu", d=120, hidden=(256, 128), k=101, batch=50
+    ),
     "csr": SPARSE._replace(data="csr"),
     "plain csr": SPARSE._replace(data="csr", optimizer="sgd"),
     "replicated": SPARSE._replace(hidden=(20, 9), k=3),

@@ -389,3 +389,19 @@ def test_no_number_of_interrupts_kills(kind, threads, rows, batch):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, TESTS)))}
     run = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True)
     assert (run.returncode, run.stdout.split()) == (0, ["alive", "40"]), run.stderr[-2000:]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not tell on which core a thread runs")
+def test_threads_of_a_call_begin_on_cores_of_their_own(monkeypatch):
+    """As far as there are cores; and may be moved again afterwards."""
+    moves, cores = [], set()
+    monkeypatch.setattr(team, "_core", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, allowed: moves.append(allowed))
+    for _ in range(3):
+        team._begin_apart(cores)
+    assert moves == [{1}, {0, 1}]
+    assert cores == {0, 1}
+    monkeypatch.setattr(team, "_core", lambda: -1)
+    team._begin_apart(cores)
+    assert cores == {0, 1}

@@ -22,8 +22,8 @@ SAVED = 0.02
 """Most seconds that are saved up for trials; or what two batches take, if that is more."""
 MEMORY = 0.1
 """Seconds after which what was measured counts e times less."""
-STALLED = 0.2
-"""A thread has stalled if it yielded for this share of a call."""
+STALLED = 0.2, 0.015
+"""Threads stall if they yielded for this share of the last calls, of at least so many seconds."""
 COLD = 0.01
 """Calls that begin in the first seconds say little: code and data have yet to come to the caches."""
 SHORT = 0.005
@@ -48,7 +48,7 @@ class Work:
         self.samples = samples
         self.seconds = seconds
 
-    def add(self, samples: int, seconds: float, memory: float = math.inf) -> None:
+    def add(self, samples: float, seconds: float, memory: float = math.inf) -> None:
         """Add some, and let earlier ones count less."""
         share = math.exp(-seconds / memory)
         self.samples, self.seconds = share * self.samples + samples, share * self.seconds + seconds
@@ -85,6 +85,8 @@ class Controller:
         self._pause = 0.0
         """Seconds until the next trial."""
         self._age = 0.0
+        self._yielded = Work()
+        """Seconds for which a thread waited in vain, in place of samples."""
         self._is_stalled = False
         self._is_cold = True
         """Whether the last call said nothing of later ones."""
@@ -113,7 +115,10 @@ class Controller:
             self._judge(self._trial)
             return
         self._seconds = min(CALL_SECONDS, max(SHORT, 2 * seconds))
-        is_all, is_stalled = self._rung == len(self._rungs) - 1, stalled > STALLED
+        if self._age >= COLD:
+            self._yielded.add(stalled * seconds, seconds, MEMORY)
+        is_all = self._rung == len(self._rungs) - 1
+        is_stalled = self._yielded.rate > STALLED[0] and self._yielded.seconds > STALLED[1]
         if self._is_cold or is_stalled != self._is_stalled:
             self._work = Work()  # what was measured before says nothing about now
         self._is_stalled = is_stalled

@@ -1,12 +1,15 @@
 """The worker threads of this process: one team, which runs one call at a time on as many threads as the call wants.
 
-With the environment variable FASTMLP_PIN=1 each thread stays on a core of its own, where the system can do that.
+A call begins on as many cores as it has threads: a system that wakes a thread beside the one that woke it would let the
+two take turns for milliseconds. With the environment variable FASTMLP_PIN=1 each thread stays on a core of its own,
+where the system can do that.
 
 An interrupt can stop a Python thread that waits for a call, but not a worker. So the caller hands a call to the team's
 leader in one step, and the leader passes it on to the workers. The call keeps its arrays alive: even if the caller was
 interrupted, no memory is freed before every worker has left it.
 """
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
@@ -28,13 +31,17 @@ class Call:
     def __init__(self, run_thread: Callable[[int, int], object], threads: int) -> None:
         self._run_thread = run_thread
         self.threads = threads
+        self.cores: set[int] = set()
+        """On which threads have begun."""
         self.done = False
         self.error: BaseException | None = None
         self._finished = threading.Lock()
         self._finished.acquire()
 
     def run(self, thread: int) -> None:
-        """Do one thread's part."""
+        """Do one thread's part, on a core where no other has begun."""
+        if self.threads > 1:
+            _begin_apart(self.cores)
         try:
             self._run_thread(thread, self.threads)
         except BaseException as error:  # only of kernels that run in Python
@@ -112,6 +119,37 @@ class Team:
     @staticmethod
     def _take_part(call: Call, thread: int) -> None:
         call.run(thread)
+
+
+def _find_core() -> Callable[[], int]:
+    """Return the function that tells on which core the calling thread runs: negative where the system does not know."""
+    if hasattr(os, "sched_setaffinity"):
+        try:
+            return ctypes.CDLL(None).sched_getcpu
+        except (OSError, AttributeError):
+            pass
+    return lambda: -1
+
+
+_core = _find_core()
+
+
+def _begin_apart(cores: set[int]) -> None:
+    """Let the calling thread move to a core that is not among these, if it is on one of them; and add its own."""
+    here = _core()
+    if here < 0:
+        return
+    if here in cores:
+        me = threading.get_native_id()
+        allowed = os.sched_getaffinity(me)
+        if free := allowed - cores:
+            here = min(free)
+            try:
+                os.sched_setaffinity(me, {here})
+                os.sched_setaffinity(me, allowed)
+            except OSError:  # the cores of this process have just been changed
+                pass
+    cores.add(here)
 
 
 def _cores_to_pin() -> list[int]:
