@@ -184,7 +184,7 @@ def loss(params, A, y, weights):
     return jnp.sum(weights * (jax.nn.softplus(Z) - y * Z)) / jnp.sum(weights)
 
 @jax.jit
-def train(params, orders, X, y):
+def run_steps(params, orders, X, y):
     zeros = jax.tree.map(jnp.zeros_like, params)
     def step(state, rows):
         params, m, v, t = state
@@ -208,7 +208,7 @@ def fit_and_score(X, y, X_test, y_test):
         order[: len(y)] = rng.permutation(len(y))
     short = 513 - len(y)
     X, y = np.pad(X, ((0, short), (0, 0))), np.pad(y.astype(np.float32), (0, short))
-    params = train(params, orders.reshape(-1, 200), X, y)
+    params = run_steps(params, orders.reshape(-1, 200), X, y)
     return np.mean((np.asarray(logits(params, X_test)) > 0) == y_test)
 """
     + FOLDS,
