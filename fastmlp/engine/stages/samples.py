@@ -38,6 +38,20 @@ def masks_between(M, C, k0, count):
     words(C)[0] = transpose_bits(words(M)[0]) & (low_bits(k0 + count) & ~low_bits(k0))
 
 
+def over_shards(gradient, bias_gradient):
+    """Return the stage that calls two kernels(t, layer, r, begin, end) for each shard r that this thread owns."""
+
+    def gradients(run, address):
+        t, layer = run_table(run), layer_table(address)
+        r0, r1 = own_sample_shards(t.size, t)
+        for r in range(r0, r1):
+            begin, end = shard_of_samples(t.size, t, r)
+            gradient(t, layer, r, begin, end)
+            bias_gradient(t, layer, r, begin, end)
+
+    return gradients
+
+
 def make_bias_gradient(kind, row):
     """Return the kernel that leaves the gradient of a layer's biases from the samples of shard r."""
     rows = pointer(kind, row)
@@ -74,15 +88,7 @@ def make_first_gradient(kind, row):
                         i == i1 - 1, store, 0, 0, 0.0,
                     )  # fmt: skip
 
-    def first_gradient(run, address):
-        t, layer = run_table(run), layer_table(address)
-        r0, r1 = own_sample_shards(t.size, t)
-        for r in range(r0, r1):
-            begin, end = shard_of_samples(t.size, t, r)
-            gradient(t, layer, r, begin, end)
-            bias_gradient(t, layer, r, begin, end)
-
-    return first_gradient
+    return over_shards(gradient, bias_gradient)
 
 
 def make_transposed_gradient(kind, row):
@@ -109,15 +115,7 @@ def make_transposed_gradient(kind, row):
                         i == i0, i == i1 - 1, store, 0, 0, 0.0,
                     )  # fmt: skip
 
-    def transposed_gradient(run, address):
-        t, layer = run_table(run), layer_table(address)
-        r0, r1 = own_sample_shards(t.size, t)
-        for r in range(r0, r1):
-            begin, end = shard_of_samples(t.size, t, r)
-            gradient(t, layer, r, begin, end)
-            bias_gradient(t, layer, r, begin, end)
-
-    return transposed_gradient
+    return over_shards(gradient, bias_gradient)
 
 
 def make_gradient(kind, below_row, row, skips):
@@ -148,15 +146,7 @@ def make_gradient(kind, below_row, row, skips):
                         some(D + k, p, P, T * S), g, g, i == i0, i == i1 - 1, store, 0, 0, 0.0,
                     )  # fmt: skip
 
-    def layer_gradient(run, address):
-        t, layer = run_table(run), layer_table(address)
-        r0, r1 = own_sample_shards(t.size, t)
-        for r in range(r0, r1):
-            begin, end = shard_of_samples(t.size, t, r)
-            gradient(t, layer, r, begin, end)
-            bias_gradient(t, layer, r, begin, end)
-
-    return layer_gradient
+    return over_shards(gradient, bias_gradient)
 
 
 def make_output_product(kind, below_row, row):
@@ -229,15 +219,7 @@ def make_output_gradient(kind, below_row, row):
                 g += output_sum(k0, k0 + count, rows(layer.D) + i * S, c, row)
             G[c] = g
 
-    def output_gradient(run, address):
-        t, layer = run_table(run), layer_table(address)
-        r0, r1 = own_sample_shards(t.size, t)
-        for r in range(r0, r1):
-            begin, end = shard_of_samples(t.size, t, r)
-            gradient(t, layer, r, begin, end)
-            bias_gradient(t, layer, r, begin, end)
-
-    return output_gradient
+    return over_shards(gradient, bias_gradient)
 
 
 def make_add_shards(kind, row, optimizer):
